@@ -1,0 +1,77 @@
+"""Child registries of mmengine's, scope ``poa_bench``.
+
+Configs spell our types with the scope (``type='poa_bench.POA'``). mmengine then imports this module by its name and, on
+the first look-up in a registry, the modules in its ``locations``: no ``custom_imports`` in any config.
+
+The modules in ``locations`` need torch, timm and mmengine only. A type whose module needs mmcv, mmdet or mmseg goes into
+``on_demand`` instead: its module is imported when exactly that type is asked for.
+"""
+
+from importlib import import_module
+
+from mmengine.registry import DATA_SAMPLERS as _DATA_SAMPLERS
+from mmengine.registry import DATASETS as _DATASETS
+from mmengine.registry import EVALUATOR as _EVALUATOR
+from mmengine.registry import FUNCTIONS as _FUNCTIONS
+from mmengine.registry import HOOKS as _HOOKS
+from mmengine.registry import LOOPS as _LOOPS
+from mmengine.registry import METRICS as _METRICS
+from mmengine.registry import MODELS as _MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as _OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as _OPTIM_WRAPPERS
+from mmengine.registry import OPTIMIZERS as _OPTIMIZERS
+from mmengine.registry import PARAM_SCHEDULERS as _PARAM_SCHEDULERS
+from mmengine.registry import TASK_UTILS as _TASK_UTILS
+from mmengine.registry import TRANSFORMS as _TRANSFORMS
+from mmengine.registry import VISUALIZERS as _VISUALIZERS
+from mmengine.registry import Registry
+
+SCOPE = "poa_bench"
+
+
+class OnDemandRegistry(Registry):
+    """A registry that imports the module of some types only when they are asked for.
+
+    Args:
+        name: the registry's name.
+        parent: the mmengine registry of the same kind.
+        locations: modules imported at the first look-up of any type.
+        on_demand: ``{type name: module}``, imported at the look-up of that type alone.
+    """
+
+    def __init__(self, name: str, parent: Registry, locations: list[str], on_demand: dict[str, str] | None = None):
+        super().__init__(name, parent=parent, scope=SCOPE, locations=locations)
+        self.on_demand = dict(on_demand or {})
+
+    def get(self, key: str):
+        """Return the class registered as ``key`` (with or without our scope), or None."""
+        module = self.on_demand.get(key.removeprefix(f"{SCOPE}."))
+        if module is not None:
+            import_module(module)
+        return super().get(key)
+
+
+# Modules are added here when they land; one line per module that registers something.
+MODELS = OnDemandRegistry("model", _MODELS, [])
+DATASETS = OnDemandRegistry(
+    "dataset",
+    _DATASETS,
+    [],
+    on_demand={
+        "DigitsDetection": "poa_bench.datasets.dense",
+        "DigitsSegmentation": "poa_bench.datasets.dense",
+    },
+)
+TRANSFORMS = OnDemandRegistry("transform", _TRANSFORMS, [])
+FUNCTIONS = OnDemandRegistry("function", _FUNCTIONS, [])
+DATA_SAMPLERS = OnDemandRegistry("data sampler", _DATA_SAMPLERS, [])
+HOOKS = OnDemandRegistry("hook", _HOOKS, [])
+LOOPS = OnDemandRegistry("loop", _LOOPS, [])
+METRICS = OnDemandRegistry("metric", _METRICS, [])
+EVALUATORS = OnDemandRegistry("evaluator", _EVALUATOR, [])
+OPTIMIZERS = OnDemandRegistry("optimizer", _OPTIMIZERS, [])
+OPTIM_WRAPPERS = OnDemandRegistry("optim_wrapper", _OPTIM_WRAPPERS, [])
+OPTIM_WRAPPER_CONSTRUCTORS = OnDemandRegistry("optimizer wrapper constructor", _OPTIM_WRAPPER_CONSTRUCTORS, [])
+PARAM_SCHEDULERS = OnDemandRegistry("parameter scheduler", _PARAM_SCHEDULERS, [])
+VISUALIZERS = OnDemandRegistry("visualizer", _VISUALIZERS, [])
+TASK_UTILS = OnDemandRegistry("task util", _TASK_UTILS, [])
