@@ -1,0 +1,3 @@
+"""POA (Pre-training Once for All): one supernet, every size cut from it measured on the same tasks."""
+
+__version__ = "0.1.0"
