@@ -1,0 +1,1 @@
+"""Which runs exist, where they run, and what they leave behind."""

@@ -1,0 +1,253 @@
+"""What a run leaves behind: one schema-checked `result.json`, and the table read back from many of them.
+
+A *run* is one (checkpoint, spec, task, protocol, dataset, seed, initialisation, resolved config). Its id is a hash of
+exactly those, so the same inputs always land in the same folder and gathering results from several machines is
+copying folders. This module imports neither torch nor pandas until a function needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from poa_bench.errors import InputError
+from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = [
+    "Result",
+    "canonical_hash",
+    "load_results",
+    "peak_memory_bytes",
+    "read_result",
+    "read_results",
+    "results_frame",
+    "run_id",
+    "sha256_file",
+    "stamp",
+    "write_atomically",
+    "write_result",
+]
+
+SCHEMA_VERSION = 1
+RESULT_FILE = "result.json"
+TEMPORARY_PREFIX = ".tmp-"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, Field(min_length=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+def run_id(
+    *,
+    checkpoint_sha256: str | None,
+    spec: str | None,
+    task: str,
+    protocol: str,
+    dataset: str,
+    seed: int,
+    initialisation: str,
+    config_hash: str,
+) -> str:
+    """The 16 hex digits that name a run: a hash of exactly its arguments."""
+    parts = [checkpoint_sha256, None if spec is None else str(spec), task, protocol, dataset, seed]
+    return canonical_hash([*parts, initialisation, config_hash])[:16]
+
+
+class Result(BaseModel):
+    """One finished run. `run_id` is derived from the other fields when left out, and checked against them when given.
+
+    Quantities: `macs` per image at `image_size`, `seconds` of wall clock, `peak_memory_bytes` of the process (host) or
+    of the GPU where one was used. The first entry of `metrics` is the primary one; `units` names a metric's unit.
+    The raw-pixel control has `spec`, `checkpoint` and `checkpoint_sha256` None; random initialisation has no checkpoint.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    created: datetime = Field(default_factory=lambda: datetime.now(timezone.utc))
+    spec: Text | None
+    family: Text | None
+    initialisation: Literal["pretrained", "random", "pixels"]
+    checkpoint: Text | None
+    checkpoint_sha256: Sha256 | None
+    task: Text
+    protocol: Annotated[str, Field(pattern=r"^\S+/\d+$", description="name/version, as in knn-k20-T0.07/1")]
+    dataset: Text
+    split: Text
+    seed: int
+    metrics: Annotated[dict[Text, Finite], Field(min_length=1)]
+    units: dict[Text, str] = {}
+    parameters: Count | None = None
+    macs: Count | None = None
+    image_size: Count | None = None
+    config_hash: Sha256
+    git_sha: Text
+    git_dirty: bool
+    versions: dict[Text, str]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    peak_memory_bytes: Count
+    tensors_loaded: Count | None = None
+    tensors_total: Count | None = None
+    facts: dict[Text, str | int | Finite] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_run(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not _IDENTITY <= values.keys():
+            return values  # the field checks say what is missing
+        return {"run_id": run_id(**{name: values[name] for name in _IDENTITY}), **values}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Result:
+        if (self.spec is None) != (self.initialisation == "pixels"):
+            raise ValueError(f"spec is {self.spec!r} with initialisation {self.initialisation!r}; only pixels has none")
+        if (self.checkpoint_sha256 is not None) != (self.initialisation == "pretrained"):
+            raise ValueError(f"checkpoint_sha256 belongs to pretrained runs exactly, not to {self.initialisation!r}")
+        if self.tensors_loaded != self.tensors_total and self.initialisation == "pretrained":
+            raise ValueError(f"only {self.tensors_loaded} of {self.tensors_total} backbone tensors were loaded")
+        if unknown := self.units.keys() - self.metrics.keys():
+            raise ValueError(f"units for metrics that are not there: {sorted(unknown)}")
+        if self.run_id != (expected := run_id(**{name: getattr(self, name) for name in _IDENTITY})):
+            raise ValueError(f"run_id is {self.run_id}, but the fields that define the run hash to {expected}")
+        return self
+
+    @property
+    def primary(self) -> float:
+        """The value of the primary metric, which is the first one."""
+        return next(iter(self.metrics.values()))
+
+
+_IDENTITY = frozenset(
+    ("checkpoint_sha256", "spec", "task", "protocol", "dataset", "seed", "initialisation", "config_hash")
+)
+
+
+def write_result(result: Result, directory: str | os.PathLike) -> Path | None:
+    """Write `<directory>/<run_id>/result.json` so that it is either whole or not there at all.
+
+    Only rank 0 of a distributed run writes; other ranks get None. A temporary file in the same folder is synced and
+    then moved over the name, hence a reader and a second writer of the same run always see one complete file.
+    """
+    if _rank() != 0:
+        return None
+    # values set by model_copy or model_construct skip validation: check what is about to be kept
+    checked = Result.model_validate(result.model_dump())
+    path = Path(directory) / checked.run_id / RESULT_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, checked.model_dump_json(indent=1) + "\n")
+    return path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step, also for a process that is killed half-way."""
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_result(path: str | os.PathLike) -> Result:
+    """Read and check one `result.json`.
+
+    Raises:
+        InputError: the file cannot be read, is no JSON, or does not fit the schema; the sentence names it.
+    """
+    try:
+        return Result.model_validate_json(Path(path).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path} is not a valid result: {_first_reason(error)}; delete it and run again") from error
+
+
+def load_results(directory: str | os.PathLike, on_broken: Literal["raise", "aside"] = "raise"):
+    """All results below `directory` (any depth) as `(list of Result, {path of a broken file: why})`.
+
+    The same run found twice (copies gathered from several machines) counts once: the latest `created` wins.
+
+    Raises:
+        InputError: `directory` does not exist, or a file is broken and `on_broken` is 'raise'.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise InputError(f"there is no results folder {directory}; give the folder that holds <run_id>/{RESULT_FILE}")
+    results: dict[str, Result] = {}
+    broken: dict[str, str] = {}
+    for path in sorted(directory.rglob(RESULT_FILE)):
+        try:
+            result = read_result(path)
+        except InputError as error:
+            if on_broken == "raise":
+                raise
+            broken[str(path)] = str(error)
+            continue
+        if result.run_id not in results or results[result.run_id].created < result.created:
+            results[result.run_id] = result
+    return list(results.values()), broken
+
+
+def read_results(directory: str | os.PathLike, on_broken: Literal["raise", "aside"] = "raise") -> pandas.DataFrame:
+    """The long table below `directory`: one row per run and metric.
+
+    Columns: the fields of `Result`, with `metric`, `value`, `unit`, `primary` in place of `metrics` and `units`, and
+    `versions.<name>`, `facts.<name>` in place of the two dicts. A value that a run lacks is missing (NaN/None), never 0.
+    With `on_broken='aside'` broken files are left out and listed in `frame.attrs['broken']` ({path: why}).
+
+    Raises:
+        InputError: as `load_results`.
+    """
+    results, broken = load_results(directory, on_broken)
+    frame = results_frame(results)
+    frame.attrs["broken"] = broken
+    return frame
+
+
+def results_frame(results: list[Result]) -> pandas.DataFrame:
+    """The long table of results in memory; columns as in `read_results`."""
+    import pandas
+
+    rows = [row for result in results for row in _rows(result)]
+    fixed = [name for name in Result.model_fields if name not in _DICTS]
+    extra = sorted({name for row in rows for name in row if name.split(".")[0] in ("versions", "facts")})
+    frame = pandas.DataFrame(rows, columns=[*fixed, "metric", "value", "unit", "primary", *extra])
+    integers = ["parameters", "macs", "image_size", "tensors_loaded", "tensors_total"]
+    return frame.astype(dict.fromkeys(integers, "Int64"))
+
+
+_DICTS = ("metrics", "units", "versions", "facts")
+
+
+def _rows(result: Result) -> list[dict[str, Any]]:
+    fields = {name: value for name, value in result if name not in _DICTS}
+    fields |= {f"versions.{name}": value for name, value in result.versions.items()}
+    fields |= {f"facts.{name}": value for name, value in result.facts.items()}
+    return [
+        {**fields, "metric": metric, "value": value, "unit": result.units.get(metric), "primary": position == 0}
+        for position, (metric, value) in enumerate(result.metrics.items())
+    ]
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))  # torchrun and mmengine's launchers both set it
+
+
+def _first_reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}" if where else first["msg"]
+    return str(error)
