@@ -1,0 +1,85 @@
+#!/bin/sh
+# Makes or repairs .venv with everything that poa_bench, its tests and its demo need. Called by `make`; safe to call again
+# at any time: what is there is kept, what an interruption left half-made is finished.
+#   PYTHON=...           the interpreter to use (default: the first of python3, python3.12, python3.11, python3.10 that fits)
+#   MINIMUM_FREE_GB=...  the free disk space asked for before the first download (default 8)
+set -eu
+cd "$(dirname "$0")/.."
+environment=.venv
+torch_cuda_major=13 # the CUDA version that the pinned torch was built for
+
+say() { printf 'setup: %s\n' "$*"; }
+missing=""
+lacks() { missing="${missing}  - $1
+"; }
+fits() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1; }
+
+find_python() {
+    for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10}; do
+        if fits "$candidate"; then command -v "$candidate"; return; fi
+    done
+}
+
+check_machine() {
+    python=$(find_python)
+    if [ -z "$python" ]; then
+        lacks "Python 3.10, 3.11 or 3.12 (${PYTHON:-python3} is: $("${PYTHON:-python3}" --version 2>&1 || true)).
+    Debian/Ubuntu: apt install python3 python3-venv python3-dev; or name one: make ${goal:-demo} PYTHON=/path/to/python3.12"
+    else
+        "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+            lacks "Python's venv and ensurepip modules for $python. Debian/Ubuntu: apt install python3-venv"
+        headers=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
+        [ -f "$headers/Python.h" ] ||
+            lacks "Python's headers ($headers/Python.h), to compile mmcv's operators. Debian/Ubuntu: apt install python3-dev"
+    fi
+    printf '#include <optional>\nint main() { return std::optional<int>(0).value(); }\n' |
+        ${CXX:-c++} -std=c++17 -x c++ -fsyntax-only - 2>/dev/null ||
+        lacks "a C++17 compiler (${CXX:-c++}), to compile mmcv's operators. Debian/Ubuntu: apt install g++"
+    command -v git >/dev/null || lacks "git, which stamps results with the version of the code. Debian/Ubuntu: apt install git"
+    free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+    if [ "$free" -lt "${MINIMUM_FREE_GB:-8}" ] && ! ls $environment/lib/python*/site-packages/torch >/dev/null 2>&1; then
+        lacks "disk space: ${MINIMUM_FREE_GB:-8} GB are needed here, $free GB are free (to try all the same: MINIMUM_FREE_GB=$free)"
+    fi
+    if [ -n "$missing" ]; then
+        printf 'setup: this machine lacks\n%s' "$missing" >&2
+        exit 1
+    fi
+}
+
+# One compiler needs up to 2 GB: as many as there are cores and memory for.
+compile_jobs() {
+    cores=$(getconf _NPROCESSORS_ONLN)
+    by_memory=$(awk '/^MemAvailable/ { print int($2 / 2097152) }' /proc/meminfo 2>/dev/null || true)
+    [ "${by_memory:-$cores}" -ge "$cores" ] && echo "$cores" || echo $((by_memory > 1 ? by_memory : 1))
+}
+
+# With a GPU but without a matching CUDA compiler, mmcv's build would stop: build its CPU operators then, and say so.
+choose_cuda() {
+    command -v nvidia-smi >/dev/null || return 0
+    toolkit=$("${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\).*/\1/p')
+    [ "$toolkit" = "$torch_cuda_major" ] && return 0
+    say "no CUDA $torch_cuda_major compiler (nvcc) found: mmcv gets operators for the CPU only, so detection does not train on the GPU."
+    export CUDA_VISIBLE_DEVICES=""
+}
+
+check_machine
+if ! fits $environment/bin/python || ! $environment/bin/python -m pip --version >/dev/null 2>&1; then
+    say "making $environment with $python ($("$python" --version 2>&1))"
+    "$python" -m venv --clear $environment
+fi
+$environment/bin/uv --version >/dev/null 2>&1 || $environment/bin/python -m pip install --quiet 'uv>=0.9'
+
+MAX_JOBS=${MAX_JOBS:-$(compile_jobs)}
+UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
+UV_PROJECT_ENVIRONMENT=$environment
+export MAX_JOBS UV_HTTP_TIMEOUT UV_PROJECT_ENVIRONMENT
+unset VIRTUAL_ENV CONDA_PREFIX || true
+choose_cuda
+say "installing. The first time, about 3 GB are downloaded and mmcv's operators are compiled with $MAX_JOBS jobs;"
+say "this takes about 15 minutes on 2 cores, in which little is printed. Later clones take it from uv's cache."
+if ! $environment/bin/uv sync --inexact --all-extras --python $environment/bin/python; then
+    say "installing failed, see above. What was done is kept: call the same command again to go on." >&2
+    exit 1
+fi
+$environment/bin/python -m poa_bench.doctor
+touch $environment/.ready
