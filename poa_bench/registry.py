@@ -56,7 +56,7 @@ MODELS = OnDemandRegistry("model", _MODELS, [])
 DATASETS = OnDemandRegistry(
     "dataset",
     _DATASETS,
-    [],
+    ["poa_bench.datasets.classification"],
     on_demand={
         "DigitsDetection": "poa_bench.datasets.dense",
         "DigitsSegmentation": "poa_bench.datasets.dense",
