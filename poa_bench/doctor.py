@@ -1,0 +1,225 @@
+"""What is installed, whether it works together, and the one command that repairs each problem.
+
+Runs where torch or mmcv is missing or broken: it imports the standard library only and tries each library in a process of
+its own, so that a library which crashes takes nothing with it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+PACKAGE = Path(__file__).resolve().parent
+SUPPORTED_PYTHON = ((3, 10), (3, 12))
+PROBE_SECONDS = 120
+
+# the original names of the same libraries: their last releases are older than today's torch
+ORIGINAL_NAMES = {
+    "onedl-mmengine": "mmengine",
+    "onedl-mmcv": "mmcv",
+    "onedl-mmdetection": "mmdet",
+    "onedl-mmsegmentation": "mmsegmentation",
+    "onedl-mmpretrain": "mmpretrain",
+    "onedl-mim": "openmim",
+}
+NEEDED_FOR = {
+    "onedl-mmcv": "detection and segmentation",
+    "onedl-mmdetection": "detection",
+    "onedl-mmsegmentation": "segmentation",
+    "onedl-mmpretrain": "fine-tuned classification",
+}
+
+# name -> (a library it needs, a program that uses it for real and prints facts as JSON, the distributions to reinstall)
+PROBES = {
+    "torch": (
+        "torch",
+        "import torch; cuda = torch.cuda.is_available(); "
+        "print(json.dumps(dict(build=torch.version.cuda, devices=[torch.cuda.get_device_name(i) for i in "
+        "range(torch.cuda.device_count() if cuda else 0)])))",
+        ["torch", "torchvision"],
+    ),
+    "torchvision": (
+        "torchvision",
+        "import torch, torchvision; torchvision.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5); print('{}')",
+        ["torch", "torchvision"],
+    ),
+    "OpenCV": ("cv2", "import cv2; print(json.dumps(dict(version=cv2.__version__)))", ["opencv-python-headless"]),
+    "mmcv operators": (
+        "mmcv",
+        "import torch; from mmcv.ops import nms; from mmcv.ops.info import get_compiling_cuda_version as cuda; "
+        "nms(torch.tensor([[0., 0, 1, 1]]), torch.ones(1), 0.5); print(json.dumps(dict(cuda=cuda())))",
+        ["onedl-mmcv"],
+    ),
+    "mmdet": ("mmdet", "import mmdet.apis; print('{}')", ["onedl-mmdetection"]),
+    "mmseg": ("mmseg", "import mmseg.apis; print('{}')", ["onedl-mmsegmentation", "ftfy", "regex"]),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor: `status` is 'ok', 'note' (works, but ...) or 'problem'; `repair` is a shell command."""
+
+    subject: str
+    found: str
+    status: Literal["ok", "note", "problem"] = "ok"
+    tested: str = ""
+    repair: str = ""
+
+
+def tested_versions() -> dict[str, str]:
+    """Distribution name -> the version that this release was tested with."""
+    lines = (PACKAGE / "tested-versions.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def install_command(*distributions: str, broken: bool = False) -> str:
+    """The shell command that installs `distributions` at their tested versions (again, if `broken`) into this environment."""
+    checkout, mmcv = PACKAGE.parent, "onedl-mmcv" in distributions
+    uv = checkout / ".venv" / "bin" / "uv"
+    if Path(sys.prefix) == checkout / ".venv" and uv.is_file():
+        clean = f"{uv} cache clean onedl-mmcv && " if broken and mmcv else ""
+        again = "".join(f" --reinstall-package {name}" for name in distributions) if broken else ""
+        return f"cd {checkout} && {clean}{uv} sync --inexact --all-extras{again}"
+    tested, pip = tested_versions(), f"{sys.executable} -m pip install"
+    wanted = " ".join(f"{name}=={tested[name]}" if name in tested else name for name in distributions)
+    if mmcv:  # compiled against the installed torch, never taken from a cache
+        tools = "ninja psutil packaging wheel 'setuptools>=80,<82'"
+        build = f"MMCV_WITH_OPS=1 {pip} --no-build-isolation --no-cache-dir --no-deps"
+        return f"{pip} {tools} && {build} --force-reinstall {wanted}"
+    return f"{pip} --force-reinstall {wanted}" if broken else f"{pip} {wanted}"
+
+
+def examine_python() -> Finding:
+    version = sys.version.split()[0]
+    lowest, highest = (".".join(map(str, bound)) for bound in SUPPORTED_PYTHON)
+    if SUPPORTED_PYTHON[0] <= sys.version_info[:2] <= SUPPORTED_PYTHON[1]:
+        return Finding("Python", version, tested=f"{lowest} to {highest}")
+    return Finding("Python", version, "problem", f"{lowest} to {highest}", f"make setup PYTHON=python{highest}")
+
+
+def examine_version(distribution: str, tested: str) -> Finding:
+    """Compare the installed version of one library with the tested one."""
+    try:
+        found = metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return _examine_missing(distribution, tested)
+    if found.split("+")[0] == tested:  # '2.11.0+cpu' is a build of 2.11.0
+        return Finding(distribution, found, tested=tested)
+    return Finding(distribution, f"{found}, which was not tried", "note", tested, install_command(distribution))
+
+
+def _examine_missing(distribution: str, tested: str) -> Finding:
+    original = ORIGINAL_NAMES.get(distribution)
+    repair = install_command(distribution)
+    try:
+        version = metadata.version(original) if original else None
+    except metadata.PackageNotFoundError:
+        version = None
+    if version:
+        return Finding(distribution, f"the original {original} {version}, which was not tried", "note", tested, repair)
+    purpose = NEEDED_FOR.get(distribution)
+    found = f"missing: no {purpose}" if purpose else "missing"
+    return Finding(distribution, found, "note" if purpose else "problem", tested, repair)
+
+
+def _is_installed(module: str) -> bool:
+    # importlib.util.find_spec, but in a clean way for modules that were blocked or half-removed
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def run_probe(program: str) -> tuple[dict, str]:
+    """Run a short program in a process of its own.
+
+    Returns:
+        The facts that it printed, and the reason why it failed ('' if it did not).
+    """
+    command = [sys.executable, "-W", "ignore", "-c", f"import json; {program}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return {}, f"no answer in {PROBE_SECONDS} s"
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"the process ended with status {done.returncode}"]
+        return {}, lines[-1][:200]
+    return json.loads(done.stdout.splitlines()[-1]), ""
+
+
+def examine_probe(name: str) -> Finding | None:
+    """Use a library for real; None where it is not installed at all (the version check says so)."""
+    module, program, distributions = PROBES[name]
+    if not _is_installed(module):
+        return None
+    facts, failure = run_probe(program)
+    if failure:
+        return Finding(name, f"does not work: {failure}", "problem", repair=install_command(*distributions, broken=True))
+    if name == "torch":
+        return _examine_cuda(facts)
+    if name == "mmcv operators":
+        return _examine_operators(facts)
+    return Finding(name, facts.get("version", "works"))
+
+
+def _examine_cuda(facts: dict) -> Finding:
+    if facts["devices"]:
+        return Finding("CUDA", f"{facts['build']}: {', '.join(facts['devices'])}")
+    if facts["build"] and shutil.which("nvidia-smi"):
+        found = f"torch was built for CUDA {facts['build']} and sees no device: the NVIDIA driver may be too old for it"
+        return Finding("CUDA", found, "note", repair="nvidia-smi  # compare its 'CUDA Version' and update the driver")
+    return Finding("CUDA", "no device, the CPU is used")
+
+
+def _examine_operators(facts: dict) -> Finding:
+    has_cuda = "not available" not in facts["cuda"].lower()
+    if has_cuda or not shutil.which("nvidia-smi"):
+        return Finding("mmcv operators", f"work, CUDA {facts['cuda']}" if has_cuda else "work on the CPU")
+    repair = install_command("onedl-mmcv", broken=True)
+    return Finding("mmcv operators", "work on the CPU only (built without nvcc)", "note", repair=repair)
+
+
+def examine() -> list[Finding]:
+    """Everything the doctor looks at, in the order in which it is printed."""
+    findings = [examine_python(), *(examine_version(name, version) for name, version in tested_versions().items())]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        findings += [finding for finding in pool.map(examine_probe, PROBES) if finding]
+    return findings
+
+
+def report(findings: list[Finding]) -> str:
+    """The findings as text: a table, then what to do about each problem and note."""
+    width = max(len(finding.subject) for finding in findings)
+    marks = {"ok": "ok  ", "note": "note", "problem": "FAIL"}
+    lines = []
+    for finding in findings:
+        tested = f"  (tested: {finding.tested})" if finding.tested else ""
+        lines.append(f"{marks[finding.status]}  {finding.subject:{width}}  {finding.found}{tested}")
+        if finding.repair:
+            lines.append(f"      {'':{width}}  -> {finding.repair}")
+    problems = sum(finding.status == "problem" for finding in findings)
+    lines.append("everything needed works" if not problems else f"{problems} problem(s): run the command after each FAIL")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print the report.
+
+    Returns:
+        1 if there is a problem, 0 otherwise; notes do not count.
+    """
+    findings = examine()
+    print(report(findings))
+    return int(any(finding.status == "problem" for finding in findings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

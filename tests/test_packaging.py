@@ -1,0 +1,114 @@
+"""What is installed where: the wheel, the core without the dense libraries, the set-up script's early checks."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from poa_bench.doctor import tested_versions
+from tests.conftest import REPOSITORY
+
+BLOCK_DENSE_LIBRARIES = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("mmcv", "mmdet", "mmseg", "mmpretrain"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run_python(program: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, **options)
+
+
+def tracked_files(*folders: str) -> list[str]:
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *folders]
+    names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [name for name in names if (REPOSITORY / name).is_file()]
+
+
+def test_every_module_imports_without_the_dense_libraries():
+    modules = [name[:-3].replace("/", ".") for name in tracked_files("poa_bench") if name.endswith(".py")]
+    modules = [name.removesuffix(".__init__") for name in modules]
+    program = f"{BLOCK_DENSE_LIBRARIES}\nimport importlib\nfor name in {modules!r}: importlib.import_module(name)"
+    done = run_python(program, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+
+
+def test_pins_for_uv_and_for_pip_are_the_same():
+    text = (REPOSITORY / "pyproject.toml").read_text()
+    block = re.search(r"constraint-dependencies = \[(.*?)\]", text, re.DOTALL).group(1)
+    assert re.findall(r'"(.+)==(.+)"', block) == list(tested_versions().items())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built from a copy of the source files."""
+    source = tmp_path_factory.mktemp("source")
+    for name in tracked_files():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPOSITORY / name, source / name)
+    program = "from setuptools import build_meta; print(build_meta.build_wheel('dist'))"
+    done = run_python(program, cwd=source)
+    assert done.returncode == 0, done.stderr
+    assert not (source / "poa_bench" / ".mim").exists()
+    return next((source / "dist").glob("*.whl"))
+
+
+def test_wheel_holds_the_package_its_data_and_the_configs(wheel):
+    held = set(zipfile.ZipFile(wheel).namelist())
+    folders = [name for name in ("configs", "pretrain", "downstream", "tools", "reports/published") if (REPOSITORY / name).is_dir()]
+    expected = {name for name in tracked_files("poa_bench")} | {f"poa_bench/.mim/{name}" for name in tracked_files(*folders)}
+    assert expected <= held, sorted(expected - held)
+    assert not [name for name in held if name.startswith(("tests/", "configs/", "tools/"))]
+
+
+def test_configs_are_found_from_the_wheel(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "poa_bench.cli", "config-path"]
+    listed = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True).stdout.split()
+    assert listed
+    named = subprocess.run([*command, listed[0]], capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
+    path = Path(named.stdout.strip())
+    assert path.is_relative_to(tmp_path / "poa_bench" / ".mim")
+    program = f"from mmengine.config import Config; Config.fromfile({str(path)!r})"  # its _base_ files are in the wheel too
+    assert run_python(program, cwd=tmp_path, env=environment).returncode == 0
+
+
+@pytest.fixture
+def bare_checkout(tmp_path) -> Path:
+    for name in ("pyproject.toml", "setup.py", "Makefile", "tools/setup_environment.sh"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(REPOSITORY / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"PYTHON": "/no/such/python"}, r"Python 3\.10, 3\.11 or 3\.12"),
+        ({"CXX": "no-such-compiler"}, r"C\+\+17 compiler"),
+        ({"MINIMUM_FREE_GB": "9999999"}, r"disk space: 9999999 GB are needed"),
+    ],
+)
+def test_setup_says_early_what_is_missing(bare_checkout, setting, message):
+    done = subprocess.run(["make", "test"], cwd=bare_checkout, capture_output=True, text=True, env=os.environ | setting)
+    assert done.returncode != 0
+    assert re.search(message, done.stderr), done.stderr
+    assert not (bare_checkout / ".venv").exists()
+
+
+def test_setup_names_a_python_that_is_too_old(bare_checkout):
+    old = bare_checkout / "python3"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2" && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    command = ["make", "demo", f"PYTHON={old}"]
+    done = subprocess.run(command, cwd=bare_checkout, capture_output=True, text=True)
+    assert done.returncode != 0 and "Python 3.9.2" in done.stderr, done.stderr
