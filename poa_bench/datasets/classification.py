@@ -20,12 +20,12 @@ class ImageDataset(BaseDataset):
 
     def __init__(self, source: ImageSource, pipeline: list = (), **kwargs):
         self.source = source
-        super().__init__(metainfo=dict(classes=source.classes), pipeline=list(pipeline), **kwargs)
+        super().__init__(metainfo={"classes": source.classes}, pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """List the pictures, none of which is opened."""
         rows = zip(self.source.names, self.source.labels.tolist(), strict=True)
-        return [dict(name=name, label=label, position=position) for position, (name, label) in enumerate(rows)]
+        return [{"name": name, "label": label, "position": position} for position, (name, label) in enumerate(rows)]
 
     def prepare_data(self, idx: int) -> dict:
         """Read picture ``idx`` and pass it through the pipeline."""
