@@ -196,9 +196,7 @@ class SearchSpace:
         total = sum(weights.values())
         return {spec: weight / total for spec, weight in weights.items()}
 
-    def draw(
-        self, seed: int, iteration: int, rank: int = 0, mode: Literal["step", "rank"] = "step"
-    ) -> SubnetSpec:
+    def draw(self, seed: int, iteration: int, rank: int = 0, mode: Literal["step", "rank"] = "step") -> SubnetSpec:
         """The elastic student of one step: a function of the arguments alone, so that resuming repeats it.
 
         Args:

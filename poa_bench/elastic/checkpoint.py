@@ -1,0 +1,226 @@
+"""Files: training checkpoints in, extracted sub-networks out and in. No pickle is ever executed."""
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from poa_bench import __version__
+from poa_bench.elastic.family import FAMILIES
+from poa_bench.elastic.space import SubnetSpec
+from poa_bench.elastic.supernet import Supernet
+from poa_bench.errors import InputError
+from poa_bench.files import atomic_path, sha256_file
+
+Branch = Literal["teacher", "student"]
+# not part of a published network's shape
+_TRAINING_ONLY = ("drop_path_rate",)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What was loaded into a backbone: tensors loaded of the module's total, from which file."""
+
+    spec: SubnetSpec
+    loaded: int
+    total: int
+    sha256: str
+    path: str
+
+    def __str__(self) -> str:
+        share = 100 * self.loaded / self.total
+        return f"loaded {self.loaded}/{self.total} tensors ({share:.0f} %) of {self.spec} from {self.path}"
+
+
+def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a mmengine checkpoint with `weights_only=True` and the few harmless classes that mmengine stores.
+
+    Raises:
+        InputError: no such file, not a checkpoint, or not one of poa_bench (no `meta.poa_bench`).
+    """
+    path = _existing(path)
+    try:
+        with torch.serialization.safe_globals(_safe_globals()):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises half a dozen kinds for a file that is no checkpoint
+        raise InputError(f"{path} is no training checkpoint that can be read safely: {error}") from error
+    if not isinstance(checkpoint, dict) or "poa_bench" not in checkpoint.get("meta", {}):
+        raise InputError(
+            f"{path} was not written by a poa_bench pre-training (it has no meta.poa_bench): "
+            "give an epoch_*.pth or iter_*.pth of such a run, or an extracted .safetensors file"
+        )
+    return checkpoint
+
+
+def load_supernet(path: str | Path, branch: Branch = "teacher") -> Supernet:
+    """Build the supernet that a training checkpoint describes, with its weights; no config is needed.
+
+    Args:
+        path: a mmengine checkpoint of a poa_bench pre-training.
+        branch: which network of it: the EMA `teacher` (what the paper evaluates) or the `student`.
+
+    Raises:
+        InputError: the file or the branch is not there, or its tensors do not fit.
+    """
+    if branch not in ("teacher", "student"):
+        raise InputError(f"unknown branch {branch!r}: use 'teacher' or 'student'")
+    checkpoint = read_training_checkpoint(path)
+    prefix = f"{branch}.backbone."
+    tensors = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in checkpoint["state_dict"].items()
+        if name.startswith(prefix)
+    }
+    if not tensors:
+        raise InputError(f"{path} holds no {branch}: its tensors start with {_prefixes(checkpoint['state_dict'])}")
+    supernet = Supernet.from_description(checkpoint["meta"]["poa_bench"])
+    _load_strictly(supernet, tensors, path)
+    return supernet.eval()
+
+
+def save_subnet(supernet: Supernet, spec: SubnetSpec, path: str | Path, source_sha256: str) -> nn.Module:
+    """Cut one size into a safetensors file with timm's own tensor names; written whole or not at all.
+
+    The metadata holds `spec`, `source_sha256`, `timm_class`, `timm_arguments` (JSON) and `version`.
+
+    Returns:
+        The module that was written.
+    """
+    module = supernet.extract(spec)
+    family = supernet.family
+    options = {name: value for name, value in supernet.options.items() if name not in _TRAINING_ONLY}
+    arguments = family.arguments(supernet.space, spec, options)
+    metadata = {
+        "spec": str(spec),
+        "source_sha256": source_sha256,
+        "timm_class": family.network_class.__name__,
+        "timm_arguments": json.dumps({**arguments, "num_classes": 0, "global_pool": family.pool}),
+        "version": __version__,
+    }
+    tensors = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata)
+    return module
+
+
+def extract_file(checkpoint: str | Path, spec: str, output: str | Path, branch: Branch = "teacher") -> str:
+    """Cut one size of a training checkpoint into a file.
+
+    Returns:
+        A sentence that says what was written.
+
+    Raises:
+        InputError: the checkpoint cannot be read, the spec is outside its space, or `output` is no .safetensors name.
+    """
+    if Path(output).suffix != ".safetensors":
+        raise InputError(f"cannot write {output}: extracted files end in .safetensors")
+    supernet = load_supernet(checkpoint, branch)
+    module = save_subnet(supernet, supernet.space.parse(spec), output, sha256_file(checkpoint))
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    return f"wrote {output}: {spec} of the {branch}, {len(module.state_dict())} tensors, {parameters:,} parameters"
+
+
+def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
+    """Load an extracted file into the stock timm class that its metadata names.
+
+    Returns:
+        The module in eval mode, and the file's metadata.
+
+    Raises:
+        InputError: no such file, not an extracted sub-network, or its tensors do not fit.
+    """
+    path = _existing(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise InputError(f"{path} is no safetensors file: {error}") from error
+    classes = {family.network_class.__name__: family.network_class for family in FAMILIES.values()}
+    if metadata.get("timm_class") not in classes:
+        raise InputError(
+            f"{path} is not an extracted sub-network (timm_class {metadata.get('timm_class')!r}, known are "
+            f"{', '.join(classes)}): write one with `poa-bench extract`"
+        )
+    module = classes[metadata["timm_class"]](**json.loads(metadata["timm_arguments"]))
+    _load_strictly(module, tensors, path)
+    return module.eval(), metadata
+
+
+def load_backbone(
+    path: str | Path, spec: SubnetSpec | str | None = None, branch: Branch = "teacher"
+) -> tuple[nn.Module, LoadReport]:
+    """The stock timm module of one size, from a supernet's training checkpoint or from an extracted file.
+
+    Args:
+        path: `.safetensors` is read as an extracted file, anything else as a training checkpoint.
+        spec: the size; needed for a checkpoint, checked against the file otherwise.
+        branch: which network of a training checkpoint.
+
+    Raises:
+        InputError: as `load_supernet` and `load_subnet`, or the spec is missing or not the file's.
+    """
+    spec = SubnetSpec.parse(spec) if spec is not None else None
+    if Path(path).suffix == ".safetensors":
+        module, metadata = load_subnet(path)
+        found = SubnetSpec.parse(metadata["spec"])
+        if spec not in (None, found):
+            raise InputError(f"{path} holds {found}, not {spec}: name that spec or give another file")
+    else:
+        if spec is None:
+            raise InputError(f"{path} is a supernet: say which size to cut, for example spec=vit-w384-d12")
+        supernet = load_supernet(path, branch)
+        module, found = supernet.extract(spec), spec
+    total = len(module.state_dict())
+    return module, LoadReport(found, total, total, sha256_file(path), str(path))
+
+
+def _load_strictly(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise InputError(f"{path} does not fit the network it describes: {error}") from error
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    return path
+
+
+def _prefixes(names: dict[str, Tensor]) -> list[str]:
+    return sorted({".".join(name.split(".")[:2]) for name in names})
+
+
+def _safe_globals() -> list[Any]:
+    """What a mmengine checkpoint holds besides tensors and plain values."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    core = np._core if hasattr(np, "_core") else np.core
+    return [
+        HistoryBuffer,
+        (_history_method, "builtins.getattr"),
+        OrderedDict,
+        core.multiarray._reconstruct,
+        core.multiarray.scalar,
+        np.ndarray,
+        np.dtype,
+        *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32", "bool")),
+    ]
+
+
+def _history_method(owner: Any, name: str) -> Any:
+    """Stands for `getattr` while a checkpoint is read: HistoryBuffer pickles its methods by name."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    if owner is not HistoryBuffer or name.startswith("_"):
+        raise InputError(f"a checkpoint may not look up {name!r} of {owner!r}")
+    return getattr(owner, name)

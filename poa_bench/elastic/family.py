@@ -1,0 +1,126 @@
+"""What a family of networks must say about itself, and the registry of families.
+
+A family is a stock timm class plus three facts: the constructor arguments of each size, how its fused weights are
+grouped, and which weights the paper rescales. Everything else (slicing, masking, extraction) is common.
+A new family is one file that defines a `Family` and calls `register`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from poa_bench.elastic.space import SearchSpace, SubnetSpec, kept_blocks
+from poa_bench.errors import InputError
+
+FAMILIES: dict[str, "Family"] = {}
+
+
+class Output(NamedTuple):
+    """Features of one forward pass: cls (B, w), patches (B, N, w), both after the final norm where there is one."""
+
+    cls: Tensor
+    patches: Tensor
+
+
+class Family(ABC):
+    """One family of stock timm networks.
+
+    Attributes:
+        name: first part of a spec's text.
+        network_class: the timm class of every size.
+        pool: timm's `global_pool` of extracted networks: their forward gives the class feature.
+        mask_module: the stock submodule after which masked positions become the mask token.
+    """
+
+    name: str
+    network_class: type[nn.Module]
+    pool: str
+    mask_module: str
+
+    @abstractmethod
+    def arguments(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any]) -> dict[str, Any]:
+        """timm constructor arguments of one size; `options` are the supernet's, by their timm names."""
+
+    @abstractmethod
+    def stages(self, network: nn.Module) -> Sequence[tuple[str, nn.Module]]:
+        """(name prefix, sequence of blocks) of every elastic stage, in the order of `SubnetSpec.depths`."""
+
+    @abstractmethod
+    def groups(self, name: str) -> tuple[int, ...]:
+        """How many equal groups are fused along each leading axis of a parameter; () for plain ones."""
+
+    @abstractmethod
+    def scaled(self, name: str) -> bool:
+        """Whether the paper multiplies this parameter by alpha = full width / width (eqs. 2, 3, 11, 12)."""
+
+    @abstractmethod
+    def split(self, features: Tensor) -> Output:
+        """Class feature and patch features of what the stock network returns without pooling."""
+
+    @abstractmethod
+    def grid(self, network: nn.Module, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the patches (and of the mask) for an image of this size in pixels."""
+
+    @abstractmethod
+    def apply_mask(self, embedded: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
+        """Replace masked positions of the output of `mask_module`.
+
+        Args:
+            embedded: what the stock submodule returned.
+            mask: (B, N) bool, True where masked, over `grid`.
+            mask_token: (1, channels) at full width; sub-networks use its leading entries.
+        """
+
+    @abstractmethod
+    def patch_size(self, network: nn.Module) -> int:
+        """Side of the smallest image in pixels: one patch, or the network's total stride."""
+
+    def mask_channels(self, space: SearchSpace) -> int:
+        """Length of the mask token: by default the full width."""
+        return space.widths[-1]
+
+    def features(self, spec: SubnetSpec) -> int:
+        """Length of the class feature of one size."""
+        return spec.width
+
+    def build(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any], pool: str = "") -> nn.Module:
+        """The stock network of one size, without classifier; without pooling its forward gives all tokens."""
+        return self.network_class(**self.arguments(space, spec, options), num_classes=0, global_pool=pool)
+
+    def skeleton(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any]) -> nn.Module:
+        """As `build`, with the parameters on the meta device."""
+        with torch.device("meta"):
+            return self.build(space, spec, options)
+
+    def source_name(self, name: str, network: nn.Module, space: SearchSpace, spec: SubnetSpec) -> str:
+        """The supernet's name of a sub-network's parameter or module: block j of a stage is its j-th kept block."""
+        for (prefix, _), full, depth in zip(self.stages(network), space.intact.depths, spec.depths, strict=True):
+            if name.startswith(prefix):
+                block, dot, rest = name[len(prefix) :].partition(".")
+                return f"{prefix}{kept_blocks(full, depth)[int(block)]}{dot}{rest}"
+        return name
+
+
+def register(family: Family) -> Family:
+    """Make a family known by its name."""
+    FAMILIES[family.name] = family
+    return family
+
+
+def get_family(name: str) -> Family:
+    """The family of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in FAMILIES:
+        raise InputError(f"unknown family {name!r}: use one of {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def masked_where(tokens: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
+    """Tokens (B, ..., c) with those of mask (B, ...) replaced by the leading entries of mask_token (1, C)."""
+    return torch.where(mask.unsqueeze(-1), mask_token[:, : tokens.shape[-1]].to(tokens.dtype), tokens)

@@ -1,0 +1,217 @@
+"""The supernet: one full-size stock timm network, and every sub-network as slices of its weights."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from poa_bench import __version__
+from poa_bench.elastic.family import Output, get_family
+from poa_bench.elastic.slicing import sliced_parameters
+from poa_bench.elastic.space import SearchSpace, SubnetSpec
+from poa_bench.errors import InputError
+
+# our names for timm's, where the field has a plainer word
+_TIMM_NAMES = {"image_size": "img_size"}
+
+
+class Supernet(nn.Module):
+    """Holds the full-size network's weights; any size of its space can be run, trained and cut.
+
+    A sub-network is the stock timm module of its size run on slices of the full weights (paper, eqs. 2-4, 11, 12):
+    `torch.func.functional_call(skeleton, slices, images)`. Sizes are arguments, never state.
+
+    Args:
+        space: the candidates, as `SearchSpace` or as a dict of its fields.
+        alpha: multiply the sliced weights by full width / width where the paper does; False for its ablation.
+        drop_path_uniform: the same drop-path rate in every block (POA's ViT) instead of timm's linear rule.
+        options: constructor arguments of the timm class by their timm names (`patch_size`, `init_values`,
+            `drop_path_rate`, ...); `image_size` is timm's `img_size`.
+
+    Attributes:
+        network: the full-size stock timm module.
+        mask_token: (1, channels) parameter, put in place of masked patches.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace | dict[str, Any],
+        *,
+        alpha: bool = True,
+        drop_path_uniform: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.space = SearchSpace.from_dict(space)
+        self.family = get_family(self.space.family)
+        self.alpha = alpha
+        self.options = {_TIMM_NAMES.get(name, name): value for name, value in options.items()}
+        self.drop_path_uniform = drop_path_uniform
+        self.grad_checkpointing = False
+        self.network = self.family.build(self.space, self.space.intact, self.options)
+        if drop_path_uniform:
+            _make_drop_path_uniform(self.network, self.options.get("drop_path_rate", 0.0))
+        self.mask_token = nn.Parameter(torch.zeros(1, self.family.mask_channels(self.space)))
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        self._skeletons: dict[SubnetSpec, nn.Module] = {}
+
+    def forward(self, images: Tensor, spec: SubnetSpec | None = None, mask: Tensor | None = None) -> Output:
+        """Run one size.
+
+        Args:
+            images: (B, 3, height, width), any size of at least one patch.
+            spec: the size; None runs the intact network (no slicing).
+            mask: (B, N) bool over `patch_grid`, True where the patch is replaced by the mask token.
+
+        Returns:
+            cls (B, w) and patches (B, N, w).
+
+        Raises:
+            InputError: the spec is outside the space, the image too small or the mask of another shape.
+        """
+        return self.bind(spec)(images, mask)
+
+    def bind(self, spec: SubnetSpec | None = None) -> Callable[..., Output]:
+        """One size as a function `(images, mask=None) -> Output`; its slices are made once, for all calls."""
+        if spec is None or self.space.check(spec) == self.space.intact:
+            return partial(self._run, self.network, {})
+        skeleton = self.skeleton(spec).train(self.training)
+        parameters = self.parameters_of(spec)
+        if self.grad_checkpointing:
+            # blocks run again in backward, when functional_call has ended: they must own their slices
+            return partial(self._run, _with_parameters(skeleton, parameters), {})
+        return partial(self._run, skeleton, parameters)
+
+    def parameters_of(self, spec: SubnetSpec) -> dict[str, Tensor]:
+        """The stock parameter names of one size, with slices of the full weights."""
+        return sliced_parameters(self.family, self.network, self.skeleton(spec), self.space, spec, self.alpha)
+
+    def skeleton(self, spec: SubnetSpec) -> nn.Module:
+        """The stock module of one size with its parameters on the meta device (cached); its buffers are real."""
+        if spec not in self._skeletons:
+            skeleton = self.family.skeleton(self.space, self.space.check(spec), self.options)
+            self._match_drop_path(skeleton, spec)
+            if self.grad_checkpointing:
+                skeleton.set_grad_checkpointing(True)
+            self._skeletons[spec] = skeleton
+        skeleton = self._skeletons[spec]
+        for module in skeleton.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.device != self.mask_token.device:
+                    module._buffers[name] = buffer.to(self.mask_token.device)
+        return skeleton
+
+    def _match_drop_path(self, module: nn.Module, spec: SubnetSpec) -> None:
+        _copy_drop_path(module, self.network, lambda name: self.family.source_name(name, module, self.space, spec))
+
+    def extract(self, spec: SubnetSpec) -> nn.Module:
+        """Cut one size: a plain timm module with its own copy of the weights.
+
+        Its forward gives the class feature (B, w), its `forward_features` all tokens; it is in the same mode
+        (train or eval) and on the same device as the supernet.
+        """
+        module = self.family.build(self.space, self.space.check(spec), self.options, self.family.pool)
+        self._match_drop_path(module, spec)
+        module.to(self.mask_token.device, self.mask_token.dtype)
+        with torch.no_grad():
+            sliced = self.parameters_of(spec)
+            for name, parameter in module.named_parameters():
+                parameter.copy_(sliced[name])
+        return module.train(self.training)
+
+    def width(self, spec: SubnetSpec | None = None) -> int:
+        """Length of the class feature of one size (None: of the intact network)."""
+        return self.family.features(spec or self.space.intact)
+
+    def patch_grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches (and masks) of an image of height x width pixels."""
+        return self.family.grid(self.network, height, width)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute block activations in backward, by timm's own checkpointing, in every size."""
+        self.grad_checkpointing = enable
+        self.network.set_grad_checkpointing(enable)
+        for skeleton in self._skeletons.values():
+            skeleton.set_grad_checkpointing(enable)
+
+    def describe(self) -> dict[str, Any]:
+        """What is needed to build this supernet again, in plain values (checkpoint meta `poa_bench`)."""
+        return {
+            **self.space.to_dict(),
+            "alpha": self.alpha,
+            "drop_path_uniform": self.drop_path_uniform,
+            "options": dict(self.options),
+            "version": __version__,
+        }
+
+    @classmethod
+    def from_description(cls, description: dict[str, Any]) -> "Supernet":
+        """The inverse of `describe`, with fresh weights."""
+        values = dict(description)
+        values.pop("version", None)
+        own = {key: values.pop(key) for key in ("alpha", "drop_path_uniform")}
+        options = values.pop("options")
+        return cls(SearchSpace.from_dict(values), **own, **options)
+
+    def _run(
+        self, network: nn.Module, tensors: dict[str, Tensor], images: Tensor, mask: Tensor | None = None
+    ) -> Output:
+        grid = self._check_images(images)
+        if mask is None:
+            return self.family.split(functional_call(network, tensors, (images,)))
+        if mask.shape != (len(images), grid[0] * grid[1]):
+            raise InputError(f"the mask has shape {tuple(mask.shape)}, not (images, patches) = {(len(images), *grid)}")
+        with _output_changed(
+            network.get_submodule(self.family.mask_module),
+            lambda embedded: self.family.apply_mask(embedded, mask, self.mask_token),
+        ):
+            return self.family.split(functional_call(network, tensors, (images,)))
+
+    def _check_images(self, images: Tensor) -> tuple[int, int]:
+        height, width = images.shape[-2:]
+        patch = self.family.patch_size(self.network)
+        if min(height, width) < patch:
+            raise InputError(
+                f"images of {height} x {width} pixels are smaller than a patch of {patch} x {patch}: give larger images"
+            )
+        return self.patch_grid(height, width)
+
+
+@contextmanager
+def _output_changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within the block, `module` returns what `change` makes of its output."""
+    handle = module.register_forward_hook(lambda _module, _inputs, output: change(output))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _copy_drop_path(module: nn.Module, network: nn.Module, source_name: Callable[[str], str]) -> None:
+    """Give every block the drop-path rate that it has in the supernet, whatever its place in the sub-network."""
+    for name, _ in list(module.named_modules()):
+        parent, _, attribute = name.rpartition(".")
+        if attribute.startswith("drop_path"):
+            setattr(module.get_submodule(parent), attribute, copy.deepcopy(network.get_submodule(source_name(name))))
+
+
+def _make_drop_path_uniform(network: nn.Module, rate: float) -> None:
+    for name, _ in list(network.named_modules()):
+        parent, _, attribute = name.rpartition(".")
+        if attribute.startswith("drop_path"):
+            setattr(network.get_submodule(parent), attribute, DropPath(rate))
+
+
+def _with_parameters(skeleton: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
+    """A copy of the skeleton that owns the given tensors."""
+    module = copy.deepcopy(skeleton)
+    for name, tensor in tensors.items():
+        parent, _, attribute = name.rpartition(".")
+        module.get_submodule(parent)._parameters[attribute] = tensor
+    return module
