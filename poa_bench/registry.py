@@ -52,7 +52,18 @@ class OnDemandRegistry(Registry):
 
 
 # Modules are added here when they land; one line per module that registers something.
-MODELS = OnDemandRegistry("model", _MODELS, [])
+MODELS = OnDemandRegistry(
+    "model",
+    _MODELS,
+    [
+        "poa_bench.downstream.backbone",
+        "poa_bench.downstream.necks",
+        "poa_bench.downstream.sized_model",
+        "poa_bench.pretraining.heads",
+        "poa_bench.pretraining.poa",
+        "poa_bench.pretraining.teachers",
+    ],
+)
 DATASETS = OnDemandRegistry(
     "dataset",
     _DATASETS,
@@ -71,7 +82,11 @@ METRICS = OnDemandRegistry("metric", _METRICS, [])
 EVALUATORS = OnDemandRegistry("evaluator", _EVALUATOR, [])
 OPTIMIZERS = OnDemandRegistry("optimizer", _OPTIMIZERS, [])
 OPTIM_WRAPPERS = OnDemandRegistry("optim_wrapper", _OPTIM_WRAPPERS, [])
-OPTIM_WRAPPER_CONSTRUCTORS = OnDemandRegistry("optimizer wrapper constructor", _OPTIM_WRAPPER_CONSTRUCTORS, [])
+OPTIM_WRAPPER_CONSTRUCTORS = OnDemandRegistry(
+    "optimizer wrapper constructor",
+    _OPTIM_WRAPPER_CONSTRUCTORS,
+    ["poa_bench.downstream.layer_decay"],
+)
 PARAM_SCHEDULERS = OnDemandRegistry("parameter scheduler", _PARAM_SCHEDULERS, [])
 VISUALIZERS = OnDemandRegistry("visualizer", _VISUALIZERS, [])
 TASK_UTILS = OnDemandRegistry("task util", _TASK_UTILS, [])

@@ -1,0 +1,60 @@
+"""`SizedModel`: a stock mmdet, mmseg or mmpretrain model whose channel numbers follow the backbone's size."""
+
+from typing import Any
+
+import torch
+
+from poa_bench.downstream.backbone import OUT_FRACTIONS, build_network, levels_of
+from poa_bench.elastic import SubnetSpec
+from poa_bench.elastic.family import get_family
+from poa_bench.errors import InputError
+from poa_bench.registry import MODELS
+
+
+@MODELS.register_module()
+def SizedModel(base: str, backbone: dict[str, Any], **parts: Any) -> torch.nn.Module:
+    """Build `base` with every placeholder in `parts` replaced by what the backbone's size makes of it.
+
+    Only `model.backbone.spec` then has to change from size to size. Placeholders, `i` counting levels from either end:
+    `'backbone.channels'`, `'backbone.strides'` (lists), `'backbone.channels[i]'`, `'backbone.strides[i]'`,
+    `'sum(backbone.channels)'`, `'backbone.width'` (channels of the last level) and `'backbone.features'` (length of the
+    pooled class feature).
+
+    Args:
+        base: the stock model's type with its scope, `mmdet.MaskRCNN`.
+        backbone: config of a `poa_bench.SubnetBackbone`.
+        parts: all other arguments of the stock model.
+
+    Returns:
+        The stock model: nothing of this function is left in it.
+    """
+    values = placeholder_values(backbone)
+    return MODELS.build(dict(type=base, backbone=backbone, **_filled(parts, values)))
+
+
+def placeholder_values(backbone: dict[str, Any]) -> dict[str, Any]:
+    """The value of every placeholder, for one backbone config."""
+    spec = SubnetSpec.parse(backbone["spec"])
+    with torch.device("meta"):  # shapes only
+        network = build_network(spec, backbone["families"])
+    _, channels, strides = levels_of(network, spec, backbone.get("out_fractions", OUT_FRACTIONS))
+    values = {"backbone.channels": channels, "backbone.strides": strides}
+    values["sum(backbone.channels)"] = sum(channels)
+    values["backbone.width"] = channels[-1]
+    values["backbone.features"] = get_family(spec.family).features(spec)
+    for index in range(-len(channels), len(channels)):
+        values[f"backbone.channels[{index}]"] = channels[index]
+        values[f"backbone.strides[{index}]"] = strides[index]
+    return values
+
+
+def _filled(part: Any, values: dict[str, Any]) -> Any:
+    if isinstance(part, dict):
+        return type(part)({key: _filled(value, values) for key, value in part.items()})
+    if isinstance(part, (list, tuple)):
+        return type(part)(_filled(value, values) for value in part)
+    if isinstance(part, str) and part.startswith(("backbone.", "sum(backbone.")):
+        if part not in values:
+            raise InputError(f"unknown placeholder {part!r} in the model config: use one of {', '.join(values)}")
+        return values[part]
+    return part
