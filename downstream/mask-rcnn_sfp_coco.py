@@ -3,18 +3,18 @@
 #       model.backbone.spec=vit-b model.backbone.init_cfg.checkpoint=supernet.pth
 # What else follows the size (learning rate, layer decay, drop path): see the table in downstream/README.md.
 _base_ = [
-    '../configs/_base_/models/mask_rcnn_sfp.py',
-    '../configs/_base_/datasets/data_coco_instance_multiscale.py',
-    '../configs/_base_/schedules/detection_36e.py',
-    'mmdet::_base_/default_runtime.py',
+    "../configs/_base_/models/mask_rcnn_sfp.py",
+    "../configs/_base_/datasets/data_coco_instance_multiscale.py",
+    "../configs/_base_/schedules/detection_36e.py",
+    "mmdet::_base_/default_runtime.py",
 ]
 model = dict(backbone=dict(drop_path_rate=0.1))
 measurement = dict(
-    protocol='mask-rcnn-sfp-36e/1',
-    dataset='coco2017',
-    split='val',
+    protocol="mask-rcnn-sfp-36e/1",
+    dataset="coco2017",
+    split="val",
     tasks=dict(
-        detection=['coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP_75'],
-        instance_segmentation=['coco/segm_mAP', 'coco/segm_mAP_50', 'coco/segm_mAP_75'],
+        detection=["coco/bbox_mAP", "coco/bbox_mAP_50", "coco/bbox_mAP_75"],
+        instance_segmentation=["coco/segm_mAP", "coco/segm_mAP_50", "coco/segm_mAP_75"],
     ),
 )

@@ -18,9 +18,9 @@ class LevelResampling(BaseModule):
     """Up- and down-sampling of each level to its stride: what BEiT, iBOT and POA put between a ViT and its head.
 
     A ViT with patch 16 gives four maps of stride 16: the first is up-sampled by 4 (two transposed convolutions), the
-    second by 2, the third kept, the fourth max-pooled by 2. The norm between the two convolutions is a layer norm, where
-    BEiT has a synchronised batch norm: it needs neither large batches nor several GPUs. Any other patch size, and the maps of Swin and ResNet,
-    which already have their strides, follow the same rule, so one config serves all families.
+    second by 2, the third kept, the fourth max-pooled by 2. Between the two convolutions is a layer norm where BEiT has
+    a synchronised batch norm: it needs neither large batches nor several GPUs. Any other patch size, and the maps of
+    Swin and ResNet, which already have their strides, follow the same rule, so one config serves all families.
 
     Args:
         in_channels: channels of each level (in a config: `'backbone.channels'`).
