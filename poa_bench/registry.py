@@ -73,12 +73,12 @@ DATASETS = OnDemandRegistry(
         "DigitsSegmentation": "poa_bench.datasets.dense",
     },
 )
-TRANSFORMS = OnDemandRegistry("transform", _TRANSFORMS, [])
-FUNCTIONS = OnDemandRegistry("function", _FUNCTIONS, [])
-DATA_SAMPLERS = OnDemandRegistry("data sampler", _DATA_SAMPLERS, [])
+TRANSFORMS = OnDemandRegistry("transform", _TRANSFORMS, ["poa_bench.pretraining.crops"])
+FUNCTIONS = OnDemandRegistry("function", _FUNCTIONS, ["poa_bench.pretraining.crops"])
+DATA_SAMPLERS = OnDemandRegistry("data sampler", _DATA_SAMPLERS, ["poa_bench.pretraining.samplers"])
 HOOKS = OnDemandRegistry("hook", _HOOKS, [])
 LOOPS = OnDemandRegistry("loop", _LOOPS, [])
-METRICS = OnDemandRegistry("metric", _METRICS, [])
+METRICS = OnDemandRegistry("metric", _METRICS, [], on_demand={"DigitsCocoMetric": "poa_bench.datasets.dense"})
 EVALUATORS = OnDemandRegistry("evaluator", _EVALUATOR, [])
 OPTIMIZERS = OnDemandRegistry("optimizer", _OPTIMIZERS, [])
 OPTIM_WRAPPERS = OnDemandRegistry("optim_wrapper", _OPTIM_WRAPPERS, [])

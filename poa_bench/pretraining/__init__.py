@@ -1,0 +1,1 @@
+"""How the supernet learns: the POA model, its losses, targets, heads, schedules and hooks (mmengine)."""

@@ -1,0 +1,94 @@
+"""Projection heads: class features and patches become rows on a sphere, compared with prototypes."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from poa_bench.errors import InputError
+from poa_bench.registry import MODELS
+
+
+class Prototypes(nn.Module):
+    """K directions with a trainable length each: weight normalisation of a linear layer without bias.
+
+    Parameters keep the names of the classic weight norm: ``weight_g`` (K, 1), starting at 1, and ``weight_v`` (K, d).
+    """
+
+    def __init__(self, dimension: int, count: int):
+        super().__init__()
+        self.weight_g = nn.Parameter(torch.ones(count, 1))
+        self.weight_v = nn.Parameter(torch.empty(count, dimension))
+        nn.init.trunc_normal_(self.weight_v, std=0.02)
+
+    def forward(self) -> Tensor:
+        """The prototypes (K, d) in float32: ``g * v / |v|``."""
+        return self.weight_g.float() * F.normalize(self.weight_v.float(), dim=-1)
+
+
+@MODELS.register_module()
+class ProjectionHead(nn.Module):
+    """Several heads side by side (MPH): each a three-layer MLP, L2 normalisation and its own prototypes.
+
+    Only the first layer depends on the network's width: a sub-network of width w uses its first w columns times
+    ``alpha = in_features / w``. One set serves class tokens and masked patches.
+
+    Args:
+        in_features: W, the intact network's width.
+        prototypes: K of each head; the paper's are 8192, 16384, 32768, 65536.
+        hidden_features: width of the MLPs.
+        bottleneck_features: d, the dimension of the sphere.
+        alpha: False leaves the sliced columns unscaled (ablation).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        prototypes: Sequence[int] = (8192, 16384, 32768, 65536),
+        hidden_features: int = 2048,
+        bottleneck_features: int = 256,
+        alpha: bool = True,
+    ):
+        super().__init__()
+        if not prototypes or min(prototypes) < 2:
+            raise InputError(f"prototypes is {list(prototypes)}: give at least one head of at least 2 prototypes")
+        self.in_features = in_features
+        self.alpha = alpha
+        self.count = len(prototypes)
+        for index, count in enumerate(prototypes):
+            layers = (
+                nn.Linear(in_features, hidden_features),
+                nn.GELU(),
+                nn.Linear(hidden_features, hidden_features),
+                nn.GELU(),
+                nn.Linear(hidden_features, bottleneck_features),
+            )
+            self.add_module(f"mlp{index}", nn.Sequential(*layers))
+            self.add_module(f"last_layer{index}", Prototypes(bottleneck_features, count))
+        self.apply(_initialise)
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Project features (R, w), w <= W, by every head: a list of float32 rows (R, d) of length 1."""
+        return [F.normalize(self._mlp(index, features).float(), dim=-1) for index in range(self.count)]
+
+    def prototypes(self) -> list[Tensor]:
+        """The normalised prototypes (K, d) of every head; make them once per step."""
+        return [self.get_submodule(f"last_layer{index}")() for index in range(self.count)]
+
+    def _mlp(self, index: int, features: Tensor) -> Tensor:
+        mlp = self.get_submodule(f"mlp{index}")
+        width = features.shape[-1]
+        if width == self.in_features:
+            return mlp(features)
+        weight = mlp[0].weight[:, :width]
+        if self.alpha:
+            weight = weight * (self.in_features / width)
+        return functional_call(mlp, {"0.weight": weight}, (features,))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
