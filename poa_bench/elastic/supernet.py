@@ -143,7 +143,8 @@ class Supernet(nn.Module):
     def describe(self) -> dict[str, Any]:
         """What is needed to build this supernet again, in plain values (checkpoint meta `poa_bench`)."""
         return {
-            **self.space.to_dict(),
+            "family": self.space.family,
+            "space": self.space.to_dict(),
             "alpha": self.alpha,
             "drop_path_uniform": self.drop_path_uniform,
             "options": dict(self.options),
@@ -153,11 +154,8 @@ class Supernet(nn.Module):
     @classmethod
     def from_description(cls, description: dict[str, Any]) -> "Supernet":
         """The inverse of `describe`, with fresh weights."""
-        values = dict(description)
-        values.pop("version", None)
-        own = {key: values.pop(key) for key in ("alpha", "drop_path_uniform")}
-        options = values.pop("options")
-        return cls(SearchSpace.from_dict(values), **own, **options)
+        own = {key: description[key] for key in ("alpha", "drop_path_uniform")}
+        return cls(SearchSpace.from_dict(description["space"]), **own, **description["options"])
 
     def _run(
         self, network: nn.Module, tensors: dict[str, Tensor], images: Tensor, mask: Tensor | None = None
