@@ -1,0 +1,173 @@
+"""Multi-crop views: two global and several local crops of each picture (DINO), and their batch.
+
+The crops of a picture depend on (seed, epoch, picture), the masks of a batch on (seed, iteration): not on workers,
+ranks or what was drawn before.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as tv
+
+from poa_bench.errors import InputError
+from poa_bench.pretraining import photometric
+from poa_bench.pretraining.masks import batch_masks
+from poa_bench.pretraining.samplers import SampleIndex
+from poa_bench.registry import FUNCTIONS, TRANSFORMS
+
+_ASPECT = (3 / 4, 4 / 3)  # of a crop, width by height
+_TRIES = 10
+
+
+def draw_box(
+    height: int, width: int, scale: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Draw a crop (top, left, height, width) of an image, as torchvision's RandomResizedCrop does.
+
+    Args:
+        height, width: of the image in pixels.
+        scale: least and greatest share of the image's area.
+        rng: source of area, aspect (3/4 to 4/3, uniform in its logarithm) and place.
+    """
+    areas = height * width * rng.uniform(*scale, _TRIES)
+    aspects = np.exp(rng.uniform(*np.log(_ASPECT), _TRIES))
+    widths, heights = np.rint(np.sqrt(areas * aspects)).astype(int), np.rint(np.sqrt(areas / aspects)).astype(int)
+    fits = np.flatnonzero((widths > 0) & (widths <= width) & (heights > 0) & (heights <= height))
+    if len(fits):
+        h, w = int(heights[fits[0]]), int(widths[fits[0]])
+        return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
+    # no try fits: the greatest centred crop with an allowed aspect
+    w = min(width, round(height * _ASPECT[1]))
+    h = min(height, round(width / _ASPECT[0]))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+@TRANSFORMS.register_module()
+class MultiCrop:
+    """Cut the views of a picture.
+
+    Replaces ``inputs`` (3, H, W) uint8 by ``global_crops`` (2, 3, S, S) and ``local_crops`` (v, 3, s, s), uint8. Where
+    the photometric part is left to the device, ``photometric`` (2 + v, 11) holds its parameters.
+
+    Args:
+        global_size, local_size: side of the crops in pixels.
+        local_count: local crops per picture; 0 gives none.
+        global_scale, local_scale: least and greatest share of the picture's area.
+        flip: probability of a mirrored crop.
+        photometric: arguments of :class:`poa_bench.pretraining.photometric.Photometric`; None leaves colours alone.
+        on_device: leave the photometric part to the model's data preprocessor.
+        seed: what the crops depend on, beside epoch and picture.
+
+    Raises:
+        InputError: the picture does not come from a ``poa_bench.ResumableSampler``, so that its epoch is not known.
+    """
+
+    def __init__(
+        self,
+        global_size: int = 224,
+        local_size: int = 96,
+        local_count: int = 8,
+        global_scale: tuple[float, float] = (0.32, 1.0),
+        local_scale: tuple[float, float] = (0.05, 0.32),
+        flip: float = 0.5,
+        photometric: dict | None = None,
+        on_device: bool = False,
+        seed: int = 0,
+    ):
+        self.global_size, self.local_size, self.local_count = global_size, local_size, local_count
+        self.global_scale, self.local_scale, self.flip = tuple(global_scale), tuple(local_scale), flip
+        self.photometric = None if photometric is None else _photometric(photometric)
+        self.on_device, self.seed = on_device, seed
+        self.views = np.array([0, 1] + [2] * local_count)
+
+    def __call__(self, item: dict) -> dict:
+        """Replace the picture by its views."""
+        index = item["sample_idx"]
+        if not isinstance(index, SampleIndex):
+            raise InputError(
+                f"MultiCrop got picture {index} without its epoch; set the sampler to type='poa_bench.ResumableSampler'"
+            )
+        rng = np.random.default_rng([self.seed, index.epoch, int(index)])
+        picture = item.pop("inputs")
+        item["global_crops"] = self._cut(picture, 2, self.global_scale, self.global_size, rng)
+        item["local_crops"] = self._cut(picture, self.local_count, self.local_scale, self.local_size, rng)
+        if self.photometric is not None:
+            rows = torch.from_numpy(self.photometric.draw(self.views, rng))
+            if self.on_device:
+                item["photometric"] = rows
+            else:
+                item["global_crops"] = _to_bytes(photometric.apply(item["global_crops"], rows[:2]))
+                item["local_crops"] = _to_bytes(photometric.apply(item["local_crops"], rows[2:]))
+        return item
+
+    def _cut(
+        self, picture: Tensor, count: int, scale: tuple[float, float], size: int, rng: np.random.Generator
+    ) -> Tensor:
+        """Return ``count`` crops (count, 3, size, size) uint8."""
+        crops = torch.empty((count, 3, size, size), dtype=torch.uint8)
+        for crop in crops:
+            box = draw_box(*picture.shape[1:], scale, rng)
+            resized = tv.resized_crop(picture, *box, [size, size], InterpolationMode.BICUBIC, antialias=True)
+            crop.copy_(resized.flip(-1) if rng.random() < self.flip else resized)
+        return crops
+
+
+def _photometric(arguments: dict) -> photometric.Photometric:
+    try:
+        return photometric.Photometric(**arguments)
+    except TypeError as error:
+        known = ", ".join(photometric.Photometric.__dataclass_fields__)
+        raise InputError(f"photometric={dict(arguments)} has an unknown key; the known ones are {known}") from error
+
+
+def _to_bytes(images: Tensor) -> Tensor:
+    return (images * 255).round_().to(torch.uint8)
+
+
+def stack_views(views: Sequence[Tensor]) -> Tensor:
+    """B items of (v, ...) -> (v * B, ...): view 1 of all pictures, then view 2, ..."""
+    return torch.stack(list(views), dim=1).flatten(0, 1)
+
+
+@FUNCTIONS.register_module()
+def collate_crops(
+    batch: Sequence[dict],
+    grid: tuple[int, int],
+    mask_probability: float = 0.5,
+    mask_ratio: tuple[float, float] = (0.1, 0.5),
+    seed: int = 0,
+) -> dict:
+    """Make a batch of the items of :class:`MultiCrop`.
+
+    Args:
+        batch: B items.
+        grid: (rows, columns) of patches of a global crop, as ``Supernet.patch_grid`` says.
+        mask_probability: share of the global crops that are masked.
+        mask_ratio: least and greatest share of hidden patches in a masked crop.
+        seed: what the masks depend on, beside the iteration.
+
+    Returns:
+        ``inputs``, a dict of ``global_crops`` (2B, 3, S, S) and ``local_crops`` (v B, 3, s, s), uint8, view by view;
+        ``masks`` (2B, rows * columns) bool; ``photometric_global`` (2B, 11) and ``photometric_local`` (v B, 11) where
+        that part is left to the device. ``data_samples``, a list of B dicts of ``name``, ``index`` and ``label``.
+    """
+    inputs = {key: stack_views([item[key] for item in batch]) for key in ("global_crops", "local_crops")}
+    inputs["masks"] = _masks([item["sample_idx"] for item in batch], grid, mask_probability, mask_ratio, seed)
+    if "photometric" in batch[0]:
+        inputs["photometric_global"] = stack_views([item["photometric"][:2] for item in batch])
+        inputs["photometric_local"] = stack_views([item["photometric"][2:] for item in batch])
+    samples = [{"name": item["name"], "index": int(item["sample_idx"]), "label": item["label"]} for item in batch]
+    return {"inputs": inputs, "data_samples": samples}
+
+
+def _masks(indices: list[SampleIndex], grid, probability: float, ratio: tuple[float, float], seed: int) -> Tensor:
+    """Return the masks (2B, N) of a rank's pictures, those that these pictures have in the batch of all ranks."""
+    first = indices[0]
+    pictures = len(indices) * first.world_size
+    iteration = first.position // pictures
+    places = [view * pictures + index.position % pictures for view in range(2) for index in indices]
+    masks = batch_masks(tuple(grid), places, 2 * pictures, (seed, first.stream, iteration), probability, ratio)
+    return torch.from_numpy(masks)

@@ -1,0 +1,83 @@
+"""Which patches the students do not see: iBOT's block masks, in DINOv2's amounts.
+
+A mask depends on (seed, stream, iteration, place in the global batch): not on the number of ranks or workers.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+_LOG_ASPECT = (math.log(0.3), math.log(1 / 0.3))
+_LEAST_PATCHES = 4  # of a block
+_TRIES = 10  # to place a block
+
+
+def block_mask(grid: tuple[int, int], count: int, rng: np.random.Generator) -> np.ndarray:
+    """Cover about ``count`` patches by rectangles (BEiT, algorithm 1, as in iBOT and DINOv2).
+
+    Args:
+        grid: (rows, columns) of patches.
+        count: patches to cover; never more are, a few may be missing where no further block fits.
+        rng: source of the blocks' area (4 patches or more), aspect ratio (0.3 to 1/0.3) and place.
+
+    Returns:
+        (rows, columns) bool, True where covered.
+    """
+    mask = np.zeros(grid, bool)
+    while (missing := count - int(mask.sum())) > 0:
+        if not _add_block(mask, missing, rng):
+            break
+    return mask
+
+
+def _add_block(mask: np.ndarray, most: int, rng: np.random.Generator) -> bool:
+    """Cover a rectangle that adds 1 to ``most`` patches; return whether one was found."""
+    rows, columns = mask.shape
+    for _ in range(_TRIES):
+        # with fewer than _LEAST_PATCHES missing the bounds are in reverse order: areas in between, as in the original
+        area = rng.uniform(*sorted((_LEAST_PATCHES, most)))
+        root = math.exp(rng.uniform(*_LOG_ASPECT) / 2)
+        height, width = round(math.sqrt(area) * root), round(math.sqrt(area) / root)
+        if not (0 < height < rows and 0 < width < columns):
+            continue
+        top, left = rng.integers(rows - height + 1), rng.integers(columns - width + 1)
+        block = mask[top : top + height, left : left + width]
+        if 0 < block.size - int(block.sum()) <= most:
+            block[:] = True
+            return True
+    return False
+
+
+def batch_masks(
+    grid: tuple[int, int],
+    places: Sequence[int],
+    total: int,
+    key: Sequence[int],
+    probability: float = 0.5,
+    ratio: tuple[float, float] = (0.1, 0.5),
+) -> np.ndarray:
+    """Return the masks of some images of a global batch.
+
+    ``int(probability * total)`` images are masked, which ones is drawn; their shares of covered patches are spread
+    evenly over ``ratio`` (one random share in each of as many equal intervals).
+
+    Args:
+        grid: (rows, columns) of patches.
+        places: the wanted images' places in the global batch, each below ``total``.
+        total: images of the global batch, all ranks and views.
+        key: numbers the randomness depends on, e.g. (seed, stream, iteration).
+        probability: share of masked images.
+        ratio: least and greatest share of covered patches in a masked image.
+
+    Returns:
+        (len(places), rows * columns) bool, True where the patch is hidden.
+    """
+    rng = np.random.default_rng(list(key))
+    masked = int(total * probability)
+    edges = np.linspace(*ratio, masked + 1)
+    counts = np.zeros(total, np.int64)
+    counts[:masked] = rng.uniform(edges[:-1], edges[1:]) * grid[0] * grid[1]
+    counts = rng.permutation(counts)
+    masks = [block_mask(grid, int(counts[place]), np.random.default_rng([*key, place])) for place in places]
+    return np.stack(masks).reshape(len(masks), -1)
