@@ -3,8 +3,8 @@
 Configs spell our types with the scope (``type='poa_bench.POA'``). mmengine then imports this module by its name and, on
 the first look-up in a registry, the modules in its ``locations``: no ``custom_imports`` in any config.
 
-The modules in ``locations`` need torch, timm and mmengine only. A type whose module needs mmcv, mmdet or mmseg goes into
-``on_demand`` instead: its module is imported when exactly that type is asked for.
+The modules in ``locations`` need torch, timm and mmengine only. A type whose module needs mmcv, mmdet or mmseg goes
+into ``on_demand`` instead: its module is imported when exactly that type is asked for.
 """
 
 from importlib import import_module
@@ -61,6 +61,7 @@ MODELS = OnDemandRegistry(
         "poa_bench.downstream.sized_model",
         "poa_bench.pretraining.heads",
         "poa_bench.pretraining.poa",
+        "poa_bench.pretraining.preprocessor",
         "poa_bench.pretraining.teachers",
     ],
 )
@@ -76,16 +77,20 @@ DATASETS = OnDemandRegistry(
 TRANSFORMS = OnDemandRegistry("transform", _TRANSFORMS, ["poa_bench.pretraining.crops"])
 FUNCTIONS = OnDemandRegistry("function", _FUNCTIONS, ["poa_bench.pretraining.crops"])
 DATA_SAMPLERS = OnDemandRegistry("data sampler", _DATA_SAMPLERS, ["poa_bench.pretraining.samplers"])
-HOOKS = OnDemandRegistry("hook", _HOOKS, [])
-LOOPS = OnDemandRegistry("loop", _LOOPS, [])
+HOOKS = OnDemandRegistry(
+    "hook",
+    _HOOKS,
+    ["poa_bench.pretraining.hooks", "poa_bench.pretraining.safety", "poa_bench.pretraining.schedules"],
+)
+LOOPS = OnDemandRegistry("loop", _LOOPS, ["poa_bench.pretraining.loop"])
 METRICS = OnDemandRegistry("metric", _METRICS, [], on_demand={"DigitsCocoMetric": "poa_bench.datasets.dense"})
 EVALUATORS = OnDemandRegistry("evaluator", _EVALUATOR, [])
-OPTIMIZERS = OnDemandRegistry("optimizer", _OPTIMIZERS, [])
-OPTIM_WRAPPERS = OnDemandRegistry("optim_wrapper", _OPTIM_WRAPPERS, [])
+OPTIMIZERS = OnDemandRegistry("optimizer", _OPTIMIZERS, ["poa_bench.pretraining.optim"])
+OPTIM_WRAPPERS = OnDemandRegistry("optim_wrapper", _OPTIM_WRAPPERS, ["poa_bench.pretraining.optim"])
 OPTIM_WRAPPER_CONSTRUCTORS = OnDemandRegistry(
     "optimizer wrapper constructor",
     _OPTIM_WRAPPER_CONSTRUCTORS,
-    ["poa_bench.downstream.layer_decay"],
+    ["poa_bench.downstream.layer_decay", "poa_bench.pretraining.optim"],
 )
 PARAM_SCHEDULERS = OnDemandRegistry("parameter scheduler", _PARAM_SCHEDULERS, [])
 VISUALIZERS = OnDemandRegistry("visualizer", _VISUALIZERS, [])

@@ -43,8 +43,8 @@ def prototype_cross_entropy(
     """Cross-entropy between targets and ``softmax(features @ prototypes.T / temperature)`` (paper, eqs. 6-9).
 
     The value of one prediction is ``-sum(target * log p)``, averaged over pairs of views and samples (or summed with
-    its ``sample_weights``). Logits exist for one chunk of samples at a time: the gradients are made in the same pass and
-    kept instead (Liger kernels do so, arXiv 2410.10989), so that nothing is recomputed in backward.
+    its ``sample_weights``). Logits exist for one chunk of samples at a time: the gradients are made in the same pass
+    and kept instead (Liger kernels do so, arXiv 2410.10989), so that nothing is recomputed in backward.
 
     Args:
         prototypes: (K, d) weight-normalised prototypes of the student's head.

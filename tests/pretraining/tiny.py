@@ -16,9 +16,10 @@ SPACE = {"family": "vit", "widths": [32, 48, 64], "depths": [3, 4, 5, 6], "head_
 
 def tiny_poa(**settings) -> POA:
     """A POA model with four heads; ``settings`` are POA's."""
-    backbone = dict(type="poa_bench.Supernet", space=SPACE, image_size=32, patch_size=8, init_values=1e-5)
-    prototypes = [64, 128, 192, 256]
-    head = dict(type="poa_bench.ProjectionHead", prototypes=prototypes, hidden_features=96, bottleneck_features=32)
+    network = {"space": SPACE, "image_size": 32, "patch_size": 8, "init_values": 1e-5}
+    backbone = {"type": "poa_bench.Supernet", **network}
+    sizes = {"prototypes": [64, 128, 192, 256], "hidden_features": 96, "bottleneck_features": 32}
+    head = {"type": "poa_bench.ProjectionHead", **sizes}
     return POA(**{"backbone": backbone, "head": head, **settings}).train()
 
 

@@ -1,0 +1,23 @@
+# The embedded digits for pre-training: two views of 32 px and four of 16 px each.
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    drop_last=True,
+    sampler=dict(type="poa_bench.ResumableSampler", shuffle=True, seed=0),
+    collate_fn=dict(type="poa_bench.collate_crops", grid=(8, 8), mask_ratio=(0.1, 0.5)),
+    dataset=dict(
+        type="poa_bench.DigitsClassification",
+        split="train",
+        pipeline=[
+            dict(
+                type="poa_bench.MultiCrop",
+                global_size=32,
+                local_size=16,
+                local_count=4,
+                global_scale=(0.5, 1.0),
+                local_scale=(0.15, 0.5),
+                flip=0.0,
+            )
+        ],
+    ),
+)

@@ -1,0 +1,80 @@
+"""From the command line of `tools/train.py` and `tools/test.py` to a stock mmengine Runner."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from poa_bench.config_files import find_config
+from poa_bench.errors import InputError
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train what the arguments of `tools/train.py` say.
+
+    Raises:
+        InputError: no such config or checkpoint, or an option that does not fit.
+    """
+    config = read_config(arguments)
+    _set_precision(config, arguments.amp)
+    if arguments.auto_scale_lr:
+        if "base_batch_size" not in config.get("auto_scale_lr", {}):
+            raise InputError(
+                "--auto-scale-lr needs auto_scale_lr.base_batch_size in the config (pre-training configs scale with "
+                "the batch by themselves, see poa_bench.LearningRateScaleHook)"
+            )
+        config.auto_scale_lr.enable = True
+    config.resume = arguments.resume is not None
+    if config.resume:
+        config.load_from = None if arguments.resume == "auto" else _existing(arguments.resume)
+    build_runner(config).train()
+
+
+def test(arguments: argparse.Namespace) -> None:
+    """Evaluate what the arguments of `tools/test.py` say."""
+    config = read_config(arguments)
+    config.load_from = _existing(arguments.checkpoint)
+    build_runner(config).test()
+
+
+def read_config(arguments: argparse.Namespace) -> Config:
+    """The config with launcher, overrides and work directory (command line, else config, else work_dirs/NAME)."""
+    path = Path(arguments.config)
+    config = Config.fromfile(path if path.is_file() else find_config(arguments.config))
+    config.launcher = arguments.launcher
+    overrides = argparse.Namespace()
+    DictAction(["--cfg-options"], "cfg_options")(None, overrides, arguments.cfg_options)
+    config.merge_from_dict(overrides.cfg_options)
+    config.work_dir = arguments.work_dir or config.get("work_dir") or str(Path("work_dirs", path.stem))
+    return config
+
+
+def build_runner(config: Config) -> Runner:
+    """The Runner of a config; several processes without a GPU talk through gloo."""
+    if config.launcher == "pytorch" and not torch.cuda.is_available():
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo")
+        wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
+        config.model_wrapper_cfg = {**wrapper, **(config.get("model_wrapper_cfg") or {}), "device_ids": None}
+    return RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)
+
+
+def _set_precision(config: Config, amp: str | None) -> None:
+    """Write `--amp` into the config."""
+    if amp is None:
+        return
+    if amp == "float16" and not torch.cuda.is_available():
+        raise InputError("--amp float16 needs a GPU, none was found: use --amp bfloat16")
+    if amp == "float16":
+        config.optim_wrapper.update(type="AmpOptimWrapper", dtype="float16", loss_scale="dynamic")
+    else:
+        config.optim_wrapper.type = "poa_bench.Bfloat16OptimWrapper"
+
+
+def _existing(path: str) -> str:
+    if not Path(path).is_file():
+        raise InputError(f"there is no checkpoint {path}")
+    return path

@@ -1,0 +1,65 @@
+"""What happens around a step: the size that is drawn, the random numbers, the teacher, and what is logged of it."""
+
+import hashlib
+from typing import Any, Literal
+
+import torch
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from poa_bench.pretraining.schedules import training_model
+from poa_bench.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SubnetHook(Hook):
+    """Draw the elastic student's size before every step, as a function of (seed, iteration, rank).
+
+    Args:
+        mode: ``step``: one size for all processes; ``rank``: each its own, as the official code does (about as many
+            sizes per step as GPUs).
+    """
+
+    def __init__(self, mode: Literal["step", "rank"] = "step"):
+        self.mode = mode
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Set ``model.spec`` and log its width and mean depth."""
+        model = training_model(runner)
+        model.spec = model.student.backbone.space.draw(runner.seed, runner.iter, dist.get_rank(), self.mode)
+        runner.message_hub.update_scalar("train/elastic_width", model.spec.width)
+        runner.message_hub.update_scalar("train/elastic_depth", sum(model.spec.depths))
+
+
+@HOOKS.register_module()
+class StepSeedHook(Hook):
+    """Seed torch before every step with a function of (seed, iteration, rank): drop path repeats after a resume."""
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed all devices' generators."""
+        key = f"{runner.seed}/{runner.iter}/{dist.get_rank()}".encode()
+        torch.manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:8], "big", signed=True))
+
+
+@HOOKS.register_module()
+class TeacherHook(Hook):
+    """Move the teacher towards the student after every optimiser step."""
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Update the teacher, unless gradients are still being accumulated."""
+        if runner.optim_wrapper.should_update():
+            training_model(runner).update_teacher()
+
+
+@HOOKS.register_module()
+class ThroughputHook(Hook):
+    """Log images per second over all processes and the weight decay."""
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """From mmengine's own timing of this iteration."""
+        images = runner.train_dataloader.batch_size * dist.get_world_size()
+        seconds = runner.message_hub.get_scalar("train/time").current()
+        runner.message_hub.update_scalar("train/images_per_second", images / seconds)
+        decay = max(group["weight_decay"] for group in runner.optim_wrapper.param_groups)
+        runner.message_hub.update_scalar("train/weight_decay", decay)

@@ -1,0 +1,30 @@
+"""A training loop that counts iterations and is told epochs."""
+
+from typing import Any
+
+from mmengine.runner import IterBasedTrainLoop
+
+from poa_bench.registry import LOOPS
+
+
+@LOOPS.register_module()
+class PretrainLoop(IterBasedTrainLoop):
+    """``IterBasedTrainLoop`` for ``max_epochs`` passes over the data (or ``max_iters``, if given).
+
+    Counting iterations makes it possible to stop and resume anywhere, without reading data again.
+
+    Args:
+        runner: the Runner.
+        dataloader: the training data loader or its config.
+        max_epochs: passes over the data; an epoch has ``len(dataloader)`` iterations.
+        max_iters: overrides ``max_epochs``.
+        options: those of ``IterBasedTrainLoop``.
+    """
+
+    def __init__(
+        self, runner: Any, dataloader: Any, max_epochs: float = 1, max_iters: int | None = None, **options: Any
+    ):
+        super().__init__(runner, dataloader, max_iters=max_iters or 1, **options)
+        epoch_length = len(self.dataloader)
+        self._max_iters = max_iters or round(max_epochs * epoch_length)
+        self._max_epochs = self._max_iters / epoch_length  # what schedules by epoch end at

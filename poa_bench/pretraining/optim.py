@@ -1,0 +1,113 @@
+"""Optimisers and their parameter groups: layer-wise decay as in DINOv2, bf16 on any device, sharded AdamW."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
+from timm.models import group_parameters
+from torch import nn
+from torch.distributed.optim import ZeroRedundancyOptimizer
+
+from poa_bench.elastic import Supernet
+from poa_bench.errors import InputError
+from poa_bench.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+
+_NO_WEIGHT_DECAY = re.compile(r"\.bias$|norm|gamma")
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class PretrainOptimWrapperConstructor:
+    """One group for each learning rate and weight decay among the student's parameters.
+
+    As in the official code (DINOv2's rule): the learning rate of layer ``i`` of ``n`` is multiplied by
+    ``layer_decay ** (n + 1 - i)``, where the stem, tokens and position embedding are layer 0, the blocks 1 to n, and
+    the last norm and the heads n + 1; that of the patch embedding by ``patch_embed_lr``, too; biases, norms and
+    LayerScale have no weight decay. The first group has the undecayed rate: it is the one that logs show.
+
+    Args:
+        optim_wrapper_cfg: config of the wrapper, with ``optimizer``.
+        paramwise_cfg: ``layer_decay`` (default 1) and ``patch_embed_lr`` (default 1).
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None):
+        self.wrapper = dict(optim_wrapper_cfg)
+        self.optimizer = dict(self.wrapper.pop("optimizer"))
+        settings = {"layer_decay": 1.0, "patch_embed_lr": 1.0, **(paramwise_cfg or {})}
+        if unknown := set(settings) - {"layer_decay", "patch_embed_lr"}:
+            raise InputError(f"unknown paramwise_cfg keys {sorted(unknown)}: allowed are layer_decay, patch_embed_lr")
+        self.layer_decay, self.patch_embed_lr = settings["layer_decay"], settings["patch_embed_lr"]
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"layer_decay is {self.layer_decay}: it must lie in (0, 1]; 1 means no decay")
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the wrapper for a POA model (wrapped for several processes or not)."""
+        student = getattr(model, "module", model).student
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        scales = self.learning_rate_scales(student)
+        for name, parameter in student.named_parameters():
+            decay = 0.0 if _NO_WEIGHT_DECAY.search(name) else self.optimizer.get("weight_decay", 0.0)
+            groups.setdefault((scales[name], decay), []).append(parameter)
+        lr = self.optimizer["lr"]
+        parameters = [
+            {"params": members, "lr": lr * scale, "weight_decay": decay}
+            for (scale, decay), members in sorted(groups.items(), key=lambda item: item[0], reverse=True)
+        ]
+        print_log(f"{len(parameters)} parameter groups, layer-wise decay {self.layer_decay}", logger="current")
+        optimizer = OPTIMIZERS.build({**self.optimizer, "params": parameters})
+        return OPTIM_WRAPPERS.build({"type": "OptimWrapper", **self.wrapper, "optimizer": optimizer})
+
+    def learning_rate_scales(self, student: nn.Module) -> dict[str, float]:
+        """Factor of the learning rate for every parameter name of the student."""
+        layers = layer_numbers(student.backbone)
+        last = max(layers.values())
+        scales = {}
+        for name, _ in student.named_parameters():
+            layer = layers.get(name.removeprefix("backbone."), last)
+            scales[name] = self.layer_decay ** (last - layer)
+            if "patch_embed" in name:
+                scales[name] *= self.patch_embed_lr
+        return scales
+
+
+def layer_numbers(supernet: Supernet) -> dict[str, int]:
+    """Layer of every backbone parameter: 0 for stem and mask token, 1 to n for blocks, n + 1 for what follows them."""
+    network = supernet.network
+    stem_and_blocks = group_parameters(network, network.group_matcher(coarse=False), reverse=True)
+    last = max(stem_and_blocks.values()) + 1
+    numbers = {"mask_token": 0}
+    for name, layer in stem_and_blocks.items():
+        # timm counts a last norm to the last block
+        numbers[f"network.{name}"] = last if re.match(r"norm\.|fc_norm\.", name) else layer
+    return numbers
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bfloat16OptimWrapper(OptimWrapper):
+    """bf16 autocast on any device, CPUs included; weights, gradients and losses stay float32, no loss scaling needed.
+
+    For fp16 use mmengine's ``AmpOptimWrapper`` (CUDA), which scales the loss.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """The context of a training step's forward pass."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
+            yield
+
+
+@OPTIMIZERS.register_module()
+class ShardedAdamW(ZeroRedundancyOptimizer):
+    """AdamW whose moments are divided among the ranks (ZeRO stage 1); needs a process group.
+
+    Args:
+        params: parameters or groups.
+        settings: AdamW's.
+    """
+
+    def __init__(self, params: Any, **settings: Any):
+        super().__init__(params, torch.optim.AdamW, **settings)

@@ -1,0 +1,142 @@
+"""What keeps a long run safe: whole checkpoints only, and a stop with a reason when a number is not finite."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine import dist
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
+from torch.distributed.optim import ZeroRedundancyOptimizer
+
+from poa_bench.files import atomic_path
+from poa_bench.pretraining.schedules import training_model
+from poa_bench.registry import HOOKS
+
+
+class AtomicBackend(LocalBackend):
+    """mmengine's local files, written under a temporary name, flushed to the disk, then renamed."""
+
+    def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
+        """Write bytes: the file is whole or not there."""
+        with atomic_path(filepath) as temporary, open(temporary, "wb") as stream:
+            stream.write(obj)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
+        """Write text: the file is whole or not there."""
+        self.put(obj.encode(encoding), filepath)
+
+
+register_backend("atomic", AtomicBackend, force=True)
+
+
+@HOOKS.register_module()
+class PretrainCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook`` that survives a kill at any moment.
+
+    Checkpoint and ``last_checkpoint`` are replaced as a whole, old checkpoints are removed only after the new one is
+    named in ``last_checkpoint``, and ``meta.poa_bench`` says how to build the supernet again. Sharded optimiser states
+    are gathered first.
+
+    Args:
+        options: those of ``CheckpointHook``.
+    """
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **{"by_epoch": False, **options, "backend_args": {"backend": "atomic"}})
+
+    def before_train(self, runner: Runner) -> None:
+        """As always; and remove what an interrupted write has left."""
+        super().before_train(runner)
+        if dist.is_main_process():
+            for name in ("*.pth", "last_checkpoint"):
+                for leftover in Path(self.out_dir).glob(f".{name}.*.tmp"):
+                    leftover.unlink()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Describe the supernet in the checkpoint."""
+        checkpoint["meta"]["poa_bench"] = training_model(runner).student.backbone.describe()
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        if isinstance(runner.optim_wrapper.optimizer, ZeroRedundancyOptimizer):
+            runner.optim_wrapper.optimizer.consolidate_state_dict()  # all processes take part
+        kept = [*getattr(self, "keep_ckpt_ids", []), step]
+        surplus = kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids = kept[-self.max_keep_ckpts :]
+            runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+        )
+        if dist.is_main_process():
+            self.file_backend.put_text(self.last_ckpt, os.path.join(runner.work_dir, "last_checkpoint"))
+            for old in surplus:
+                Path(self.out_dir, self.filename_tmpl.format(old)).unlink(missing_ok=True)
+
+
+class NonFiniteError(RuntimeError):
+    """Training met a NaN or an infinity and was stopped."""
+
+
+@HOOKS.register_module()
+class NonFiniteHook(Hook):
+    """Stop at the first loss term or gradient norm that is not finite, before anything is saved.
+
+    The message names the terms, the iteration, the batch's files and the last good checkpoint; the same goes to
+    ``not_finite_rank{r}_iter{i}.json`` in the work directory. All processes stop together. With fp16 loss scaling an
+    infinite gradient norm is normal and ignored.
+    """
+
+    priority = "HIGH"  # before the teacher, logs and checkpoints
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Check this step.
+
+        Raises:
+            NonFiniteError: in every process, if one of them found something.
+        """
+        found = [name for name, value in (outputs or {}).items() if not _finite(value)]
+        found = [name for name in found if name != "loss"] or found
+        norms = runner.message_hub.log_scalars.get("train/grad_norm")
+        if norms is not None and not hasattr(runner.optim_wrapper, "loss_scaler") and not _finite(norms.current()):
+            found.append("grad_norm")
+        flag = torch.tensor(float(bool(found)), device=next(runner.model.parameters()).device)
+        dist.all_reduce(flag, "max")
+        if flag:
+            raise NonFiniteError(self._explain(runner, found, data_batch))
+
+    def _explain(self, runner: Runner, found: list[str], data_batch: Any) -> str:
+        if not found:
+            return f"another process met a number that is not finite at iteration {runner.iter}: see its message"
+        names = [sample.get("name", sample.get("index")) for sample in (data_batch or {}).get("data_samples", [])]
+        last = runner.message_hub.runtime_info.get("last_ckpt")
+        file = Path(runner.work_dir, f"not_finite_rank{dist.get_rank()}_iter{runner.iter}.json")
+        facts = {"terms": found, "iteration": runner.iter, "images": names, "last_good_checkpoint": last}
+        with atomic_path(file) as temporary:
+            temporary.write_text(json.dumps(facts, indent=1))
+        shown = ", ".join(map(str, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        return (
+            f"{', '.join(found)} not finite at iteration {runner.iter}; images of this batch: {shown} (all in {file}); "
+            f"last good checkpoint: {last or 'none yet'}: resume from it with a lower learning rate or float32"
+        )
+
+
+def _finite(value: Any) -> bool:
+    return bool(torch.isfinite(torch.as_tensor(value)).all())

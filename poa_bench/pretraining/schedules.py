@@ -1,0 +1,146 @@
+"""Schedules: every value is a function of the iteration alone, so that resuming needs no state."""
+
+import math
+from typing import Any
+
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from poa_bench.errors import InputError
+from poa_bench.registry import HOOKS
+
+
+def training_model(runner: Runner) -> nn.Module:
+    """The model itself, without the wrapper for several processes."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def interpolate(start: float, end: float, progress: float, shape: str = "linear") -> float:
+    """The value at ``progress`` (clipped to 0..1) on a straight line or half a cosine from ``start`` to ``end``."""
+    progress = min(max(progress, 0.0), 1.0)
+    if shape == "cosine":
+        progress = (1 - math.cos(math.pi * progress)) / 2
+    return start + (end - start) * progress
+
+
+@HOOKS.register_module()
+class ScheduleHook(Hook):
+    """Set one attribute of the model before every step.
+
+    Args:
+        attribute: of the POA model: ``teacher_temperature``, ``teacher_momentum``, ``patch_weight``.
+        start: value until ``begin``.
+        end: value from ``begin + length`` on.
+        shape: ``linear`` or ``cosine``.
+        begin: in epochs, or in iterations with ``by_epoch=False``.
+        length: the same; 0 is a step; None goes on to the end of the run.
+        cut: the run ends at this share of the schedule (the official ``iter_num_scale``); for ``length=None``.
+        by_epoch: unit of ``begin`` and ``length``.
+    """
+
+    def __init__(
+        self,
+        attribute: str,
+        start: float,
+        end: float,
+        shape: str = "linear",
+        begin: float = 0,
+        length: float | None = None,
+        cut: float = 1.0,
+        by_epoch: bool = True,
+    ):
+        if shape not in ("linear", "cosine"):
+            raise InputError(f"schedule of {attribute}: shape {shape!r} is unknown: use 'linear' or 'cosine'")
+        self.attribute, self.start, self.end, self.shape = attribute, start, end, shape
+        self.begin, self.length, self.cut, self.by_epoch = begin, length, cut, by_epoch
+
+    def value(self, iteration: int, epoch_length: int, max_iters: int) -> float:
+        """The value of this iteration (from 0) of a run of ``max_iters``."""
+        unit = epoch_length if self.by_epoch else 1
+        begin = self.begin * unit
+        length = max_iters / self.cut - begin if self.length is None else self.length * unit
+        if length <= 0:
+            return self.end if iteration >= begin else self.start
+        return interpolate(self.start, self.end, (iteration - begin) / length, self.shape)
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse an attribute that the model does not have."""
+        if not hasattr(training_model(runner), self.attribute):
+            raise InputError(f"{type(training_model(runner)).__name__} has no attribute {self.attribute!r} to schedule")
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Set and log the value."""
+        value = self.value(runner.iter, len(runner.train_dataloader), runner.max_iters)
+        setattr(training_model(runner), self.attribute, value)
+        runner.message_hub.update_scalar(f"train/{self.attribute}", value)
+
+
+@HOOKS.register_module()
+class LearningRateScaleHook(Hook):
+    """Scale learning rates with the total batch: ``lr = base * sqrt(batch / base_batch_size)`` (official code).
+
+    The base is ``optim_wrapper.optimizer.lr`` of the config; the total batch is that of all processes and accumulated
+    steps. Give final values of learning-rate schedules as ratios (``eta_min_ratio``), which scale with it.
+
+    Args:
+        base_batch_size: the batch for which the config's rate is meant.
+        rule: ``sqrt`` or ``linear``.
+    """
+
+    def __init__(self, base_batch_size: int = 1024, rule: str = "sqrt"):
+        if rule not in ("sqrt", "linear"):
+            raise InputError(f"learning-rate rule {rule!r} is unknown: use 'sqrt' or 'linear'")
+        self.base_batch_size, self.rule = base_batch_size, rule
+
+    def before_run(self, runner: Runner) -> None:
+        """Scale what optimiser and schedules start from (a resumed run then loads the scaled state)."""
+        if runner.param_schedulers is None:
+            runner.param_schedulers = []
+        wrapper = runner.optim_wrapper
+        accumulated = wrapper._accumulative_counts  # mmengine has no public name for it
+        per_process = runner.train_dataloader.batch_size
+        batch = per_process * get_world_size() * accumulated
+        factor = (batch / self.base_batch_size) ** (0.5 if self.rule == "sqrt" else 1.0)
+        base = max(group.get("initial_lr", group["lr"]) for group in wrapper.param_groups)
+        for group in wrapper.param_groups:
+            for key in ("lr", "initial_lr"):
+                if key in group:
+                    group[key] *= factor
+        for scheduler in runner.param_schedulers:
+            if scheduler.param_name == "lr":
+                scheduler.base_values = [value * factor for value in scheduler.base_values]
+        runner.logger.info(
+            f"learning rate {base * factor:.4g} = {base:.4g} * {self.rule}({batch} / {self.base_batch_size}), batch "
+            f"{batch} = {per_process} images x {get_world_size()} processes x {accumulated} accumulated steps"
+        )
+
+
+@HOOKS.register_module()
+class FreezeLastLayerHook(Hook):
+    """Keep the prototypes as they are during the first epochs (DINO).
+
+    Their gradients are dropped just before the optimiser steps, so they are part of the gradient norm and of the
+    exchange between processes as always.
+
+    Args:
+        epochs: how many; fractions count.
+    """
+
+    def __init__(self, epochs: float = 1):
+        self.epochs = epochs
+
+    def before_train(self, runner: Runner) -> None:
+        """Hook into the optimiser."""
+        head = training_model(runner).student.head
+        frozen = [parameter for name, parameter in head.named_parameters() if name.startswith("last_layer")]
+        until = self.epochs * len(runner.train_dataloader)
+
+        def drop_gradients(*_: Any) -> None:
+            if runner.iter < until:
+                for parameter in frozen:
+                    parameter.grad = None
+
+        runner.optim_wrapper.optimizer.register_step_pre_hook(drop_gradients)

@@ -1,0 +1,54 @@
+"""Train a config with mmengine's Runner, with the arguments of OpenMMLab's ``tools/train.py``."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line; nothing slow is imported before, because mim asks for ``-h`` first."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="path of a config, or the base name of one of this project's")
+    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/CONFIG)")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        help="go on from the latest checkpoint in the work directory (no value, or auto), or from the one named here",
+    )
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="bfloat16",
+        choices=("bfloat16", "float16"),
+        help="mixed precision: bfloat16 on any device (the default of --amp), or float16 with loss scaling on a GPU",
+    )
+    parser.add_argument(
+        "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch, where the config says how"
+    )
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="job launcher")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by old launchers")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Train; return the exit status."""
+    arguments = parse_arguments()
+    os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
+    from poa_bench.errors import InputError
+    from poa_bench.launch import train
+
+    try:
+        train(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
