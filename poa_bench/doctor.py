@@ -1,17 +1,16 @@
 """What is installed, whether it works together, and the one command that repairs each problem.
 
-Runs where torch or mmcv is missing or broken: it imports the standard library only and tries each library in a process of
-its own, so that a library which crashes takes nothing with it.
+Runs where torch or mmcv is missing or broken: it imports the standard library only and tries the libraries in another
+process, which is started again behind a library that crashes it.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -35,30 +34,43 @@ NEEDED_FOR = {
     "onedl-mmpretrain": "fine-tuned classification",
 }
 
-# name -> (a library it needs, a program that uses it for real and prints facts as JSON, the distributions to reinstall)
+# name -> (module, a program that uses it for real and leaves what it found in `facts`, the distributions to reinstall)
 PROBES = {
     "torch": (
         "torch",
-        "import torch; cuda = torch.cuda.is_available(); "
-        "print(json.dumps(dict(build=torch.version.cuda, devices=[torch.cuda.get_device_name(i) for i in "
-        "range(torch.cuda.device_count() if cuda else 0)])))",
-        ["torch", "torchvision"],
+        "import torch; count = torch.cuda.device_count() if torch.cuda.is_available() else 0; "
+        "facts = dict(build=torch.version.cuda, devices=[torch.cuda.get_device_name(i) for i in range(count)])",
+        ("torch", "torchvision"),
     ),
     "torchvision": (
         "torchvision",
-        "import torch, torchvision; torchvision.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5); print('{}')",
-        ["torch", "torchvision"],
+        "import torch, torchvision; torchvision.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)",
+        ("torch", "torchvision"),
     ),
-    "OpenCV": ("cv2", "import cv2; print(json.dumps(dict(version=cv2.__version__)))", ["opencv-python-headless"]),
+    "OpenCV": ("cv2", "import cv2; facts = dict(version=cv2.__version__)", ("opencv-python-headless",)),
     "mmcv operators": (
         "mmcv",
-        "import torch; from mmcv.ops import nms; from mmcv.ops.info import get_compiling_cuda_version as cuda; "
-        "nms(torch.tensor([[0., 0, 1, 1]]), torch.ones(1), 0.5); print(json.dumps(dict(cuda=cuda())))",
-        ["onedl-mmcv"],
+        "import torch; from mmcv.ops import nms; from mmcv.ops.info import get_compiling_cuda_version; "
+        "nms(torch.tensor([[0., 0, 1, 1]]), torch.ones(1), 0.5); facts = dict(cuda=get_compiling_cuda_version())",
+        ("onedl-mmcv",),
     ),
-    "mmdet": ("mmdet", "import mmdet.apis; print('{}')", ["onedl-mmdetection"]),
-    "mmseg": ("mmseg", "import mmseg.apis; print('{}')", ["onedl-mmsegmentation", "ftfy", "regex"]),
+    "mmdet": ("mmdet", "import mmdet", ("onedl-mmdetection",)),  # each checks the versions of its neighbours
+    "mmseg": ("mmseg", "import mmseg, ftfy, regex", ("onedl-mmsegmentation", "ftfy", "regex")),
 }
+
+# Reads {name: program}, answers with one line [name, facts, failure] each, as soon as it is known.
+PROBE_RUNNER = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+answers, sys.stdout = sys.stdout, sys.stderr  # libraries that print must not disturb the answers
+for name, program in json.load(sys.stdin).items():
+    names, failure = {"facts": {}}, ""
+    try:
+        exec(program, names)
+    except BaseException as error:
+        failure = f"{type(error).__name__}: {error}".splitlines()[0]
+    print(json.dumps([name, names["facts"], failure]), file=answers, flush=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,7 @@ def tested_versions() -> dict[str, str]:
 
 
 def install_command(*distributions: str, broken: bool = False) -> str:
-    """The shell command that installs `distributions` at their tested versions (again, if `broken`) into this environment."""
+    """The shell command that installs `distributions` at their tested versions, again if they are `broken`."""
     checkout, mmcv = PACKAGE.parent, "onedl-mmcv" in distributions
     uv = checkout / ".venv" / "bin" / "uv"
     if Path(sys.prefix) == checkout / ".venv" and uv.is_file():
@@ -128,46 +140,46 @@ def _examine_missing(distribution: str, tested: str) -> Finding:
     return Finding(distribution, found, "note" if purpose else "problem", tested, repair)
 
 
-def _is_installed(module: str) -> bool:
-    # importlib.util.find_spec, but in a clean way for modules that were blocked or half-removed
-    from importlib.util import find_spec
-
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def run_probe(program: str) -> tuple[dict, str]:
-    """Run a short program in a process of its own.
+def run_probes(programs: dict[str, str]) -> dict[str, tuple[dict, str]]:
+    """Run short programs in another process.
 
     Returns:
-        The facts that it printed, and the reason why it failed ('' if it did not).
+        name -> (the facts that the program left, the reason why it failed or '' if it did not).
     """
-    command = [sys.executable, "-W", "ignore", "-c", f"import json; {program}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS)
-    except subprocess.TimeoutExpired:
-        return {}, f"no answer in {PROBE_SECONDS} s"
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"the process ended with status {done.returncode}"]
-        return {}, lines[-1][:200]
-    return json.loads(done.stdout.splitlines()[-1]), ""
+    outcomes: dict[str, tuple[dict, str]] = {}
+    while left := {name: program for name, program in programs.items() if name not in outcomes}:
+        child = [sys.executable, "-c", PROBE_RUNNER]
+        reason = ""
+        try:
+            done = subprocess.run(child, input=json.dumps(left), capture_output=True, text=True, timeout=PROBE_SECONDS)
+            printed = done.stdout
+            reason = f"the process ended with status {done.returncode}"
+        except subprocess.TimeoutExpired as expired:
+            printed = (expired.stdout or b"").decode()
+            reason = f"no answer in {PROBE_SECONDS} s"
+        for name, facts, failure in map(json.loads, printed.splitlines()):
+            outcomes[name] = (facts, failure)
+        culprit = next((name for name in left if name not in outcomes), None)
+        if culprit:  # the one that took the process with it; the others get a new process
+            outcomes[culprit] = ({}, reason)
+    return outcomes
 
 
-def examine_probe(name: str) -> Finding | None:
-    """Use a library for real; None where it is not installed at all (the version check says so)."""
-    module, program, distributions = PROBES[name]
-    if not _is_installed(module):
-        return None
-    facts, failure = run_probe(program)
-    if failure:
-        return Finding(name, f"does not work: {failure}", "problem", repair=install_command(*distributions, broken=True))
-    if name == "torch":
-        return _examine_cuda(facts)
-    if name == "mmcv operators":
-        return _examine_operators(facts)
-    return Finding(name, facts.get("version", "works"))
+def examine_probes() -> list[Finding]:
+    """Use each installed library for real (of one that is not installed, the version check tells)."""
+    programs = {name: program for name, (module, program, _) in PROBES.items() if find_spec(module)}
+    findings = []
+    for name, (facts, failure) in run_probes(programs).items():
+        if failure:
+            repair = install_command(*PROBES[name][2], broken=True)
+            findings.append(Finding(name, f"does not work: {failure}", "problem", repair=repair))
+        elif name == "torch":
+            findings.append(_examine_cuda(facts))
+        elif name == "mmcv operators":
+            findings.append(_examine_operators(facts))
+        else:
+            findings.append(Finding(name, facts.get("version", "works")))
+    return findings
 
 
 def _examine_cuda(facts: dict) -> Finding:
@@ -189,10 +201,8 @@ def _examine_operators(facts: dict) -> Finding:
 
 def examine() -> list[Finding]:
     """Everything the doctor looks at, in the order in which it is printed."""
-    findings = [examine_python(), *(examine_version(name, version) for name, version in tested_versions().items())]
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        findings += [finding for finding in pool.map(examine_probe, PROBES) if finding]
-    return findings
+    versions = (examine_version(name, version) for name, version in tested_versions().items())
+    return [examine_python(), *versions, *examine_probes()]
 
 
 def report(findings: list[Finding]) -> str:
@@ -206,7 +216,7 @@ def report(findings: list[Finding]) -> str:
         if finding.repair:
             lines.append(f"      {'':{width}}  -> {finding.repair}")
     problems = sum(finding.status == "problem" for finding in findings)
-    lines.append("everything needed works" if not problems else f"{problems} problem(s): run the command after each FAIL")
+    lines.append(f"{problems} problem(s): run the command after each FAIL" if problems else "everything needed works")
     return "\n".join(lines)
 
 

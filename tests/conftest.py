@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SHARED = REPOSITORY.parent / "shared"  # reference numbers and images are too large or not ours to keep in the repository
+SHARED = REPOSITORY.parent / "shared"  # numbers and images that are too large, or not ours, to keep in the repository
 
 
 def _shared_path(folder: str, name: str) -> Path:
     path = SHARED / folder / name
     if not path.exists():
-        pytest.skip(f"needs ../shared/{folder}/{name} beside the repository, which is not there", allow_module_level=True)
+        pytest.skip(f"needs ../shared/{folder}/{name} beside the repository", allow_module_level=True)
     return path
 
 
 def golden(name: str) -> Path:
-    """Path of a file with numbers of the official implementation, e.g. ``golden('poa_vit_step.npz')``; skips without."""
+    """Path of a file with the official implementation's numbers, e.g. ``golden('poa_vit_step.npz')``; skips without."""
     return _shared_path("golden", name)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from poa_bench.doctor import tested_versions
+from poa_bench import doctor
 from tests.conftest import REPOSITORY
 
 BLOCK_DENSE_LIBRARIES = """
@@ -35,8 +35,17 @@ def tracked_files(*folders: str) -> list[str]:
 
 def test_every_module_imports_without_the_dense_libraries():
     modules = [name[:-3].replace("/", ".") for name in tracked_files("poa_bench") if name.endswith(".py")]
-    modules = [name.removesuffix(".__init__") for name in modules]
-    program = f"{BLOCK_DENSE_LIBRARIES}\nimport importlib\nfor name in {modules!r}: importlib.import_module(name)"
+    program = f"""{BLOCK_DENSE_LIBRARIES}
+import importlib
+from poa_bench import registry
+registries = [value for value in vars(registry).values() if isinstance(value, registry.OnDemandRegistry)]
+dense = {{module for each in registries for module in each.on_demand.values()}}
+for name in {[name.removesuffix(".__init__") for name in modules]!r}:
+    if name not in dense:
+        importlib.import_module(name)
+for each in registries:
+    each.import_from_location()
+"""
     done = run_python(program, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
 
@@ -44,7 +53,7 @@ def test_every_module_imports_without_the_dense_libraries():
 def test_pins_for_uv_and_for_pip_are_the_same():
     text = (REPOSITORY / "pyproject.toml").read_text()
     block = re.search(r"constraint-dependencies = \[(.*?)\]", text, re.DOTALL).group(1)
-    assert re.findall(r'"(.+)==(.+)"', block) == list(tested_versions().items())
+    assert re.findall(r'"(.+)==(.+)"', block) == list(doctor.tested_versions().items())
 
 
 @pytest.fixture(scope="module")
@@ -63,23 +72,24 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_wheel_holds_the_package_its_data_and_the_configs(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
-    folders = [name for name in ("configs", "pretrain", "downstream", "tools", "reports/published") if (REPOSITORY / name).is_dir()]
-    expected = {name for name in tracked_files("poa_bench")} | {f"poa_bench/.mim/{name}" for name in tracked_files(*folders)}
+    packed = tracked_files("configs", "pretrain", "downstream", "tools", "reports/published")
+    expected = set(tracked_files("poa_bench")) | {f"poa_bench/.mim/{name}" for name in packed}
     assert expected <= held, sorted(expected - held)
     assert not [name for name in held if name.startswith(("tests/", "configs/", "tools/"))]
 
 
 def test_configs_are_found_from_the_wheel(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-m", "poa_bench.cli", "config-path"]
-    listed = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True).stdout.split()
-    assert listed
-    named = subprocess.run([*command, listed[0]], capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
-    path = Path(named.stdout.strip())
-    assert path.is_relative_to(tmp_path / "poa_bench" / ".mim")
-    program = f"from mmengine.config import Config; Config.fromfile({str(path)!r})"  # its _base_ files are in the wheel too
-    assert run_python(program, cwd=tmp_path, env=environment).returncode == 0
+    options = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}}
+    main = "from poa_bench.cli import main; main"
+    listed = run_python(f"{main}(['config-path'])", **options).stdout.split()
+    assert listed and set(listed) == {
+        Path(name).name for name in tracked_files("pretrain", "downstream") if name.endswith(".py")
+    }
+    path = run_python(f"{main}(['config-path', {listed[0]!r}])", **options).stdout.strip()
+    assert Path(path).is_relative_to(tmp_path / "poa_bench" / ".mim")
+    loaded = run_python(f"from mmengine.config import Config; Config.fromfile({path!r})", **options)
+    assert loaded.returncode == 0, loaded.stderr  # its _base_ files are in the wheel too
 
 
 @pytest.fixture

@@ -77,7 +77,9 @@ unset VIRTUAL_ENV CONDA_PREFIX || true
 choose_cuda
 say "installing. The first time, about 3 GB are downloaded and mmcv's operators are compiled with $MAX_JOBS jobs;"
 say "this takes about 15 minutes on 2 cores, in which little is printed. Later clones take it from uv's cache."
-if ! $environment/bin/uv sync --inexact --all-extras --python $environment/bin/python; then
+install() { $environment/bin/uv sync --inexact --all-extras --python $environment/bin/python "$@"; }
+# From uv's cache alone first: that is quick, and mmcv is not compiled again where a registry's mirror forbids caching.
+if ! install --offline --quiet 2>/dev/null && ! install; then
     say "installing failed, see above. What was done is kept: call the same command again to go on." >&2
     exit 1
 fi
