@@ -1,0 +1,1 @@
+"""Results -> data frames -> tables, figures, one HTML page; picking a size, comparing checkpoints, model cards."""

@@ -1,0 +1,100 @@
+// Puts the page's data into the libraries: Vega-Embed draws the charts, DataTables runs the tables.
+const report = JSON.parse(document.getElementById("report-data").textContent);
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function setTheme(isDark) {
+  document.documentElement.style.colorScheme = isDark ? "dark" : "light";
+  document.documentElement.classList.toggle("dark", isDark); // DataTables looks at this
+}
+setTheme(dark.matches);
+dark.addEventListener("change", (event) => setTheme(event.matches));
+document.getElementById("theme").addEventListener("click", () => setTheme(!document.documentElement.classList.contains("dark")));
+
+async function drawCharts() {
+  for (const figure of document.querySelectorAll("figure[data-chart]")) {
+    // every view writes its own derived fields into the rows: each gets a copy
+    const spec = { ...report.specs[figure.dataset.chart], datasets: structuredClone(report.datasets) };
+    const options = { renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false } };
+    const { view } = await vegaEmbed(figure.querySelector(".chart"), spec, options);
+    figure.view = view;
+  }
+  document.body.dataset.drawn = "true";
+}
+
+for (const id of ["size-table", "gain-table", "published-table"]) {
+  const table = document.getElementById(id);
+  if (table) {
+    new DataTable(table, {
+      paging: false,
+      order: [],
+      autoWidth: false,
+      layout: { topStart: "info", topEnd: "search", bottomStart: null, bottomEnd: null },
+      columnControl: [{ target: 0, content: ["order"] }, { target: 1, content: ["search"] }],
+      language: { search: "Search all columns" },
+    });
+  }
+}
+
+const form = document.getElementById("pick-form");
+const format = (value) => Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 });
+
+/** The same rule as poa_bench.report.pick: highest score within the limits, the cheaper one of equals. */
+function pick(score, limits, cost) {
+  const allowed = report.datasets.rows.filter(
+    (row) => row.checkpoint && score in row && Object.entries(limits).every(([name, limit]) => row[name] <= limit),
+  );
+  allowed.sort((a, b) => b[score] - a[score] || a[cost] - b[cost]);
+  const [best, runnerUp] = allowed;
+  return { best, runnerUp, cheaper: allowed.find((row) => row[cost] < best[cost]) };
+}
+
+function paragraph(label, text) {
+  const element = document.createElement("p");
+  element.append(Object.assign(document.createElement("b"), { textContent: label + " " }), text);
+  return element;
+}
+
+function showPick() {
+  const score = form.elements.score.value;
+  const limits = {};
+  for (const slider of form.querySelectorAll("input")) {
+    const last = Number(slider.value) === Number(slider.max);
+    slider.previousElementSibling.value = last ? "any" : format(slider.steps[slider.value]);
+    slider.setAttribute("aria-valuetext", slider.previousElementSibling.value);
+    if (!last) limits[slider.name] = slider.steps[slider.value];
+  }
+  const cost = Object.keys(limits)[0] ?? Object.keys(report.costs)[0];
+  const { best, runnerUp, cheaper } = pick(score, limits, cost);
+  const answer = document.getElementById("pick-answer");
+  if (!best) {
+    answer.replaceChildren("No measured size is within these limits.");
+    return;
+  }
+  const describe = (row) => `${row.spec} (${row.series}): ${report.scores[score]} ${format(row[score])}, ` +
+    Object.entries(report.costs).filter(([name]) => name in row).map(([name, title]) => `${format(row[name])} ${title}`).join(", ");
+  const command = Object.assign(document.createElement("code"), {
+    textContent: report.export.replaceAll("CHECKPOINT", best.checkpoint).replaceAll("SPEC", best.spec),
+  });
+  const lines = [paragraph("Best:", describe(best))];
+  if (runnerUp) lines.push(paragraph("Runner-up:", describe(runnerUp)));
+  if (cheaper) {
+    const loss = format(best[score] - cheaper[score]);
+    lines.push(paragraph("Next cheaper:", `${cheaper.spec} loses ${loss} and needs ${format(cheaper[cost])} instead of ${format(best[cost])} ${report.costs[cost]}`));
+  }
+  lines.push(paragraph("Export:", command));
+  answer.replaceChildren(...lines);
+}
+
+if (form) {
+  for (const slider of form.querySelectorAll("input")) {
+    const values = report.datasets.rows.filter((row) => row.checkpoint && slider.name in row).map((row) => row[slider.name]);
+    slider.steps = [...new Set(values)].sort((a, b) => a - b);
+    slider.max = Math.max(0, slider.steps.length - 1);
+    slider.value = slider.max;
+  }
+  form.addEventListener("input", showPick);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  showPick();
+}
+
+drawCharts();

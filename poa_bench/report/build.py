@@ -1,0 +1,111 @@
+"""One call from a results folder to every file of a report."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from poa_bench import __version__
+from poa_bench.files import atomic_path
+from poa_bench.report import sentences, tables
+from poa_bench.report.curves import read_curves
+from poa_bench.report.frame import ReportData, load_report_data
+from poa_bench.report.missing import grouped, holes
+from poa_bench.report.page import page_html, render
+
+
+def write_report(results: str | os.PathLike, out: str | os.PathLike, title: str | None = None) -> list[Path]:
+    """Write every file of the report below `out`.
+
+    Args:
+        results: folder with `<run_id>/result.json` at any depth.
+        out: folder of the report, made if missing; files of an earlier report are replaced.
+        title: heading; by default the folder's name.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: the folder is missing or holds no usable result.
+    """
+    data = load_report_data(results)
+    context = report_context(data, title or f"Report {Path(out).resolve().name}")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    return [
+        write_text(out / "results_long.csv", data.long.to_csv(index=False)),
+        write_text(out / "results_wide.csv", tables.size_table(data).to_csv(index=False)),
+        write_text(out / "report.md", render("report.md", context)),
+        write_text(out / "index.html", page_html(data, read_curves(data, results), context)),
+    ]
+
+
+def report_context(data: ReportData, title: str) -> dict[str, Any]:
+    """What the templates print: tables as data frames of text, sentences, provenance."""
+    missing = holes(data)
+    return {
+        "title": title,
+        "summary": sentences.summary(data),
+        "shown": tables.shown_table(data),
+        "payoff": sentences.payoff(data),
+        "version": __version__,
+        "holes": grouped(missing),
+        "hole_count": len(missing),
+        "stale": stale_table(data),
+        "broken": data.broken,
+        "protocols": protocol_table(data),
+        "stamp": stamp_table(data),
+    }
+
+
+def stale_table(data: ReportData) -> pd.DataFrame:
+    """Stale runs: what, and why it is left out."""
+    stale = data.long[data.long.stale != ""].drop_duplicates("run_id")
+    return stale[["run_id", "spec", "task", "dataset", "protocol", "seed", "stale"]]
+
+
+def protocol_table(data: ReportData) -> pd.DataFrame:
+    """One row per protocol: task, data set, split, name, the sentence."""
+    columns = ["task", "dataset", "split", "protocol"]
+    used = data.columns[columns].drop_duplicates().reset_index(drop=True)
+    return used.assign(sentence=used.protocol.map(sentences.protocol_sentence))
+
+
+def stamp_table(data: ReportData) -> pd.DataFrame:
+    """Where the numbers come from: `what` and `value`, one line each."""
+    fresh = data.long[data.long.stale == ""]
+    runs = fresh.drop_duplicates("run_id")
+    dirty = int(runs.git_dirty.sum())
+    rows = [("runs", f"{len(runs)} ({runs.created.min():%Y-%m-%d %H:%M} to {runs.created.max():%Y-%m-%d %H:%M} UTC)")]
+    rows += [
+        ("checkpoint", f"{Path(row.checkpoint).name} (sha256 {row.checkpoint_sha256})")
+        for row in runs.dropna(subset=["checkpoint"]).drop_duplicates("checkpoint_sha256").itertuples()
+    ]
+    rows.append(
+        ("code", ", ".join(sorted(set(runs.git_sha))) + (f"; {dirty} runs with uncommitted changes" if dirty else ""))
+    )
+    rows += [
+        (name.removeprefix("versions."), ", ".join(sorted(set(runs[name].dropna()))))
+        for name in runs
+        if name.startswith("versions.")
+    ]
+    rows.append(("tensors loaded", loaded_sentence(runs)))
+    rows.append(("machine time", f"{runs.seconds.sum() / 60:.1f} minutes over all runs"))
+    return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def loaded_sentence(runs: pd.DataFrame) -> str:
+    """Whether every pre-trained run loaded its whole backbone."""
+    pretrained = runs[(runs.initialisation == "pretrained") & runs.tensors_total.notna()]
+    full = int((pretrained.tensors_loaded == pretrained.tensors_total).sum())
+    return f"100 % of the backbone in {full} of {len(pretrained)} pre-trained runs that say so"
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,234 @@
+"""The HTML page: one file that holds its data, its libraries and its styles."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import vl_convert
+from markupsafe import Markup
+
+from poa_bench.report import figures, sentences, tables
+from poa_bench.report.analysis import gains, rank_correlation
+from poa_bench.report.frame import ReportData, axes
+from poa_bench.report.pick import export_command
+from poa_bench.report.published import beside, read_published
+
+ASSETS = Path(__file__).with_name("assets")
+TEMPLATES = Path(__file__).with_name("templates")
+SECTIONS = {
+    "summary": "Summary",
+    "pick": "Pick a size",
+    "cost": "Accuracy and cost",
+    "sizes": "Every size",
+    "heat": "Width and depth",
+    "controls": "Does pre-training pay?",
+    "correlation": "Do the tasks agree?",
+    "curves": "Learning curves",
+    "published": "Published numbers",
+    "provenance": "Provenance",
+}
+HEAT_SIZES = 4  # fewer sizes make no map
+
+
+def environment() -> jinja2.Environment:
+    """Jinja, escaping what goes into HTML; undefined names are errors."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(template: str, context: dict[str, Any]) -> str:
+    """A template of `templates/` with its values."""
+    return environment().get_template(template).render(context)
+
+
+def page_html(data: ReportData, curves: pd.DataFrame, context: dict[str, Any]) -> str:
+    """The page; `context` is what `report_context` gives to every template."""
+    drawn = figures.chart_data(data, curves)
+    charts = page_charts(data, drawn)
+    used = {name.split("-")[0] for name in charts} | {"summary", "sizes", "published", "provenance", "controls"}
+    used |= {"pick"} if data.pretrained else set()
+    published = read_published()
+    matches = beside(data, published)
+    gain_text, gain_numbers = gain_table(data)
+    return render(
+        "page.html",
+        context
+        | {
+            "sections": {name: label for name, label in SECTIONS.items() if name in used},
+            "charts": charts,
+            "numbers": _numbers(tables.size_table(data)),
+            "gains": gain_text,
+            "gain_numbers": gain_numbers,
+            "score_titles": drawn.scores,
+            "cost_titles": drawn.costs,
+            "fronts": fronts(data),
+            "correlations": correlation_table(data),
+            "published": published_table(matches if len(matches) else published),
+            "published_matches": len(matches),
+            "published_note": published_note(len(matches), len(published)),
+            "report_json": json_script(_json(drawn, charts)),
+            "chart_library": chart_library(),
+            "asset": asset,
+        },
+    )
+
+
+def _json(drawn: figures.ChartData, charts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "specs": {name: chart["spec"] for name, chart in charts.items()},
+        "datasets": drawn.datasets,
+        "scores": drawn.scores,
+        "costs": drawn.costs,
+        "export": export_command("CHECKPOINT", "SPEC"),
+    }
+
+
+def page_charts(data: ReportData, drawn: figures.ChartData) -> dict[str, dict[str, Any]]:
+    """The charts of the page by name, each with its `spec` and its `caption` (also the text alternative)."""
+    charts = {"cost": (figures.score_against_cost(drawn), _cost_caption(data))}
+    if any(name.startswith("g") for row in drawn.rows for name in row if name[1:].isdigit()):
+        charts["gain"] = (
+            figures.gain_chart(drawn),
+            "Gain of pre-training at each size; below the line it costs accuracy.",
+        )
+    for place, (series, (short, column)) in enumerate(product(data.pretrained, drawn.scores.items())):
+        scores = data.wide()[column].xs(series).dropna() if column in data.primaries else []
+        if len(scores) >= HEAT_SIZES:
+            stages = int(axes(scores.index[:1]).stages.iloc[0])
+            caption = f"{column} ({series}) over width and depth: {scores.min():.4g} ({scores.idxmin()}) to {scores.max():.4g} ({scores.idxmax()})."
+            charts[f"heat-{place}"] = (figures.heat_map(drawn, series, short, stages), caption)
+    for place, series in enumerate(data.pretrained):
+        pairs = rank_correlation(data, series)
+        if pairs[pairs["first"] != pairs["second"]].rho.notna().any():
+            caption = (
+                f"Rank correlation between the tasks over the sizes of {series}; the numbers are in the table below."
+            )
+            charts[f"correlation-{place}"] = (figures.correlation_chart(series), caption)
+    if drawn.curves:
+        charts["curves"] = (figures.curve_chart(drawn), "Values logged during training.")
+    return {
+        name: {"spec": figures.finished(_wide(chart), None, caption), "caption": caption}
+        for name, (chart, caption) in charts.items()
+    }
+
+
+def _wide(chart):
+    return chart if "facet" in chart.to_dict(validate=False) else chart.properties(width="container")
+
+
+def _cost_caption(data: ReportData) -> str:
+    if not data.pretrained or "parameters" not in data.costs or not data.primaries:
+        return "Scores against costs."
+    front = sentences.front_table(data, data.primaries[0], "parameters")
+    return f"Pareto front of {data.primaries[0]} against parameters, cheapest first: {'; '.join(front)}."
+
+
+def fronts(data: ReportData) -> dict[str, list[str]]:
+    """The Pareto front of every score and cost in words."""
+    pairs = product(data.primaries, data.costs.columns) if data.pretrained else ()
+    return {
+        f"{column} against {tables.cost_title(cost)}": sentences.front_table(data, column, cost)
+        for column, cost in pairs
+    }
+
+
+def gain_table(data: ReportData) -> tuple[pd.DataFrame, list[list[float | None]]]:
+    """Gains of every series and primary score as text, and the numbers to sort by."""
+    frames = []
+    for series, column in product(data.pretrained, data.primaries):
+        table = (
+            gains(data, series, column).dropna(subset=["gain", "gain_over_pixels"], how="all").reset_index(names="size")
+        )
+        frames.append(table.assign(score=column, series=series))
+    columns = ["size", "score", "series", "pretrained", "random", "pixels", "gain", "gain_over_pixels", "clear"]
+    numbers = pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+    text = numbers.astype(object)
+    for column in columns[3:8]:
+        text[column] = [tables.number(value) for value in numbers[column].astype(float)]
+    text["clear"] = ["yes" if clear else "no" for clear in numbers.clear]
+    text = text.mask(numbers.gain.isna().to_numpy()[:, None] & (text.columns == "clear"), tables.DASH)
+    names = {
+        "pretrained": "pre-trained",
+        "gain_over_pixels": "gain over pixels",
+        "clear": "worst seed above best random seed",
+    }
+    return text.rename(columns=names), _numbers(numbers)
+
+
+def correlation_table(data: ReportData) -> pd.DataFrame:
+    """Each pair of tasks once per series, as text."""
+    frames = [rank_correlation(data, series).assign(series=series) for series in data.pretrained]
+    if not frames:
+        return pd.DataFrame(columns=["series", "first", "second", "rho", "sizes"])
+    pairs = pd.concat(frames)
+    position = {name: place for place, name in enumerate(data.primaries)}
+    pairs = pairs[pairs["first"].map(position) < pairs["second"].map(position)]
+    pairs["rho"] = ["too few sizes" if pd.isna(rho) else f"{rho:.3f}" for rho in pairs.rho]
+    return pairs[["series", "first", "second", "rho", "sizes"]]
+
+
+def published_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Published rows as shown: whose they are comes first."""
+    columns = [
+        "method",
+        "variant",
+        "architecture",
+        "task",
+        "dataset",
+        "metric",
+        "value",
+        "epochs",
+        "protocol",
+        "note",
+        "source",
+    ]
+    extra = [name for name in ("ours", "our protocol") if name in rows]
+    shown = rows[columns + extra].copy()
+    if "ours" in shown:
+        shown["ours"] = [tables.number(value) for value in shown.ours.astype(float)]
+    return shown
+
+
+def published_note(matches: int, total: int) -> str:
+    """What the table of published numbers is, and what it is not."""
+    if matches:
+        return f"{matches} published numbers are for tasks and data sets measured here; they were not measured here, and protocols may differ."
+    return f"None of the {total} published numbers is for a data set measured here, so none can be compared; they are listed for reference."
+
+
+def _numbers(table: pd.DataFrame) -> list[list[float | None]]:
+    """Sort keys of a table: its numbers, None for texts and for what is missing."""
+    return [
+        [value if isinstance(value, (int, float)) and value == value else None for value in row]
+        for row in table.itertuples(index=False, name=None)
+    ]
+
+
+def asset(name: str) -> Markup:
+    """A file of `assets/`, to be put into the page as it is."""
+    return Markup((ASSETS / name).read_text(encoding="utf-8"))
+
+
+def chart_library() -> Markup:
+    """Vega, Vega-Lite and Vega-Embed in one script that sets `window.vegaEmbed`."""
+    return script_safe(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def script_safe(text: str) -> Markup:
+    """Text that may stand inside a script element: it cannot close the element."""
+    return Markup(text.replace("</", "<\\/").replace("<!--", "<\\!--"))
+
+
+def json_script(value: Any) -> Markup:
+    """JSON for a script element of type application/json."""
+    return script_safe(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))

@@ -1,0 +1,70 @@
+"""Published reference numbers: read like results, kept apart from them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from poa_bench.elastic.space import SubnetSpec
+from poa_bench.errors import InputError
+from poa_bench.report.frame import ReportData
+
+FIELDS = [
+    "table", "method", "variant", "architecture", "spec", "task", "dataset",
+    "protocol", "metric", "value", "unit", "epochs", "note", "source",
+]  # fmt: skip
+_NEARBY = Path(__file__).resolve().parents[2] / "reports" / "published"  # a checkout
+_INSTALLED = Path(__file__).resolve().parents[1] / ".mim" / "reports" / "published"  # a wheel
+
+
+def read_published(folder: str | os.PathLike | None = None) -> pd.DataFrame:
+    """All CSV files of published numbers as one table with the columns `FIELDS` (texts; `value` a float).
+
+    Args:
+        folder: where the CSV files are; by default the ones that come with the project (an empty table without them).
+
+    Raises:
+        InputError: a file lacks a column, a value is no number, or a size cannot be read.
+    """
+    folders = [Path(folder)] if folder else [path for path in (_NEARBY, _INSTALLED) if path.is_dir()][:1]
+    files = sorted(path for where in folders for path in where.glob("*.csv"))
+    if not files:
+        return pd.DataFrame(columns=FIELDS)
+    return pd.concat([_read(path) for path in files], ignore_index=True)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(table.columns) != FIELDS:
+        raise InputError(f"{path} has the columns {list(table.columns)}; published numbers need exactly {FIELDS}")
+    try:
+        table["value"] = table.value.astype(float)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; the column 'value' takes numbers only") from error
+    for spec in table.spec[table.spec != ""]:
+        SubnetSpec.parse(spec)
+    return table
+
+
+def beside(data: ReportData, published: pd.DataFrame) -> pd.DataFrame:
+    """The published rows whose task and data set were measured here, with `ours`: the same size's value, where there is one.
+
+    The protocols need not be the same: both are in the table.
+    """
+    rows = []
+    for row in published.itertuples(index=False):
+        for column in data.columns[data.columns.task == row.task].itertuples():
+            if column.metric != row.metric or not same_dataset(column.dataset, row.dataset):
+                continue
+            cells = data.cells[(data.cells.column == column.Index) & data.cells.series.isin(data.pretrained)]
+            ours = cells.loc[cells.spec == row.spec, "mean"] if row.spec else cells["mean"].iloc[:0]
+            rows.append(row._asdict() | {"ours": ours.max(), "our protocol": column.protocol})
+    return pd.DataFrame(rows, columns=[*FIELDS, "ours", "our protocol"])
+
+
+def same_dataset(first: str, second: str) -> bool:
+    """True for `imagenet` and `ImageNet-1K`: spelling apart, one name begins with the other."""
+    first, second = ("".join(letter for letter in name.lower() if letter.isalnum()) for name in (first, second))
+    return first.startswith(second) or second.startswith(first)

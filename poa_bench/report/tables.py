@@ -1,0 +1,105 @@
+"""Tables for people: numbers with units and spread, a dash where nothing was measured, the best in bold."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from poa_bench.report.frame import PIXELS, RANDOM, ReportData, axes, sort_specs
+
+DASH = "–"
+_SCALES = {"parameters": ("params (M)", 1e6), "macs": ("MACs (G)", 1e9), "file_bytes": ("file (MB)", 1e6)}
+
+
+def cost_title(cost: str) -> str:
+    """Column title of a cost with its unit, such as `params (M)`."""
+    return _SCALES[cost][0] if cost in _SCALES else cost.replace("_", " ")
+
+
+def cost_scale(cost: str) -> float:
+    """What a cost is divided by for show: 1e6 for `parameters`, 1 where its unit is shown as it is."""
+    return _SCALES[cost][1] if cost in _SCALES else 1.0
+
+
+def number(value: float) -> str:
+    """Four significant digits, no exponent, never rounded to nothing; a dash for a missing value."""
+    if value is None or math.isnan(value):
+        return DASH
+    if value == 0:
+        return "0"
+    decimals = max(0, 3 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(decimals, 6)}f}"
+
+
+def score(mean: float, std: float = math.nan, seeds: int = 1, decimals: int = 2) -> str:
+    """`76.80`, or `76.80 ± 0.12` over seeds."""
+    if mean is None or math.isnan(mean):
+        return DASH
+    text = f"{mean:.{decimals}f}"
+    return text if seeds < 2 or math.isnan(std) else f"{text} ± {std:.{decimals}f}"
+
+
+def decimals_of(data: ReportData, column: str) -> int:
+    """2 decimals for percentages, 4 for fractions between -1 and 1."""
+    values = data.cells.loc[data.cells.column == column, "mean"].abs()
+    return 4 if values.max() <= 1 and data.columns.unit[column] != "%" else 2
+
+
+def size_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFrame:
+    """Numbers of every (series, size): width, depth, costs in the units shown, a column per score; nothing is filled in.
+
+    Rows are ordered by series (the controls last), then by size.
+    """
+    scores = data.scores if scores is None else scores
+    table = data.costs.copy()
+    table = table.rename(columns=cost_title) / [cost_scale(name) for name in table.columns]
+    wide = data.wide()[scores]
+    table = table.reindex(table.index.union(wide.index)).join(wide)
+    specs = [spec for spec in sort_specs(table.index.get_level_values("spec")) if spec]
+    shapes = axes(specs)[["alias", "width", "depth"]]
+    table = shapes.join(table.reset_index().set_index("spec"), how="right").reset_index()
+    table["size"] = table.spec.where(table.spec != "", "(none)")
+    rank = {name: position for position, name in enumerate(series_order(data))}
+    position = {spec: place for place, spec in enumerate(["", *specs])}
+    table = table.sort_values(
+        ["series", "spec"], key=lambda keys: keys.map(rank if keys.name == "series" else position)
+    )
+    front = ["series", "size", "alias", "width", "depth"]
+    return table[front + [name for name in table if name not in (*front, "spec")]].reset_index(drop=True)
+
+
+def series_order(data: ReportData) -> list[str]:
+    """Pre-trained series, the one with the most sizes first, then random initialisation and raw pixels."""
+    return data.pretrained + [name for name in (RANDOM, PIXELS) if name in set(data.cells.series)]
+
+
+def shown_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFrame:
+    """`size_table` as text: rounded, `mean ± std` over seeds, dashes for what is missing."""
+    table = size_table(data, scores)
+    spread = data.cells.set_index(["series", "spec", "column"])
+    shown = table.astype(object)
+    for column in table:
+        if column in ("series", "size", "alias", "width", "depth"):
+            shown[column] = [DASH if pd.isna(value) else _plain(value) for value in table[column]]
+        elif column in data.columns.index and column in data.scores:
+            shown[column] = _score_texts(table, spread, column, decimals_of(data, column))
+        else:
+            shown[column] = [number(value) for value in table[column]]
+    return shown
+
+
+def _plain(value: object) -> str:
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
+
+
+def _score_texts(table: pd.DataFrame, spread: pd.DataFrame, column: str, decimals: int) -> list[str]:
+    of_column = spread.xs(column, level="column")
+    texts = []
+    for series, size, mean in zip(table.series, table["size"], table[column], strict=True):
+        if math.isnan(mean):
+            texts.append(DASH)
+            continue
+        cell = of_column.loc[(series, "" if size == "(none)" else size)]
+        texts.append(score(mean, cell["std"], cell["seeds"], decimals))
+    return texts
