@@ -18,7 +18,7 @@ class ImageSource(Protocol):
     classes: tuple[str, ...]
 
     def read(self, position: int) -> torch.Tensor:
-        """Return picture ``position`` as RGB, (3, H, W) uint8."""
+        """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
 
 
 @dataclass
@@ -31,5 +31,5 @@ class ArraySource:
     names: list[str]
 
     def read(self, position: int) -> torch.Tensor:
-        """Return picture ``position`` as RGB, (3, H, W) uint8."""
-        return torch.from_numpy(self.images[position]).permute(2, 0, 1).contiguous()
+        """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
+        return torch.from_numpy(self.images[position]).permute(2, 0, 1)

@@ -1,11 +1,15 @@
-"""Colour jitter, greyscale, blur and solarisation of many crops at once, on any device.
+"""Colour jitter, greyscale, blur and solarisation of crops.
 
-The random numbers are drawn on the CPU, one row of parameters for each crop, and applied later, in the worker or on the
-GPU: what a crop looks like depends on its own row alone. The single operations equal torchvision's.
+The random numbers are drawn on the CPU, one row of parameters for each crop, and applied afterwards: to single crops in
+the worker (OpenCV, bytes) or to the whole batch on the GPU (torch). The operations are torchvision's.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,9 +17,10 @@ from torch.nn import functional as F
 
 # columns of a row of parameters
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # values of these four that change nothing
 _ORDER = slice(4, 8)  # the four numbers above in the order of their application
 GREYSCALE, BLUR_SIGMA, SOLARISE = 8, 9, 10
-_COLUMNS = 11
+COLUMNS = 11
 _LUMA = (0.2989, 0.587, 0.114)  # as torchvision
 _BLUR_RADIUS = 4  # a kernel of 9 pixels
 _SOLARISE_FROM = 128 / 255
@@ -47,27 +52,59 @@ class Photometric:
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     solarise: tuple[float, float, float] = (0.0, 0.2, 0.0)
 
-    def draw(self, views: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw the parameters of one crop per entry of ``views`` (0 first global, 1 second global, 2 local).
-
-        Returns:
-            (len(views), 11) float32.
-        """
-        count = len(views)
-        rows = np.zeros((count, _COLUMNS), np.float32)
-        rows[:, :HUE] = 1
-        jittered = rng.random(count) < self.jitter
-        strength = np.array([self.brightness, self.contrast, self.saturation, self.hue])
-        rows[:, : HUE + 1] += rng.uniform(-strength, strength, (count, 4)) * jittered[:, None]
-        rows[:, _ORDER] = rng.permuted(np.tile(np.arange(4), (count, 1)), axis=1)
-        rows[:, GREYSCALE] = rng.random(count) < self.greyscale
-        blurred = rng.random(count) < np.asarray(self.blur)[views]
-        rows[:, BLUR_SIGMA] = rng.uniform(*self.blur_sigma, count) * blurred
-        rows[:, SOLARISE] = rng.random(count) < np.asarray(self.solarise)[views]
-        return rows
+    def draw(self, view: int, random: Random) -> list[float]:
+        """Draw the 11 parameters of a crop; ``view`` is 0 (first global), 1 (second global) or 2 (local)."""
+        factors = [1.0, 1.0, 1.0, 0.0]
+        if random.random() < self.jitter:
+            strengths = (self.brightness, self.contrast, self.saturation, self.hue)
+            factors = [f + random.uniform(-s, s) for f, s in zip(factors, strengths, strict=True)]
+        order = [BRIGHTNESS, CONTRAST, SATURATION, HUE]
+        random.shuffle(order)
+        greyscale = random.random() < self.greyscale
+        sigma = random.uniform(*self.blur_sigma) if random.random() < self.blur[view] else 0.0
+        return [*factors, *order, greyscale, sigma, random.random() < self.solarise[view]]
 
 
-def apply(images: Tensor, rows: Tensor) -> Tensor:
+def change_bytes(crop: np.ndarray, row: list[float]) -> np.ndarray:
+    """Change one crop (H, W, 3) uint8 by its row of parameters; the result has the same form."""
+    for column in row[_ORDER]:
+        if row[column] != NEUTRAL[column]:
+            crop = _BYTE_CHANGES[column](crop, row[column])
+    if row[GREYSCALE]:
+        crop = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if row[BLUR_SIGMA]:
+        crop = cv2.GaussianBlur(crop, (2 * _BLUR_RADIUS + 1,) * 2, row[BLUR_SIGMA], borderType=cv2.BORDER_REFLECT_101)
+    return cv2.LUT(crop, _SOLARISED) if row[SOLARISE] else crop
+
+
+_LEVELS = np.arange(256, dtype=np.float32)
+_KEEP, _TO_GREY = np.eye(3), np.tile(_LUMA, (3, 1))
+_SOLARISED = np.where(_LEVELS >= 128, 255 - _LEVELS, _LEVELS).astype(np.uint8)
+
+
+def _scale_bytes(crop: np.ndarray, factor: float, towards: float = 0) -> np.ndarray:
+    levels = np.rint(factor * _LEVELS + (1 - factor) * towards).clip(0, 255).astype(np.uint8)
+    return cv2.LUT(crop, levels)
+
+
+def _contrast_bytes(crop: np.ndarray, factor: float) -> np.ndarray:
+    return _scale_bytes(crop, factor, cv2.mean(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))[0])
+
+
+def _saturate_bytes(crop: np.ndarray, factor: float) -> np.ndarray:
+    return cv2.transform(crop, factor * _KEEP + (1 - factor) * _TO_GREY)
+
+
+def _turn_hue_bytes(crop: np.ndarray, turn: float) -> np.ndarray:
+    hsv = cv2.cvtColor(crop, cv2.COLOR_RGB2HSV_FULL)
+    hsv[..., 0] += np.uint8(math.floor(turn * 256) % 256)  # wraps
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+
+
+_BYTE_CHANGES = (_scale_bytes, _contrast_bytes, _saturate_bytes, _turn_hue_bytes)
+
+
+def change_batch(images: Tensor, rows: Tensor) -> Tensor:
     """Change each image by its row of parameters.
 
     Args:
@@ -78,26 +115,25 @@ def apply(images: Tensor, rows: Tensor) -> Tensor:
         (N, 3, H, W) float32 in [0, 1] on the images' device.
     """
     images = images / 255 if images.dtype == torch.uint8 else images.float()
-    order = rows[:, _ORDER].cpu()  # the groups are chosen without asking the device
-    active = rows[:, : HUE + 1].cpu() != torch.tensor([1.0, 1.0, 1.0, 0.0])
-    rows = rows.to(images.device, non_blocking=True)
-    for step in range(4):
+    plan = rows.cpu()  # which images change is decided without asking the device
+    rows = rows.to(images.device, non_blocking=True)[..., None, None, None]  # (N, 11, 1, 1, 1)
+    active = plan[:, : len(NEUTRAL)] != torch.tensor(NEUTRAL)
+    for step in range(len(NEUTRAL)):
         for column, change in enumerate((_brightness, _contrast, _saturation, _hue)):
-            chosen = (order[:, step] == column) & active[:, column]
-            images = _change(images, chosen, lambda x, f, c=column, g=change: g(x, f[:, c, None, None, None]), rows)
-    rows_cpu = rows.cpu()
-    images = _change(images, rows_cpu[:, GREYSCALE] > 0, lambda x, f: _grey(x).expand_as(x), rows)
-    images = _change(images, rows_cpu[:, BLUR_SIGMA] > 0, lambda x, f: _blur(x, f[:, BLUR_SIGMA]), rows)
-    return _change(images, rows_cpu[:, SOLARISE] > 0, lambda x, f: torch.where(x >= _SOLARISE_FROM, 1 - x, x), rows)
+            chosen = (plan[:, _ORDER][:, step] == column) & active[:, column]
+            images = _change(images, chosen, change, rows[:, column])
+    images = _change(images, plan[:, GREYSCALE] > 0, lambda x, _: _grey(x).expand_as(x), rows[:, GREYSCALE])
+    images = _change(images, plan[:, BLUR_SIGMA] > 0, _blur, rows[:, BLUR_SIGMA])
+    return _change(images, plan[:, SOLARISE] > 0, _solarise, rows[:, SOLARISE])
 
 
-def _change(images: Tensor, chosen: Tensor, change, rows: Tensor) -> Tensor:
-    """Replace the chosen images by ``change(images, rows)`` of them."""
+def _change(images: Tensor, chosen: Tensor, change: Callable, values: Tensor) -> Tensor:
+    """Replace the chosen images by ``change(images, values)`` of them."""
     if chosen.all():
-        return change(images, rows)
+        return change(images, values)
     if chosen.any():
         where = chosen.nonzero()[:, 0].to(images.device, non_blocking=True)
-        images = images.index_copy(0, where, change(images[where], rows[where]))
+        images = images.index_copy(0, where, change(images[where], values[where]))
     return images
 
 
@@ -135,13 +171,17 @@ def _hue(images: Tensor, turn: Tensor) -> Tensor:
     return value - chroma * torch.minimum(place, 4 - place).clamp(0, 1)
 
 
+def _solarise(images: Tensor, _: Tensor) -> Tensor:
+    return torch.where(images >= _SOLARISE_FROM, 1 - images, images)
+
+
 def _blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur with each image's own ``sigma`` (N,) in pixels; reflecting borders."""
+    """Gaussian blur with each image's own ``sigma`` (N, 1, 1, 1) in pixels; reflecting borders."""
     taps = torch.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1, device=images.device)
-    weights = torch.exp(-0.5 * (taps / sigma[:, None]) ** 2)
-    weights = (weights / weights.sum(1, keepdim=True))[:, :, None, None, None]  # (N, 9, 1, 1, 1)
+    weights = torch.exp(-0.5 * (taps / sigma) ** 2)  # (N, 1, 1, 9)
+    weights = weights / weights.sum(-1, keepdim=True)
     for dim, padding in ((3, (_BLUR_RADIUS, _BLUR_RADIUS, 0, 0)), (2, (0, 0, _BLUR_RADIUS, _BLUR_RADIUS))):
         padded = F.pad(images, padding, mode="reflect")
         size = images.shape[dim]
-        images = sum(weights[:, k] * padded.narrow(dim, k, size) for k in range(len(taps)))
+        images = sum(weights[..., k : k + 1] * padded.narrow(dim, k, size) for k in range(len(taps)))
     return images
