@@ -6,7 +6,6 @@ import torch
 
 from poa_bench.downstream.backbone import OUT_FRACTIONS, build_network, levels_of
 from poa_bench.elastic import SubnetSpec
-from poa_bench.elastic.family import get_family
 from poa_bench.errors import InputError
 from poa_bench.registry import MODELS
 
@@ -41,7 +40,7 @@ def placeholder_values(backbone: dict[str, Any]) -> dict[str, Any]:
     values = {"backbone.channels": channels, "backbone.strides": strides}
     values["sum(backbone.channels)"] = sum(channels)
     values["backbone.width"] = channels[-1]
-    values["backbone.features"] = get_family(spec.family).features(spec)
+    values["backbone.features"] = network.num_features
     for index in range(-len(channels), len(channels)):
         values[f"backbone.channels[{index}]"] = channels[index]
         values[f"backbone.strides[{index}]"] = strides[index]

@@ -143,13 +143,13 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise InputError(f"{path} is no safetensors file: {error}") from error
-    classes = {family.network_class.__name__: family.network_class for family in FAMILIES.values()}
-    if metadata.get("timm_class") not in classes:
+    families = {family.network_class.__name__: family for family in FAMILIES.values()}
+    if metadata.get("timm_class") not in families:
         raise InputError(
             f"{path} is not an extracted sub-network (timm_class {metadata.get('timm_class')!r}, known are "
-            f"{', '.join(classes)}): write one with `poa-bench extract`"
+            f"{', '.join(families)}): write one with `poa-bench extract`"
         )
-    module = classes[metadata["timm_class"]](**json.loads(metadata["timm_arguments"]))
+    module = families[metadata["timm_class"]].construct(json.loads(metadata["timm_arguments"]))
     _load_strictly(module, tensors, path)
     return module.eval(), metadata
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from poa_bench.elastic.space import SearchSpace, SubnetSpec, kept_blocks
+from poa_bench.elastic.space import SearchSpace, SubnetSpec
 from poa_bench.errors import InputError
 
 FAMILIES: dict[str, "Family"] = {}
@@ -33,20 +33,22 @@ class Family(ABC):
         network_class: the timm class of every size.
         pool: timm's `global_pool` of extracted networks: their forward gives the class feature.
         mask_module: the stock submodule after which masked positions become the mask token.
+        stages: name prefix of the blocks of every elastic stage, in the order of `SubnetSpec.depths`.
     """
 
     name: str
     network_class: type[nn.Module]
     pool: str
     mask_module: str
+    stages: Sequence[str]
 
     @abstractmethod
     def arguments(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any]) -> dict[str, Any]:
-        """timm constructor arguments of one size; `options` are the supernet's, by their timm names."""
+        """timm constructor arguments of one size, in plain values; `options` are the supernet's, by their timm names.
 
-    @abstractmethod
-    def stages(self, network: nn.Module) -> Sequence[tuple[str, nn.Module]]:
-        """(name prefix, sequence of blocks) of every elastic stage, in the order of `SubnetSpec.depths`."""
+        Raises:
+            InputError: the family has no network of this size and these options.
+        """
 
     @abstractmethod
     def groups(self, name: str) -> tuple[int, ...]:
@@ -78,29 +80,29 @@ class Family(ABC):
     def patch_size(self, network: nn.Module) -> int:
         """Side of the smallest image in pixels: one patch, or the network's total stride."""
 
-    def mask_channels(self, space: SearchSpace) -> int:
-        """Length of the mask token: by default the full width."""
-        return space.widths[-1]
+    def mask_channels(self, network: nn.Module) -> int:
+        """Length of the mask token: the channels that `mask_module` of the full network gives."""
+        return network.embed_dim
 
-    def features(self, spec: SubnetSpec) -> int:
-        """Length of the class feature of one size."""
-        return spec.width
+    def construct(self, arguments: dict[str, Any]) -> nn.Module:
+        """The stock network of these constructor arguments."""
+        return self.network_class(**arguments)
 
     def build(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any], pool: str = "") -> nn.Module:
         """The stock network of one size, without classifier; without pooling its forward gives all tokens."""
-        return self.network_class(**self.arguments(space, spec, options), num_classes=0, global_pool=pool)
+        return self.construct({**self.arguments(space, spec, options), "num_classes": 0, "global_pool": pool})
 
-    def skeleton(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any]) -> nn.Module:
-        """As `build`, with the parameters on the meta device."""
+    def skeleton(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any], pool: str = "") -> nn.Module:
+        """As `build`, with the parameters on the meta device; buffers must be real."""
         with torch.device("meta"):
-            return self.build(space, spec, options)
+            return self.build(space, spec, options, pool)
 
-    def source_name(self, name: str, network: nn.Module, space: SearchSpace, spec: SubnetSpec) -> str:
+    def source_name(self, name: str, space: SearchSpace, spec: SubnetSpec) -> str:
         """The supernet's name of a sub-network's parameter or module: block j of a stage is its j-th kept block."""
-        for (prefix, _), full, depth in zip(self.stages(network), space.intact.depths, spec.depths, strict=True):
+        for prefix, kept in zip(self.stages, space.kept(spec), strict=True):
             if name.startswith(prefix):
                 block, dot, rest = name[len(prefix) :].partition(".")
-                return f"{prefix}{kept_blocks(full, depth)[int(block)]}{dot}{rest}"
+                return f"{prefix}{kept[int(block)]}{dot}{rest}"
         return name
 
 

@@ -51,7 +51,7 @@ def sliced_parameters(
     alpha = space.intact.width / spec.width if rescale else 1.0
     sliced = {}
     for name, target in skeleton.named_parameters():
-        source = family.source_name(name, skeleton, space, spec)
+        source = family.source_name(name, space, spec)
         if source not in full:
             raise InputError(f"the supernet of {space.intact} has no parameter {source!r} for {name!r} of {spec}")
         tensor = leading(full[source], target.shape, family.groups(name))

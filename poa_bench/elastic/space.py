@@ -4,7 +4,8 @@ import itertools
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
 from typing import Any, Literal
 
 from poa_bench.errors import InputError
@@ -20,6 +21,13 @@ ALIASES = {
     "resnet-101": "resnet-w64-d4-23",
     "resnet-152": "resnet-w64-d8-36",
 }
+# the published search spaces, with the sampling weights that the published networks were trained with
+_PAPER_SPACES: dict[str, dict[str, Any]] = {
+    "vit": {"widths": range(384, 1025, 64), "depths": [range(12, 25)], "head_dim": 64},
+    "swin": {"widths": [96, 112, 128], "depths": [range(6, 19)], "head_dim": 16, "s_w": 2.0, "s_d": 2.0},
+    "resnet": {"widths": [64, 96, 128], "depths": [range(4, 9), range(6, 37)], "s_w": 1.0, "s_d": 2.0},
+}
+DepthRule = Literal["floor", "pairs"]
 _PATTERN = re.compile(r"(?P<family>[a-z]+)-w(?P<width>[1-9]\d*)-d(?P<depths>[1-9]\d*(-[1-9]\d*)*)")
 
 
@@ -64,8 +72,18 @@ class SubnetSpec:
         return f"{self.family}-w{self.width}-d{'-'.join(map(str, self.depths))}"
 
 
-def kept_blocks(full_depth: int, depth: int) -> tuple[int, ...]:
-    """Which blocks of the full depth a sub-network keeps: floor((L - 1) * j / (l - 1)) (paper, eq. 4)."""
+def kept_blocks(full_depth: int, depth: int, rule: DepthRule = "floor") -> tuple[int, ...]:
+    """Which blocks of the full depth a sub-network keeps.
+
+    Args:
+        full_depth: L, blocks of the supernet's stage.
+        depth: l <= L, blocks of the sub-network's.
+        rule: `floor`: block floor((L - 1) * j / (l - 1)) becomes block j (paper, eq. 4); `pairs`: the same for pairs of
+            neighbours (2p, 2p + 1), so that Swin's plain and shifted blocks stay what they were trained as.
+    """
+    if rule == "pairs":
+        pairs = kept_blocks((full_depth + depth % 2) // 2, (depth + 1) // 2)
+        return tuple(2 * pair + place for pair in pairs for place in (0, 1))[:depth]
     if depth == 1:
         return (0,)
     return tuple((full_depth - 1) * j // (depth - 1) for j in range(depth))
@@ -81,7 +99,8 @@ class SearchSpace:
         depths: for each elastic stage the allowed depths, ascending.
         head_dim: width of one attention head (None for ResNet).
         s_w: how much more often the smallest width is drawn than the largest (paper, eq. 14).
-        s_d: the same for depth; several elastic stages share it through their mean position.
+        s_d: the same for depth; combinations of several stages are ranked by their total number of blocks.
+        depth_rule: which blocks a smaller depth keeps, see `kept_blocks`.
 
     Iterating gives every `SubnetSpec`, by width, then depths.
     """
@@ -92,6 +111,7 @@ class SearchSpace:
     head_dim: int | None = None
     s_w: float = 3.0
     s_d: float = 3.0
+    depth_rule: DepthRule = "floor"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", _ascending("widths", self.widths))
@@ -105,36 +125,54 @@ class SearchSpace:
             raise InputError(f"widths {list(self.widths)} must all be multiples of head_dim {self.head_dim}")
         if min(self.s_w, self.s_d) <= 0:
             raise InputError(f"s_w {self.s_w} and s_d {self.s_d} must be positive")
+        if self.depth_rule not in ("floor", "pairs"):
+            raise InputError(f"unknown depth_rule {self.depth_rule!r}: use 'floor' (the paper's) or 'pairs'")
 
     @classmethod
-    def vit(
-        cls, widths: Iterable[int], depths: Iterable[int], head_dim: int = 64, s_w: float = 3.0, s_d: float = 3.0
+    def vit(cls, widths: Iterable[int], depths: Iterable[int], head_dim: int = 64, **settings: Any) -> "SearchSpace":
+        """ViT: embedding widths, and depths of the whole network; `settings` are further fields (`s_w`, ...)."""
+        return cls("vit", tuple(widths), (tuple(depths),), head_dim, **settings)
+
+    @classmethod
+    def swin(cls, widths: Iterable[int], depths: Iterable[int], head_dim: int = 16, **settings: Any) -> "SearchSpace":
+        """Swin: widths of stage 1 (doubled by every stage), and depths of stage 3."""
+        return cls("swin", tuple(widths), (tuple(depths),), head_dim, **settings)
+
+    @classmethod
+    def resnet(
+        cls, widths: Iterable[int], depths: tuple[Iterable[int], Iterable[int]], **settings: Any
     ) -> "SearchSpace":
-        """ViT: the paper's space is widths 384..1024 by 64, depths 12..24, head_dim 64 (143 sizes)."""
-        return cls("vit", tuple(widths), (tuple(depths),), head_dim, s_w, s_d)
+        """ResNet: mid channels of stage 1 (doubled by every stage), and depths of stages 2 and 3."""
+        return cls("resnet", tuple(widths), tuple(tuple(stage) for stage in depths), None, **settings)
+
+    @classmethod
+    def paper(cls, family: str) -> "SearchSpace":
+        """The published space of a family: `vit` has 143 sizes, `swin` 39, `resnet` 465.
+
+        Raises:
+            InputError: the paper has no such family.
+        """
+        if family not in _PAPER_SPACES:
+            raise InputError(f"the paper has no search space {family!r}: use one of {', '.join(_PAPER_SPACES)}")
+        return cls(family, **_PAPER_SPACES[family])
 
     @classmethod
     def from_dict(cls, values: "dict[str, Any] | SearchSpace") -> "SearchSpace":
         """The inverse of `to_dict`; takes config dicts (and a finished space, unchanged)."""
         if isinstance(values, cls):
             return values
-        allowed = {"family", "widths", "depths", "head_dim", "s_w", "s_d"}
+        allowed = {field.name for field in fields(cls)}
+        required = {field.name for field in fields(cls) if field.default is MISSING}
         if unknown := set(values) - allowed:
             raise InputError(f"unknown search-space keys {sorted(unknown)}: allowed are {sorted(allowed)}")
-        if missing := {"family", "widths", "depths"} - set(values):
+        if missing := required - set(values):
             raise InputError(f"the search space lacks {sorted(missing)}")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for configs and checkpoint metadata."""
-        return {
-            "family": self.family,
-            "widths": list(self.widths),
-            "depths": [list(stage) for stage in self.depths],
-            "head_dim": self.head_dim,
-            "s_w": self.s_w,
-            "s_d": self.s_d,
-        }
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "widths": list(self.widths), "depths": [list(stage) for stage in self.depths]}
 
     def __iter__(self) -> Iterator[SubnetSpec]:
         for width, *depths in itertools.product(self.widths, *self.depths):
@@ -183,11 +221,15 @@ class SearchSpace:
         """The smallest size."""
         return SubnetSpec(self.family, self.widths[0], tuple(stage[0] for stage in self.depths))
 
+    def kept(self, spec: SubnetSpec) -> tuple[tuple[int, ...], ...]:
+        """For each elastic stage the supernet's blocks that a size keeps, in order."""
+        stages = zip(self.intact.depths, spec.depths, strict=True)
+        return tuple(kept_blocks(full, depth, self.depth_rule) for full, depth in stages)
+
     def weight(self, spec: SubnetSpec) -> float:
         """Unnormalised probability to draw a size (paper, eq. 14; 1 for the largest, s_w * s_d for the smallest)."""
-        width = _position(self.widths, spec.width)
-        positions = [_position(stage, depth) for stage, depth in zip(self.depths, spec.depths, strict=True)]
-        depth = sum(positions) / len(positions)
+        width = _positions((self.widths,))[(spec.width,)]
+        depth = _positions(self.depths)[spec.depths]
         return ((self.s_w - 1) * (1 - width) + 1) * ((self.s_d - 1) * (1 - depth) + 1)
 
     def probabilities(self) -> dict[SubnetSpec, float]:
@@ -220,6 +262,18 @@ def _ascending(name: str, values: Sequence[int]) -> tuple[int, ...]:
     return values
 
 
-def _position(allowed: Sequence[int], value: int) -> float:
-    """0 for the smallest allowed value, 1 for the largest (also where there is only one)."""
-    return allowed.index(value) / (len(allowed) - 1) if len(allowed) > 1 else 1.0
+@lru_cache
+def _positions(stages: tuple[tuple[int, ...], ...]) -> dict[tuple[int, ...], float]:
+    """The place of every combination of values in the order of their sums, from 0 for the smallest to 1.
+
+    Eq. 14 has one axis for depth, so the depths of ResNet's two stages form one list, sorted by the total number of
+    blocks as in the official code. Combinations with the same total share their mean place.
+    """
+    ordered = sorted(itertools.product(*stages), key=sum)
+    last = max(len(ordered) - 1, 1)
+    places, first = {}, 0 if len(ordered) > 1 else 1
+    for _, ties in itertools.groupby(ordered, key=sum):
+        ties = list(ties)
+        places.update(dict.fromkeys(ties, (first + (len(ties) - 1) / 2) / last))
+        first += len(ties)
+    return places

@@ -57,7 +57,7 @@ class Supernet(nn.Module):
         self.network = self.family.build(self.space, self.space.intact, self.options)
         if drop_path_uniform:
             _make_drop_path_uniform(self.network, self.options.get("drop_path_rate", 0.0))
-        self.mask_token = nn.Parameter(torch.zeros(1, self.family.mask_channels(self.space)))
+        self.mask_token = nn.Parameter(torch.zeros(1, self.family.mask_channels(self.network)))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         self._skeletons: dict[SubnetSpec, nn.Module] = {}
 
@@ -108,7 +108,7 @@ class Supernet(nn.Module):
         return skeleton
 
     def _match_drop_path(self, module: nn.Module, spec: SubnetSpec) -> None:
-        _copy_drop_path(module, self.network, lambda name: self.family.source_name(name, module, self.space, spec))
+        _copy_drop_path(module, self.network, lambda name: self.family.source_name(name, self.space, spec))
 
     def extract(self, spec: SubnetSpec) -> nn.Module:
         """Cut one size: a plain timm module with its own copy of the weights.
@@ -116,18 +116,16 @@ class Supernet(nn.Module):
         Its forward gives the class feature (B, w), its `forward_features` all tokens; it is in the same mode
         (train or eval) and on the same device as the supernet.
         """
-        module = self.family.build(self.space, self.space.check(spec), self.options, self.family.pool)
+        # built without memory and without random initialisation, which takes seconds for a large network
+        module = self.family.skeleton(self.space, self.space.check(spec), self.options, self.family.pool)
         self._match_drop_path(module, spec)
-        module.to(self.mask_token.device, self.mask_token.dtype)
-        with torch.no_grad():
-            sliced = self.parameters_of(spec)
-            for name, parameter in module.named_parameters():
-                parameter.copy_(sliced[name])
-        return module.train(self.training)
+        slices = self.parameters_of(spec)
+        _set_parameters(module, {name: nn.Parameter(tensor.detach().clone()) for name, tensor in slices.items()})
+        return module.to(self.mask_token.device).train(self.training)
 
     def width(self, spec: SubnetSpec | None = None) -> int:
         """Length of the class feature of one size (None: of the intact network)."""
-        return self.family.features(spec or self.space.intact)
+        return (self.network if spec is None else self.skeleton(spec)).num_features
 
     def patch_grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of patches (and masks) of an image of height x width pixels."""
@@ -209,7 +207,11 @@ def _make_drop_path_uniform(network: nn.Module, rate: float) -> None:
 def _with_parameters(skeleton: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
     """A copy of the skeleton that owns the given tensors."""
     module = copy.deepcopy(skeleton)
+    _set_parameters(module, tensors)
+    return module
+
+
+def _set_parameters(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         parent, _, attribute = name.rpartition(".")
         module.get_submodule(parent)._parameters[attribute] = tensor
-    return module

@@ -1,7 +1,6 @@
 """The ViT family: width by whole attention heads, depth over all blocks (paper, eqs. 2-4)."""
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from timm.models.vision_transformer import VisionTransformer
@@ -21,6 +20,7 @@ class ViT(Family):
     network_class = VisionTransformer
     pool = "token"
     mask_module = "patch_embed"
+    stages = ("blocks.",)
 
     def arguments(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -31,9 +31,6 @@ class ViT(Family):
             "depth": spec.depths[0],
             "num_heads": spec.width // space.head_dim,
         }
-
-    def stages(self, network: nn.Module) -> Sequence[tuple[str, nn.Module]]:
-        return [("blocks.", network.blocks)]
 
     def groups(self, name: str) -> tuple[int, ...]:
         return (3,) if _FUSED.search(name) else ()
