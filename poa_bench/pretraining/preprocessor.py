@@ -36,5 +36,5 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
         return {**data, "inputs": inputs}
 
     def _normalise(self, images: Tensor, rows: Tensor | None) -> Tensor:
-        images = images.float() if rows is None else photometric.apply(images, rows) * 255
+        images = images.float() if rows is None else photometric.change_batch(images, rows) * 255
         return (images - self.mean) / self.std
