@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from poa_bench import files
 from poa_bench.errors import InputError
 
 # the distributions whose version can change a number
@@ -103,8 +104,4 @@ def sha256_file(path: str | os.PathLike) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _sha256_file(path: Path, size: int, modified: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return files.sha256_file(path)

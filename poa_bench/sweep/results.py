@@ -8,7 +8,6 @@ copying folders. This module imports neither torch nor pandas until a function n
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,12 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from poa_bench.errors import InputError
+from poa_bench.files import atomic_path
 from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = [
+    "IDENTITY",
     "Result",
     "canonical_hash",
     "load_results",
@@ -33,13 +34,14 @@ __all__ = [
     "run_id",
     "sha256_file",
     "stamp",
-    "write_atomically",
     "write_result",
 ]
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
-TEMPORARY_PREFIX = ".tmp-"
+
+# the fields that define a run, in the order in which they are hashed
+IDENTITY = ("checkpoint_sha256", "spec", "task", "protocol", "dataset", "seed", "initialisation", "config_hash")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(min_length=1)]
@@ -68,7 +70,7 @@ class Result(BaseModel):
 
     Quantities: `macs` per image at `image_size`, `seconds` of wall clock, `peak_memory_bytes` of the process (host) or
     of the GPU where one was used. The first entry of `metrics` is the primary one; `units` names a metric's unit.
-    The raw-pixel control has `spec`, `checkpoint` and `checkpoint_sha256` None; random initialisation has no checkpoint.
+    The raw-pixel control has no `spec` and no checkpoint, random initialisation no `checkpoint_sha256`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -104,9 +106,9 @@ class Result(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _name_the_run(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or not _IDENTITY <= values.keys():
+        if not isinstance(values, Mapping) or not values.keys() >= set(IDENTITY):
             return values  # the field checks say what is missing
-        return {"run_id": run_id(**{name: values[name] for name in _IDENTITY}), **values}
+        return {"run_id": run_id(**{name: values[name] for name in IDENTITY}), **values}
 
     @model_validator(mode="after")
     def _consistent(self) -> Result:
@@ -118,7 +120,7 @@ class Result(BaseModel):
             raise ValueError(f"only {self.tensors_loaded} of {self.tensors_total} backbone tensors were loaded")
         if unknown := self.units.keys() - self.metrics.keys():
             raise ValueError(f"units for metrics that are not there: {sorted(unknown)}")
-        if self.run_id != (expected := run_id(**{name: getattr(self, name) for name in _IDENTITY})):
+        if self.run_id != (expected := run_id(**{name: getattr(self, name) for name in IDENTITY})):
             raise ValueError(f"run_id is {self.run_id}, but the fields that define the run hash to {expected}")
         return self
 
@@ -128,38 +130,20 @@ class Result(BaseModel):
         return next(iter(self.metrics.values()))
 
 
-_IDENTITY = frozenset(
-    ("checkpoint_sha256", "spec", "task", "protocol", "dataset", "seed", "initialisation", "config_hash")
-)
-
-
 def write_result(result: Result, directory: str | os.PathLike) -> Path | None:
     """Write `<directory>/<run_id>/result.json` so that it is either whole or not there at all.
 
-    Only rank 0 of a distributed run writes; other ranks get None. A temporary file in the same folder is synced and
-    then moved over the name, hence a reader and a second writer of the same run always see one complete file.
+    Only rank 0 of a distributed run writes; other ranks get None. A temporary file in the same folder is moved
+    over the name, hence a reader and a second writer of the same run always see one complete file.
     """
     if _rank() != 0:
         return None
     # values set by model_copy or model_construct skip validation: check what is about to be kept
     checked = Result.model_validate(result.model_dump())
     path = Path(directory) / checked.run_id / RESULT_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, checked.model_dump_json(indent=1) + "\n")
+    with atomic_path(path) as temporary:
+        temporary.write_text(checked.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return path
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step, also for a process that is killed half-way."""
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_result(path: str | os.PathLike) -> Result:
@@ -204,7 +188,7 @@ def read_results(directory: str | os.PathLike, on_broken: Literal["raise", "asid
     """The long table below `directory`: one row per run and metric.
 
     Columns: the fields of `Result`, with `metric`, `value`, `unit`, `primary` in place of `metrics` and `units`, and
-    `versions.<name>`, `facts.<name>` in place of the two dicts. A value that a run lacks is missing (NaN/None), never 0.
+    `versions.<name>`, `facts.<name>` in place of the two dicts. What a run lacks is missing (NaN/None), never 0.
     With `on_broken='aside'` broken files are left out and listed in `frame.attrs['broken']` ({path: why}).
 
     Raises:

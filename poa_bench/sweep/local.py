@@ -1,0 +1,143 @@
+"""Runs chunks as processes of this machine, packed on its GPUs or cores."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from typing import NamedTuple
+
+from poa_bench.errors import InputError
+from poa_bench.sweep.worker import Chunk
+
+LOG_TAIL = 4000  # characters kept of a dead worker's log
+
+
+class Ended(NamedTuple):
+    """A chunk whose process is gone.
+
+    Attributes:
+        death: how it died; None if it came to its own end.
+        killed: it died by a signal, so that any one of its runs may be the cause.
+        log_tail: the last that it printed.
+    """
+
+    chunk: Chunk
+    death: str | None
+    killed: bool
+    log_tail: str
+
+
+def tail(chunk: Chunk) -> str:
+    """The end of what a chunk's process printed."""
+    return chunk.log.read_text(errors="replace")[-LOG_TAIL:] if chunk.log.exists() else ""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LocalExecutor:
+    """Starts as many chunks at once as GPUs or jobs allow.
+
+    Args:
+        jobs: processes at a time on the CPU; by default one for each two cores, at least two where there are two.
+        gpus: GPUs to use; with any, each process gets its own ones and `jobs` is not looked at.
+    """
+
+    def __init__(self, jobs: int | None = None, gpus: int = 0) -> None:
+        if (jobs is not None and jobs < 1) or gpus < 0:
+            raise InputError(f"jobs {jobs} must be at least 1 and gpus {gpus} at least 0")
+        self.gpus = gpus
+        self.jobs = gpus or jobs or max(min(cores(), 2), cores() // 2)
+        self._free_gpus = list(range(gpus))
+        self._queue: list[Chunk] = []
+        self._running: list[tuple[Chunk, subprocess.Popen, list[int]]] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is running or queued."""
+        return bool(self._queue or self._running)
+
+    @property
+    def parallel(self) -> int:
+        """How many light chunks are worth making: one for each process that can run beside the others."""
+        return self.jobs
+
+    def submit(self, chunks: list[Chunk]) -> None:
+        """Queue chunks; those that must be alone come last.
+
+        Raises:
+            InputError: a run needs more GPUs than there are.
+        """
+        for chunk in chunks:
+            if chunk.gpus > max(self.gpus, 1):
+                raise InputError(
+                    f"{chunk.runs[0].task} wants {chunk.gpus} GPUs for each run and there are {self.gpus}: "
+                    "give --gpus, or change `gpus` and the batch size in the sweep config"
+                )
+        self._queue = sorted(self._queue + chunks, key=lambda chunk: chunk.alone)
+        self._start()
+
+    def poll(self) -> list[Ended]:
+        """Chunks that ended since the last call; starts what now has room."""
+        ended = []
+        for entry in list(self._running):
+            chunk, process, gpus = entry
+            if process.poll() is not None:
+                self._running.remove(entry)
+                self._free_gpus += gpus
+                _kill_group(process)  # what it has started and left behind
+                code = process.returncode
+                ended.append(Ended(chunk, _death(code), code < 0, tail(chunk)))
+        self._start()
+        return ended
+
+    def stop(self) -> None:
+        """Kill everything that runs; finished runs are on disk."""
+        self._queue.clear()
+        for _, process, _ in self._running:
+            _kill_group(process)
+            process.wait()
+        self._running.clear()
+
+    def _start(self) -> None:
+        for chunk in list(self._queue):
+            if self._running and (chunk.alone or self._running[0][0].alone):
+                return  # nothing starts beside a chunk that must be alone
+            wanted = min(chunk.gpus, self.gpus)
+            if len(self._running) >= self.jobs or wanted > len(self._free_gpus):
+                return
+            self._queue.remove(chunk)
+            taken, self._free_gpus = self._free_gpus[:wanted], self._free_gpus[wanted:]
+            self._running.append((chunk, self._launch(chunk, taken), taken))
+
+    def _launch(self, chunk: Chunk, gpus: list[int]) -> subprocess.Popen:
+        chunk = chunk.model_copy(update={"gpus": len(gpus)})
+        threads = str(cores() if chunk.alone else max(1, cores() // self.jobs))
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
+        }
+        command = [sys.executable, "-m", "poa_bench.sweep.worker", str(chunk.save())]
+        with chunk.log.open("w") as log:
+            # stdin stays open as long as this process lives: the worker ends with it
+            return subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+
+
+def _kill_group(process: subprocess.Popen) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _death(code: int) -> str | None:
+    if code == 0:
+        return None
+    return f"worker killed by {signal.Signals(-code).name}" if code < 0 else f"worker ended with exit code {code}"

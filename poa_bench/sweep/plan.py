@@ -1,0 +1,238 @@
+"""A sweep config becomes the list of its runs: checkpoints x specs x tasks x protocols x seeds, each with its id.
+
+A sweep config is a mmengine text-style Python file (`_base_` works, no imports). Its names are the fields of `Sweep`,
+those of each entry of `tasks` the fields of `Task`:
+
+    checkpoints = ['work_dirs/poa/epoch_100.pth']
+    results = 'results/digits'
+    tasks = [
+        dict(task='knn', dataset='digits', protocols=['knn-k20-T0.07/1'], specs='all',
+             initialisations=['pretrained', 'random', 'pixels']),
+        dict(task='detection', dataset='digits-scenes', protocols=['maskrcnn-20e/1'], specs=['smallest', 'intact'],
+             settings=dict(config='det_digits.py'), seeds=[0, 1]),
+    ]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from poa_bench.errors import InputError
+from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
+from poa_bench.sweep.results import IDENTITY, Result, run_id
+from poa_bench.sweep.tasks import LATENCY_TASKS, resolve_settings
+
+if TYPE_CHECKING:
+    from poa_bench.elastic import SearchSpace, SubnetSpec
+
+Initialisation = Literal["pretrained", "random", "pixels"]
+
+
+class Run(BaseModel):
+    """Everything that defines one run, resolved. Two runs are the same run exactly if their ids are equal.
+
+    `settings` is what the task's code gets beside the identity; `config_hash` is the hash of its resolved form.
+    `gpus` and `alone` say what the run needs, not what it is: they are not part of the id.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint: str | None
+    checkpoint_sha256: str | None
+    spec: str | None
+    task: str
+    protocol: str
+    dataset: str
+    seed: int
+    initialisation: Initialisation
+    settings: dict[str, Any]
+    config_hash: str
+    gpus: int = 1
+    alone: bool = False
+
+    @cached_property
+    def id(self) -> str:
+        """The same 16 hex digits as the `run_id` of the result."""
+        return run_id(**{name: getattr(self, name) for name in IDENTITY})
+
+    @property
+    def family(self) -> str | None:
+        """First part of the spec."""
+        return self.spec and self.spec.split("-")[0]
+
+    def __str__(self) -> str:
+        words = [self.task, self.spec or "raw pixels", self.protocol, self.dataset, f"seed {self.seed}"]
+        return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
+
+    def result(self, **measured: Any) -> Result:
+        """The `Result` of this run: its identity, where the code comes from, and what was measured (by field names)."""
+        own = {name: getattr(self, name) for name in ("checkpoint", *IDENTITY)}
+        return Result(**{"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured})
+
+
+class Task(BaseModel):
+    """One entry of a sweep's `tasks`; it expands to specs x protocols x initialisations x seeds runs per checkpoint.
+
+    `specs`: 'all', or a list of specs, aliases, 'smallest', 'middle', 'intact'.
+    `settings`: goes to the task's code and into the run's hash.
+    `gpus`: of one run, where there are any; more than 1 is a must. `alone`: nothing beside it on the machine, the
+    default for what measures latency.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    dataset: str
+    protocols: list[str] = Field(min_length=1)
+    specs: Literal["all"] | list[str] = "all"
+    initialisations: list[Initialisation] = ["pretrained"]
+    seeds: list[int] | None = None
+    settings: dict[str, Any] = {}
+    gpus: int = Field(default=1, ge=0)
+    alone: bool | None = None
+
+
+class Slurm(BaseModel):
+    """What a cluster wants to know; None leaves the cluster's default. `setup` are shell lines run before each job."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: int = Field(default=60, ge=1, description="minutes; a job that runs out of it is requeued and goes on")
+    gpus: int | None = Field(default=None, ge=0, description="of a job, in place of the tasks' own")
+    cpus: int = Field(default=4, ge=1)
+    memory: str | None = None
+    max_jobs: int = Field(default=100, ge=1, description="jobs of the array that run at the same time")
+    requeues: int = Field(default=10, ge=0, description="times that one job may time out and go on")
+    runs_per_job: int = Field(default=64, ge=1, description="light runs that share one job")
+    setup: list[str] = []
+
+
+class Sweep(BaseModel):
+    """A sweep config, checked. `results` is the folder that everything is written to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    checkpoints: list[str]
+    results: str
+    tasks: list[Task] = Field(min_length=1)
+    seeds: list[int] = [0]
+    retries: int = Field(default=1, ge=0, description="how often a failed run is tried again")
+    slurm: Slurm = Slurm()
+
+
+def load_sweep(
+    path: str | Path, checkpoints: Sequence[str] | None = None, results: str | None = None, options: dict | None = None
+) -> Sweep:
+    """Read a sweep config; `checkpoints` and `results`, when given, replace the file's.
+
+    Args:
+        path: of the file, or the name of one in `downstream/sweeps/`.
+        options: further values that replace the file's, `{'tasks.0.seeds': [1, 2]}`.
+
+    Raises:
+        InputError: no such file, or a field is unknown, missing or of the wrong kind; the sentence names it.
+    """
+    from mmengine.config import Config
+
+    from poa_bench.config_files import find_config
+
+    path = Path(path) if Path(path).is_file() else find_config(str(path))
+    config = Config.fromfile(path)
+    config.merge_from_dict(options or {})
+    values = {"name": path.stem, "checkpoints": [], "results": f"results/{path.stem}", **config.to_dict()}
+    values |= {key: value for key, value in (("checkpoints", checkpoints), ("results", results)) if value}
+    return make_sweep(values, source=str(path))
+
+
+def make_sweep(values: dict[str, Any], source: str = "sweep") -> Sweep:
+    """Check a sweep given as a dict.
+
+    Raises:
+        InputError: a field is unknown, missing or of the wrong kind.
+    """
+    try:
+        return Sweep.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{source}: {where}: {first['msg']} (found {first['input']!r:.80}); "
+            "the fields are listed in poa_bench/sweep/plan.py"
+        ) from error
+
+
+def expand(sweep: Sweep) -> list[Run]:
+    """All runs of a sweep, each once, by checkpoint, size, initialisation and task: neighbours share their features.
+
+    Raises:
+        InputError: a checkpoint cannot be read, a spec is outside its space, or no checkpoint is given.
+    """
+    if not sweep.checkpoints:
+        raise InputError(f"sweep {sweep.name} has no checkpoint: give --checkpoint PATH or `checkpoints` in the config")
+    runs: dict[str, Run] = {}
+    for checkpoint in sweep.checkpoints:
+        for run in _runs_of(sweep, checkpoint):
+            runs.setdefault(run.id, run)  # controls without a checkpoint are shared by all checkpoints
+    return list(runs.values())
+
+
+def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
+    from poa_bench.elastic import SearchSpace
+    from poa_bench.elastic.checkpoint import read_training_checkpoint
+
+    description = dict(read_training_checkpoint(checkpoint)["meta"]["poa_bench"])
+    description.pop("version")
+    space = SearchSpace.from_dict(description["space"])
+    runs = [run for task in sweep.tasks for run in _runs_of_task(sweep, task, checkpoint, description, space)]
+    order = {str(spec): position for position, spec in enumerate(space)}
+    yield from sorted(runs, key=lambda run: (order.get(run.spec, -1), run.initialisation, run.seed))
+
+
+def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, space: SearchSpace) -> Iterator[Run]:
+    resolved = resolve_settings(task)
+    names = [str(spec) for spec in _specs(task.specs, space)]
+    for initialisation in task.initialisations:
+        pretrained = initialisation == "pretrained"
+        settings = task.settings if initialisation != "random" else {**task.settings, "architecture": description}
+        hashed = resolved if initialisation != "random" else {**resolved, "architecture": description}
+        for spec in [None] if initialisation == "pixels" else names:
+            for protocol in task.protocols:
+                for seed in task.seeds or sweep.seeds:
+                    yield Run(
+                        checkpoint=checkpoint if pretrained else None,
+                        checkpoint_sha256=sha256_file(checkpoint) if pretrained else None,
+                        spec=spec,
+                        task=task.task,
+                        protocol=protocol,
+                        dataset=task.dataset,
+                        seed=seed,
+                        initialisation=initialisation,
+                        settings=settings,
+                        config_hash=canonical_hash(hashed),
+                        gpus=task.gpus,
+                        alone=task.task in LATENCY_TASKS if task.alone is None else task.alone,
+                    )
+
+
+def _specs(wanted: Literal["all"] | list[str], space: SearchSpace) -> list[SubnetSpec]:
+    if wanted == "all":
+        return list(space)
+    return list(dict.fromkeys(_spec(name, space) for name in wanted))
+
+
+def _spec(name: str, space: SearchSpace) -> SubnetSpec:
+    if name in ("smallest", "intact"):
+        return getattr(space, name)
+    if name == "middle":
+        middles = [values[len(values) // 2] for values in (space.widths, *space.depths)]
+        return type(space.intact)(space.family, middles[0], tuple(middles[1:]))
+    return space.parse(name)

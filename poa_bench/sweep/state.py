@@ -1,0 +1,158 @@
+"""The state of runs on disk. A run's folder `<results>/<run id>/` holds
+
+- `result.json`, once it is finished,
+- `failure-<n>.json`, one for each failed attempt, with the whole traceback,
+- `lock`, held (flock) by the process that works on the run: released by the kernel however that process ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+import traceback
+from collections.abc import Iterable
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal, TextIO
+
+from pydantic import BaseModel, ConfigDict
+
+from poa_bench.files import atomic_path
+from poa_bench.sweep.plan import Run
+from poa_bench.sweep.results import RESULT_FILE
+
+State = Literal["done", "running", "failed", "waiting"]
+
+
+class Failure(BaseModel):
+    """One failed attempt. `cause` is one line, by which failures are grouped; `error` the whole text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run_id: str
+    run: str
+    attempt: int
+    cause: str
+    error: str
+    host: str
+    created: datetime
+
+
+class Owner(BaseModel):
+    """Who works on a run: written into its lock."""
+
+    host: str
+    pid: int
+    started: float
+
+
+def is_done(directory: Path, run_id: str) -> bool:
+    """Whether the run has left a result (a file under that name is always whole)."""
+    return (directory / run_id / RESULT_FILE).exists()
+
+
+@contextmanager
+def hold(directory: Path, run_id: str, patience: float = 0.5):
+    """Hold the run's lock; yields a function that releases it early, or None where another process holds it.
+
+    Args:
+        patience: seconds to wait for somebody who only looks (see `owner`).
+    """
+    path = directory / run_id / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        if not _lock(file, patience):
+            yield None
+            return
+        owner = Owner(host=socket.gethostname(), pid=os.getpid(), started=time.time())
+        file.truncate(0)
+        file.write(owner.model_dump_json())
+        file.flush()
+        yield file.close
+
+
+def _lock(file: TextIO, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+
+
+def owner(directory: Path, run_id: str) -> Owner | None:
+    """Who works on the run right now, on whatever machine that shares the folder; None if nobody does."""
+    try:
+        file = (directory / run_id / "lock").open()
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        except BlockingIOError:
+            try:
+                return Owner.model_validate_json(file.read())
+            except ValueError:  # locked this very moment, not written yet
+                return Owner(host="?", pid=0, started=time.time())
+
+
+def record_failure(directory: Path, run: Run, error: Exception | str, cause: str | None = None) -> Failure:
+    """Keep a failed attempt in full.
+
+    Args:
+        error: the exception with its traceback, or a text.
+        cause: one line by which failures are grouped; the exception's own by default.
+    """
+    text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
+    if cause is None:
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+    attempt = count_failures(directory, run.id) + 1
+    failure = Failure(
+        run_id=run.id,
+        run=str(run),
+        attempt=attempt,
+        cause=cause[:300],
+        error=text,
+        host=socket.gethostname(),
+        created=datetime.now(timezone.utc),
+    )
+    with atomic_path(directory / run.id / f"failure-{attempt}.json") as temporary:
+        temporary.write_text(failure.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return failure
+
+
+def count_failures(directory: Path, run_id: str) -> int:
+    """How many attempts have failed so far."""
+    return len(list((directory / run_id).glob("failure-*.json")))
+
+
+def last_failure(directory: Path, run_id: str) -> Failure | None:
+    """The latest failed attempt."""
+    attempt = count_failures(directory, run_id)
+    if attempt == 0:
+        return None
+    return Failure.model_validate_json((directory / run_id / f"failure-{attempt}.json").read_bytes())
+
+
+def state_of(directory: Path, run_id: str) -> State:
+    """Where a run stands; running is asked before failed, since a failed run may be tried again."""
+    if is_done(directory, run_id):
+        return "done"
+    if owner(directory, run_id) is not None:
+        return "running"
+    return "failed" if count_failures(directory, run_id) else "waiting"
+
+
+def causes(failures: Iterable[Failure]) -> dict[str, list[Failure]]:
+    """Failures grouped by cause, the most frequent first."""
+    groups: dict[str, list[Failure]] = {}
+    for failure in failures:
+        groups.setdefault(failure.cause, []).append(failure)
+    return dict(sorted(groups.items(), key=lambda item: -len(item[1])))

@@ -1,0 +1,109 @@
+"""A sweep expands to the same runs with the same ids every time, and says what is wrong with a bad one."""
+
+import shutil
+
+import pytest
+
+from poa_bench.errors import InputError
+from poa_bench.sweep.plan import Run, expand, load_sweep, make_sweep
+from tests.sweep.conftest import save_checkpoint
+
+KNN = {"task": "knn", "dataset": "digits", "protocols": ["knn-k20-T0.07/1"]}
+
+
+def sweep(checkpoints, *tasks, **fields):
+    return make_sweep({"name": "test", "checkpoints": checkpoints, "results": "r", "tasks": list(tasks), **fields})
+
+
+def test_product_of_everything(checkpoint):
+    linear = {"task": "linear", "dataset": "digits", "protocols": ["a/1", "b/1"], "seeds": [0, 1, 2]}
+    runs = expand(
+        sweep([checkpoint], {**KNN, "initialisations": ["pretrained", "random", "pixels"]}, linear, seeds=[7])
+    )
+    assert len(runs) == (6 + 6 + 1) + 6 * 2 * 3
+    assert len({run.id for run in runs}) == len(runs)
+    assert {run.seed for run in runs if run.task == "knn"} == {7}
+    pixels = [run for run in runs if run.initialisation == "pixels"]
+    assert [(run.spec, run.checkpoint_sha256) for run in pixels] == [(None, None)]
+
+
+def test_same_inputs_same_ids_wherever_the_file_lies(checkpoint, tmp_path):
+    moved = shutil.copy(checkpoint, tmp_path / "elsewhere.pth")
+    first, second = (expand(sweep([str(path)], KNN)) for path in (checkpoint, moved))
+    assert [run.id for run in first] == [run.id for run in second]
+    assert Run.model_validate_json(first[0].model_dump_json()) == first[0]
+    assert Run.model_validate_json(first[0].model_dump_json()).id == first[0].id
+
+
+def test_ids_follow_what_defines_a_run_and_nothing_else(checkpoint, tmp_path):
+    def ids(path=checkpoint, **changes):
+        return {run.id for run in expand(sweep([str(path)], {**KNN, **changes}))}
+
+    other = save_checkpoint(tmp_path / "other.pth", seed=1)
+    changed = [ids(other), ids(seeds=[1]), ids(protocols=["knn-k20-T0.07/2"]), ids(settings={"branch": "student"})]
+    for some in changed:
+        assert not some & ids(), "every run is another one"
+    assert ids(gpus=0, alone=True) == ids()
+
+
+def test_controls_are_shared_between_checkpoints(checkpoint, tmp_path):
+    other = str(save_checkpoint(tmp_path / "other.pth", seed=1))
+    runs = expand(sweep([checkpoint, other], {**KNN, "initialisations": ["pretrained", "random", "pixels"]}))
+    assert len(runs) == 6 + 6 + 6 + 1
+    wider = str(save_checkpoint(tmp_path / "wider.pth", widths=(32, 64)))
+    runs = expand(sweep([checkpoint, wider], {**KNN, "initialisations": ["random"]}))
+    assert len(runs) == 12, "random networks of another architecture are other runs"
+
+
+def test_named_sizes(checkpoint):
+    runs = expand(sweep([checkpoint], {**KNN, "specs": ["intact", "smallest", "middle", "vit-w32-d2"]}))
+    assert [run.spec for run in runs] == ["vit-w32-d2", "vit-w48-d3", "vit-w48-d4"]
+
+
+def test_neighbours_share_their_features(checkpoint):
+    runs = expand(sweep([checkpoint], KNN, {**KNN, "task": "linear", "protocols": ["linear/1"]}))
+    assert [(run.spec, run.task) for run in runs[:3]] == [
+        ("vit-w32-d2", "knn"), ("vit-w32-d2", "linear"), ("vit-w32-d3", "knn"),
+    ]  # fmt: skip
+
+
+def test_a_config_file_is_part_of_the_hash_and_not_its_path(checkpoint, tmp_path):
+    def ids(text, name):
+        (tmp_path / name).write_text(text)
+        dense = {"task": "detection", "dataset": "scenes", "protocols": ["p/1"], "specs": ["smallest"]}
+        return [run.id for run in expand(sweep([checkpoint], {**dense, "settings": {"config": str(tmp_path / name)}}))]
+
+    assert ids("epochs = 1", "a.py") == ids("epochs = 1  # the same", "b.py") != ids("epochs = 2", "b.py")
+
+
+def test_config_file(checkpoint, tmp_path):
+    (tmp_path / "base_tasks.py").write_text("tasks = [dict(task='knn', dataset='digits', protocols=['k/1'])]")
+    (tmp_path / "my_sweep.py").write_text("_base_ = './base_tasks.py'\nretries = 3\nslurm = dict(partition='gpu')")
+    loaded = load_sweep(tmp_path / "my_sweep.py", [checkpoint], options={"seeds": [4]})
+    assert (loaded.name, loaded.retries, loaded.seeds, loaded.slurm.partition) == ("my_sweep", 3, [4], "gpu")
+    assert loaded.results == "results/my_sweep"
+    assert len(expand(loaded)) == 6
+
+
+@pytest.mark.parametrize(
+    "task, reason",
+    [
+        ({"specs": ["vit-w40-d2"]}, r"vit-w40-d2 is not in this supernet's space.*widths \[32, 48\]"),
+        ({"specs": ["huge"]}, "unknown sub-network 'huge'"),
+        ({"protocols": []}, "tasks.0.protocols.*at least 1"),
+        ({"initialisations": ["trained"]}, "tasks.0.initialisations.0.*'pretrained'"),
+        ({"spec": "all"}, "tasks.0.spec: Extra inputs"),
+    ],
+)
+def test_bad_tasks(checkpoint, task, reason):
+    with pytest.raises(InputError, match=reason):
+        expand(sweep([checkpoint], {**KNN, **task}))
+
+
+def test_no_checkpoint(tmp_path):
+    with pytest.raises(InputError, match="give --checkpoint"):
+        expand(sweep([], KNN))
+    with pytest.raises(InputError, match="no file"):
+        expand(sweep([str(tmp_path / "absent.pth")], KNN))
+    with pytest.raises(InputError, match="no config 'absent.py'"):
+        load_sweep("absent")
