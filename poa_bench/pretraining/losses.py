@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from poa_bench.errors import InputError
-from poa_bench.pretraining.targets import Target, chunks
+from poa_bench.pretraining.targets import Target, chunks, matmul
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class _PrototypeCrossEntropy(torch.autograd.Function):
                 gradients += gradient
         weights = [prediction.weight for comparison in comparisons for prediction in comparison.predictions]
         values = torch.stack(values)
-        total = values @ values.new_tensor(weights)
+        total = (values * values.new_tensor(weights)).sum()
         ctx.dtypes = [prototypes.dtype, *(feature.dtype for feature in features)]
         ctx.save_for_backward(step.gradient, *gradients)
         ctx.mark_non_differentiable(values)
@@ -112,7 +112,7 @@ class _CrossEntropyStep:
         most_views = max(views, *(len(p.features) for p in predictions))
         for part in chunks(samples, most_views * len(self.prototypes), chunk_elements):
             q = comparison.target.probabilities(part)  # (V, b, K)
-            q_prototypes = q @ self.prototypes  # (V, b, d)
+            q_prototypes = matmul(q, self.prototypes)  # (V, b, d)
             paired_rows = torch.zeros_like(q_prototypes)  # sum over the student rows that predict each target row
             for index, prediction in enumerate(predictions):
                 value, rows = self._predict(prediction, part, q_prototypes, gradients[index])
@@ -133,14 +133,14 @@ class _CrossEntropyStep:
         else:
             scale = prediction.sample_weights[part].to(rows)[None]  # (1, b)
         wanted = torch.einsum("sv,vbd->sbd", pairing, q_prototypes)  # paired targets times prototypes
-        logits = F.linear(rows, self.prototypes).div_(self.temperature)  # (S, b, K)
+        logits = matmul(rows, self.prototypes.T).div_(self.temperature)  # (S, b, K)
         log_sum = logits.logsumexp(dim=-1, keepdim=True)
         value = (scale * (pairs * log_sum[..., 0] - (wanted * rows).sum(dim=-1) / self.temperature)).sum()
         p = logits.sub_(log_sum).exp_()
 
         scale = (scale * prediction.weight)[..., None]  # (1, b or 1, 1)
         factor = scale * pairs[..., None] / self.temperature
-        gradient[:, part] = factor * (p @ self.prototypes) - scale / self.temperature * wanted
+        gradient[:, part] = factor * matmul(p, self.prototypes) - scale / self.temperature * wanted
         self.gradient.addmm_(p.flatten(0, 1).T, (factor * rows).flatten(0, 1))
         return value, torch.einsum("sv,sbd->vbd", pairing, scale * rows)
 

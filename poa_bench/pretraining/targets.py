@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from mmengine import dist
 from torch import Tensor
 
@@ -42,10 +41,15 @@ class Target:
 
 def biased_softmax(features: Tensor, prototypes: Tensor, temperature: float, bias: Tensor | None) -> Tensor:
     """``softmax(features (..., d) @ prototypes (K, d).T / temperature + bias (K,))``: (..., K)."""
-    logits = F.linear(features, prototypes).div_(temperature)
+    logits = matmul(features, prototypes.T).div_(temperature)
     if bias is not None:
         logits.add_(bias)
     return logits.softmax(dim=-1)
+
+
+def matmul(left: Tensor, right: Tensor) -> Tensor:
+    """(..., n) @ (n, m) as one product: torch repeats ``right`` for each leading index where rows are not adjacent."""
+    return (left.flatten(0, -2) @ right).unflatten(0, left.shape[:-1])
 
 
 @torch.no_grad()
@@ -85,7 +89,7 @@ def _log_column_sums(features: Tensor, prototypes: Tensor, temperature: float, c
     """``log(exp(logits).sum(rows of all ranks))``: (K,); zeros if there is no row at all."""
     total = prototypes.new_full((len(prototypes),), -torch.inf)
     for rows in chunks(len(features), len(prototypes), chunk_elements):
-        logits = F.linear(features[rows], prototypes).div_(temperature)
+        logits = (features[rows] @ prototypes.T).div_(temperature)
         total = torch.logaddexp(total, logits.logsumexp(dim=0))
     largest = total.clone()
     dist.all_reduce(largest, "max")
