@@ -91,7 +91,9 @@ def plan_light(
         settings = {**settings, "config": str(data)}
     kinds = {name: parse_protocol(name).task for name in protocols}
     if unused := sorted(name for name, task in kinds.items() if task not in tasks):
-        raise InputError(f"protocols {unused} belong to none of the tasks {list(tasks)}: leave them out or add the task")
+        raise InputError(
+            f"protocols {unused} belong to none of the tasks {list(tasks)}: leave them out or add the task"
+        )
     entries = [
         {
             "task": check_task(task),

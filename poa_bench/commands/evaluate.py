@@ -1,0 +1,46 @@
+"""Measure sizes of a pre-trained supernet: k-NN, linear probe and profile, all sizes in one process.
+
+Examples:
+  poa-bench evaluate work_dirs/run/epoch_100.pth --data digits -o results
+  poa-bench evaluate CKPT --data digits --tasks knn --specs vit-w64-d4,intact --initialisation random -o results
+"""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `poa-bench evaluate`."""
+    parser.add_argument("checkpoint", help="training checkpoint (.pth) of a poa_bench pre-training")
+    parser.add_argument("--data", required=True, help="an evaluation data set (digits) or the path of its config")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="results folder; what it has is not redone")
+    parser.add_argument("--tasks", type=_names, default=["knn", "linear", "profile"], help="default: knn,linear,profile")
+    parser.add_argument("--specs", default="all", help="all (default), or names: vit-w64-d4,smallest,middle,intact")
+    parser.add_argument("--protocols", type=_names, default=[], help="by name (knn-k20-T0.07/1); each task has a default")
+    parser.add_argument("--initialisation", choices=("pretrained", "random", "pixels"), default="pretrained")
+    parser.add_argument("--seeds", type=_names, default=["0"], help="default: 0")
+    parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast of the network")
+    parser.add_argument("--branch", choices=("teacher", "student"), default="teacher")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the results that are missing."""
+    from poa_bench.sweep.light import evaluate_checkpoint
+
+    results = evaluate_checkpoint(
+        args.checkpoint,
+        args.data,
+        args.output,
+        args.tasks,
+        args.specs if args.specs == "all" else _names(args.specs),
+        args.initialisation,
+        args.protocols,
+        [int(seed) for seed in args.seeds],
+        {"amp": args.amp, "branch": args.branch},
+        args.device,
+    )
+    print(f"{len(results)} new results in {args.output}")
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]

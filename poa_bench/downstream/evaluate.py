@@ -1,0 +1,199 @@
+"""Light evaluation: k-NN, linear probe and profile of many sizes in one process, from one supernet."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.progress import Progress
+
+from poa_bench.downstream import measure
+from poa_bench.downstream.features import Features, class_features, extract_features, groups_of_sizes, pixel_features
+from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.measure import Place
+from poa_bench.downstream.protocols import KnnProtocol, parse_protocol
+from poa_bench.elastic import Supernet, load_supernet
+from poa_bench.errors import InputError
+from poa_bench.files import sha256_file
+
+if TYPE_CHECKING:
+    from poa_bench.sweep.plan import Run
+    from poa_bench.sweep.results import Result
+
+    Outcome = tuple[Run, Result | Exception]
+
+FEATURE_BYTES = 8 * 2**30  # memory for the features of the sizes that share one pass over the images
+SETTINGS = {"amp": "off", "branch": "teacher", "config": None, "cfg_options": None, "architecture": None}
+
+
+def evaluate_light(
+    runs: Sequence["Run"], device: torch.device | str = "cpu", progress: Progress | None = None
+) -> Iterator["Outcome"]:
+    """Do runs of the tasks `knn`, `linear` and `profile`; one supernet and one copy of the images serve all sizes.
+
+    Args:
+        runs: any mixture; `run.settings` may hold `amp` ('off', 'bf16', 'fp16'), `branch` ('teacher', 'student'),
+            `config` with `cfg_options` (an evaluation config, else the one named like `run.dataset`) and
+            `architecture` (`Supernet.describe()`, for random initialisation).
+        device: where to compute.
+        progress: where to show how far it is.
+
+    Yields:
+        (run, its Result or the exception that ended it), each as soon as it is known.
+    """
+    for group in _grouped(runs, lambda run: (run.dataset, str(_setting(run, "config")), _cfg_options(run))):
+        yield from _guarded(group, partial(_evaluate_data, device=device, progress=progress))
+
+
+def _evaluate_data(runs: Sequence["Run"], device: torch.device | str, progress: Progress | None) -> Iterator["Outcome"]:
+    """Runs of one data set."""
+    data = EvaluationData.load(_setting(runs[0], "config") or runs[0].dataset, _setting(runs[0], "cfg_options"))
+    if data.name != runs[0].dataset:
+        raise InputError(f"the evaluation config is of data set {data.name!r}, but the run of {runs[0].dataset!r}")
+    for group in _grouped(runs, _network_key):
+        yield from _guarded(group, partial(_evaluate_network, data=data, device=device, progress=progress))
+
+
+def _evaluate_network(
+    runs: Sequence["Run"], data: EvaluationData, device: torch.device | str, progress: Progress | None
+) -> Iterator["Outcome"]:
+    """Runs of one data set, supernet and AMP setting."""
+    net = _network(runs[0])
+    session = _Session(data, net and net.to(device), Place(device, _setting(runs[0], "amp")), progress)
+    profiles = [run for run in runs if run.task == "profile"]
+    by_spec = _grouped([run for run in runs if run.task != "profile"], lambda run: run.spec)
+    widths = {runs_of_size[0].spec: session.width(runs_of_size[0].spec) for runs_of_size in by_spec}
+    for specs in groups_of_sizes(data, widths, FEATURE_BYTES):
+        group = [run for runs_of_size in by_spec for run in runs_of_size if run.spec in specs]
+        yield from _guarded(group, session.evaluate)
+    for run in profiles:
+        yield from _guarded([run], session.profile)
+
+
+def _guarded(runs: Sequence["Run"], evaluate: Callable[[Sequence["Run"]], Iterator["Outcome"]]) -> Iterator["Outcome"]:
+    """What `evaluate` yields; if it raises, that exception for each run that has no outcome yet."""
+    left = {run.id: run for run in runs}
+    try:
+        for run, outcome in evaluate(runs):
+            del left[run.id]
+            yield run, outcome
+    except Exception as error:  # handed on in full: one run's error must not end the others
+        yield from ((run, error) for run in left.values())
+
+
+def _grouped(runs: Iterable["Run"], key: Callable[["Run"], Hashable]) -> list[list["Run"]]:
+    groups: dict[Hashable, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(key(run), []).append(run)
+    return list(groups.values())
+
+
+def _setting(run: "Run", name: str) -> Any:
+    return run.settings.get(name, SETTINGS[name])
+
+
+def _cfg_options(run: "Run") -> str:
+    return str(_setting(run, "cfg_options"))
+
+
+def _network_key(run: "Run") -> Hashable:
+    seed = run.seed if run.initialisation == "random" else None
+    settings = [str(_setting(run, name)) for name in ("amp", "branch", "architecture")]
+    return run.checkpoint, run.initialisation, seed, *settings
+
+
+def _network(run: "Run") -> Supernet | None:
+    """The supernet of a run, in evaluation mode; None for the raw-pixel control."""
+    if unknown := set(run.settings) - set(SETTINGS):
+        raise InputError(f"unknown settings {sorted(unknown)} of {run}: allowed are {', '.join(SETTINGS)}")
+    if run.initialisation == "pixels":
+        return None
+    if run.initialisation == "random":
+        return random_supernet(_setting(run, "architecture"), run.seed)
+    if (found := sha256_file(run.checkpoint)) != run.checkpoint_sha256:
+        raise InputError(
+            f"{run.checkpoint} has changed since the run was planned (SHA-256 {found[:12]}..., not "
+            f"{run.checkpoint_sha256[:12]}...): plan again"
+        )
+    return load_supernet(run.checkpoint, _setting(run, "branch"))
+
+
+def random_supernet(description: dict[str, Any] | None, seed: int) -> Supernet:
+    """The control: the same space with weights as pre-training starts from.
+
+    Args:
+        description: `Supernet.describe()`.
+        seed: of the initialisation.
+    """
+    if not description:
+        raise InputError("random initialisation needs `architecture`, the description of a supernet, in its settings")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Supernet.from_description(description).eval()
+
+
+@dataclass
+class _Session:
+    """One network on one data set; without a network, the raw pixels."""
+
+    data: EvaluationData
+    net: Supernet | None
+    place: Place
+    progress: Progress | None
+    _sizes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def width(self, spec: str | None) -> int:
+        """Length of the features of one size."""
+        if self.net is None:
+            return pixel_features(torch.empty(1, 3, self.data.image_size, self.data.image_size)).shape[1]
+        return self.net.width(self.net.space.parse(spec))
+
+    def evaluate(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
+        """k-NN and linear runs of sizes that share one pass over the images."""
+        features = self._features(dict.fromkeys(run.spec for run in runs))
+        for runs_of_size in _grouped(runs, lambda run: run.spec):
+            of_size = {split: found[runs_of_size[0].spec] for split, found in features.items()}
+            for runs_of_task in _grouped(runs_of_size, lambda run: (run.task, run.seed)):
+                yield from _guarded(runs_of_task, partial(self._measure, features=of_size))
+
+    def _features(self, specs: Iterable[str | None]) -> dict[str, dict[str | None, Features]]:
+        if self.net is None:
+            extractors = {None: pixel_features}
+        else:
+            extractors = class_features(self.net, {spec: self.net.space.parse(spec) for spec in specs})
+        return {
+            name: extract_features(extractors, images, self.place.device, self.place.amp, self.progress)
+            for name, images in self.data.splits.items()
+        }
+
+    def _measure(self, runs: Sequence["Run"], features: dict[str, Features]) -> Iterator["Outcome"]:
+        """Runs that differ in their protocol alone."""
+        protocols = {run.id: parse_protocol(run.protocol, run.task) for run in runs}
+        if runs[0].task == KnnProtocol.task:
+            found = measure.measure_knn(features, list(dict.fromkeys(protocols.values())), self.data, self.place)
+        for run in runs:
+            protocol = protocols[run.id]
+            if run.task == KnnProtocol.task:
+                measured = found[protocol]
+            else:
+                measured = measure.measure_linear(features, protocol, self.data, self.place, run.seed)
+            yield run, run.result(**measured, **self._size(run))
+
+    def profile(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
+        """Profile runs."""
+        for run in runs:
+            if self.net is None:
+                raise InputError("raw pixels have no network to profile: use the tasks knn and linear for them")
+            protocol = parse_protocol(run.protocol, run.task)
+            spec = self.net.space.parse(run.spec)
+            measured = measure.measure_profile(self.net, spec, protocol, self.data, self.place)
+            yield run, run.result(**measured, **self._size(run))
+
+    def _size(self, run: "Run") -> dict[str, Any]:
+        if self.net is None:
+            return {}
+        if run.spec not in self._sizes:
+            spec = self.net.space.parse(run.spec)
+            self._sizes[run.spec] = measure.measure_size(self.net, spec, self.data.image_size)
+        return self._sizes[run.spec]

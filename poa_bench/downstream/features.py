@@ -1,0 +1,140 @@
+"""Frozen features of many sizes: one supernet, one pass over the images for all of them."""
+
+import time
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from mmengine.dist import all_gather, get_dist_info
+from rich.progress import Progress
+from torch import Tensor
+
+from poa_bench.downstream.images import EvaluationData, LabelledImages
+from poa_bench.elastic import SubnetSpec, Supernet
+from poa_bench.errors import InputError
+
+AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+PIXEL_SIDE = 32  # the raw-pixel control sees larger images at this side
+
+Extractor = Callable[[Tensor], Tensor]  # (B, 3, H, W) normalised -> (B, D)
+Key = TypeVar("Key", bound=Hashable)  # what names a size
+
+
+@dataclass
+class Features:
+    """Features of one split and one size.
+
+    Attributes:
+        features: (N, D) float32 on the CPU, in the order of the data set.
+        labels: (N,) int64.
+        seconds: spent in the network, of this process.
+    """
+
+    features: Tensor
+    labels: Tensor
+    seconds: float
+
+
+def class_features(net: Supernet, specs: Mapping[Key, SubnetSpec]) -> dict[Key, Extractor]:
+    """One extractor per size: the class token after the final norm (ViT), or the pooled last map (Swin, ResNet)."""
+    with torch.no_grad():
+        return {key: _class_feature(net.bind(spec)) for key, spec in specs.items()}
+
+
+def _class_feature(run: Callable) -> Extractor:
+    return lambda images: run(images).cls
+
+
+def pixel_features(images: Tensor) -> Tensor:
+    """The raw-pixel control: the image itself, shrunk to 32 pixels a side where it is larger, (B, 3 * 32 * 32)."""
+    if images.shape[-1] > PIXEL_SIDE:
+        images = torch.nn.functional.interpolate(images, PIXEL_SIDE, mode="area")
+    return images.flatten(1)
+
+
+@torch.no_grad()
+def extract_features(
+    extractors: Mapping[Key, Extractor],
+    images: LabelledImages,
+    device: torch.device | str = "cpu",
+    amp: str = "off",
+    progress: Progress | None = None,
+) -> dict[Key, Features]:
+    """Run every extractor on each batch; the images are decoded once.
+
+    Under torch.distributed each process takes a share of the images and every one returns all features.
+
+    Args:
+        extractors: what makes features, by any key.
+        images: one split.
+        device: where to compute.
+        amp: `off`, or autocast to `bf16` or `fp16`.
+        progress: where to show how far it is.
+
+    Raises:
+        InputError: unknown `amp`, or see `LabelledImages.batches`.
+    """
+    rank, world = get_dist_info()
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (images.data.mean, images.data.std))
+    batches = images.batches(rank, world)
+    if progress is not None:
+        total = -(-len(images) // (images.data.batch_size * world))
+        batches = progress.track(batches, total=total, description=f"{images.data.name} {images.split}")
+    found: dict[Key, list[Tensor]] = {key: [] for key in extractors}
+    seconds = dict.fromkeys(extractors, 0.0)
+    labels = []
+    for inputs, batch_labels in batches:
+        inputs = (inputs.to(device).float() - mean) / std
+        labels.append(batch_labels)
+        for key, extractor in extractors.items():
+            start = time.perf_counter()
+            with autocast(device, amp):
+                found[key].append(extractor(inputs).float().cpu())
+            seconds[key] += time.perf_counter() - start
+    all_labels = _in_order(torch.cat(labels), len(images))
+    return {
+        key: Features(_in_order(torch.cat(parts), len(images)), all_labels, seconds[key])
+        for key, parts in found.items()
+    }
+
+
+def autocast(device: torch.device | str, amp: str):
+    """The autocast context of an `amp` setting.
+
+    Raises:
+        InputError: unknown setting.
+    """
+    if amp not in AMP_DTYPES:
+        raise InputError(f"unknown amp {amp!r}: use one of {', '.join(AMP_DTYPES)}")
+    dtype = AMP_DTYPES[amp]
+    return nullcontext() if dtype is None else torch.autocast(torch.device(device).type, dtype)
+
+
+def _in_order(share: Tensor, total: int) -> Tensor:
+    """Put the shares of all processes together: image i was done by process i % world."""
+    _, world = get_dist_info()
+    if world == 1:
+        return share
+    padded = torch.cat([share, share.new_zeros(-(-total // world) - len(share), *share.shape[1:])])
+    return torch.stack(all_gather(padded), dim=1).flatten(0, 1)[:total]
+
+
+def groups_of_sizes(data: EvaluationData, widths: Mapping[Key, int], budget_bytes: int) -> list[list[Key]]:
+    """Sizes that share one pass over the images.
+
+    Images that stay in memory are decoded once anyway: then each size is a group of its own and its results are there
+    soonest. Otherwise as many share a pass as the memory for their features allows.
+    """
+    splits = data.splits.values()
+    groups: list[list[Key]] = []
+    room = 0
+    for key, width in widths.items():
+        need = 4 * width * sum(len(images) for images in splits)
+        if not groups or room < need or all(images.in_memory for images in splits):
+            groups.append([])
+            room = budget_bytes
+        groups[-1].append(key)
+        room -= need
+    return groups

@@ -1,0 +1,164 @@
+"""Linear probe: multinomial logistic regression on frozen features, the penalty chosen on a validation split.
+
+For each penalty the exact minimum is found, so nothing is random and no learning rate is needed. Frozen features are
+strongly correlated, which makes the problem so ill-conditioned that plain L-BFGS needs thousands of steps. In the
+basis of principal components, each scaled by a guess of its curvature (eigenvalue / 4 + penalty; Boehning's bound has
+eigenvalue / 2), it needs about fifteen. Each penalty starts from the solution of the next stronger one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from poa_bench.errors import InputError
+
+TOLERANCE = 1e-6  # largest gradient entry at which the minimum counts as found
+MOST_STEPS = 500
+
+
+@dataclass(frozen=True)
+class LinearAccuracy:
+    """Accuracies in percent.
+
+    Attributes:
+        top1, top5: on the test split, with the penalty chosen on the validation split.
+        val_top1: on the validation split, of the chosen penalty.
+        best_on_test_top1: what choosing on the test split would have claimed.
+        regulariser: the chosen penalty.
+    """
+
+    top1: float
+    top5: float
+    val_top1: float
+    best_on_test_top1: float
+    regulariser: float
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What a result row holds; the first is the primary one."""
+        names = ("top1", "top5", "val_top1", "best_on_test_top1")
+        return {name: getattr(self, name) for name in names}
+
+
+def linear_probe(
+    train: tuple[Tensor, Tensor],
+    val: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    regularisers: Sequence[float],
+    device: torch.device | str = "cpu",
+) -> LinearAccuracy:
+    """Fit on train for every penalty, choose on val (the stronger of equals), report on test.
+
+    Args:
+        train, val, test: features (N, D) and labels (N,) int64.
+        regularisers: weights of the L2 penalty, strongest first: mean cross-entropy + weight / 2 * |W|^2.
+        device: where to compute, in float64.
+
+    Raises:
+        InputError: a class of val or test is not in train, or features are not finite.
+    """
+    check_classes(train[1], val=val[1], test=test[1])
+    mean, scale = _standardisation(train[0])
+    inputs = [((features.double() - mean) / scale).to(device) for features, _ in (train, val, test)]
+    labels = [split_labels.to(device) for _, split_labels in (train, val, test)]
+    classes = int(labels[0].max()) + 1
+    rows = []
+    for regulariser, weight, bias in fit_path(inputs[0], labels[0], classes, regularisers):
+        val_top1, _ = _accuracy(inputs[1] @ weight + bias, labels[1])
+        rows.append((val_top1, *_accuracy(inputs[2] @ weight + bias, labels[2]), regulariser))
+    val_top1, top1, top5, regulariser = max(rows, key=lambda row: row[0])
+    return LinearAccuracy(top1, top5, val_top1, max(row[1] for row in rows), regulariser)
+
+
+def check_classes(train: Tensor, **splits: Tensor) -> None:
+    """Raise InputError if a split holds a class that train does not."""
+    known = set(train.unique().tolist())
+    for name, labels in splits.items():
+        if missing := sorted(set(labels.unique().tolist()) - known):
+            raise InputError(
+                f"classes {missing} of the {name} split have no image in train, so nothing can predict them: train has "
+                f"the {len(known)} classes {sorted(known)[:10]}{'...' if len(known) > 10 else ''}; check the data set"
+            )
+
+
+def hold_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Split train by class: (positions to fit on, positions to validate on), each ascending.
+
+    Of every class with at least two images, `share` (at least one image) is held out; the same for the same seed.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        members = (labels == label).nonzero().squeeze(1)
+        count = min(max(1, round(share * len(members))), len(members) - 1)
+        held[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    return (~held).nonzero().squeeze(1), held.nonzero().squeeze(1)
+
+
+def fit_path(
+    features: Tensor, labels: Tensor, classes: int, regularisers: Sequence[float]
+) -> Iterator[tuple[float, Tensor, Tensor]]:
+    """Minimise mean cross-entropy + regulariser / 2 * |weight|^2 for each regulariser; the bias is free.
+
+    Args:
+        features: (N, D) float64, about standardised.
+        labels: (N,) int64 below `classes`.
+        classes: number of classes C.
+        regularisers: strongest first.
+
+    Yields:
+        (regulariser, weight (D, C), bias (C,)).
+    """
+    values, basis = torch.linalg.eigh(features.T @ features / len(features))
+    components = features @ basis  # the penalty does not change under a rotation
+    weight = features.new_zeros(features.shape[1], classes)
+    bias = features.new_zeros(classes)
+    for regulariser in regularisers:
+        scale = (values.clamp(min=0) / 4 + regulariser).rsqrt().unsqueeze(1)
+        scaled, bias = _minimise(components * scale.T, labels, weight / scale, bias, regulariser / 2 * scale**2)
+        weight = scaled * scale
+        yield regulariser, basis @ weight, bias
+
+
+def _minimise(inputs: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, penalty: Tensor) -> tuple[Tensor, Tensor]:
+    """L-BFGS from the given start on mean cross-entropy + sum of penalty (D, 1) * weight^2."""
+    with torch.enable_grad():
+        weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+        solver = torch.optim.LBFGS(
+            [weight, bias],
+            max_iter=MOST_STEPS,
+            tolerance_grad=TOLERANCE,
+            tolerance_change=0,
+            line_search_fn="strong_wolfe",
+        )
+
+        def loss() -> Tensor:
+            solver.zero_grad()
+            value = F.cross_entropy(torch.addmm(bias, inputs, weight), labels) + (penalty * weight**2).sum()
+            value.backward()
+            return value
+
+        solver.step(loss)
+    return weight.detach(), bias.detach()
+
+
+def _standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each feature; 1 for a feature that hardly varies."""
+    features = features.double()
+    if not features.sum().isfinite():
+        raise InputError(
+            "the training features hold NaN or infinite values: the network has diverged, or its numbers overflow "
+            "under AMP (evaluate it with amp off)"
+        )
+    mean, deviation = features.mean(0), features.std(0, correction=0)
+    return mean, deviation.where(deviation > 1e-6 * deviation.max().clamp(min=1e-30), torch.ones_like(deviation))
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Top-1 and top-5, in percent."""
+    order = logits.sort(dim=1, descending=True, stable=True).indices
+    hits = order[:, :5] == labels.unsqueeze(1)
+    return 100 * hits[:, 0].double().mean().item(), 100 * hits.any(dim=1).double().mean().item()

@@ -1,0 +1,153 @@
+"""Named, versioned ways to measure; the name is part of every result row.
+
+A protocol's name says its settings and is read back from them, so that the two cannot differ:
+`KnnProtocol(k=20, temperature=0.07).name == "knn-k20-T0.07/1"`. The version after the slash rises whenever the code
+that measures changes a number.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from poa_bench.errors import InputError
+
+
+@dataclass(frozen=True)
+class KnnProtocol:
+    """Weighted k-nearest-neighbour vote, see `poa_bench.downstream.knn`."""
+
+    k: int = 20
+    temperature: float = 0.07
+
+    task: ClassVar[str] = "knn"
+    pattern: ClassVar[str] = r"knn-k(?P<k>[1-9]\d*)-T(?P<temperature>\d*\.?\d+)/1"
+
+    @classmethod
+    def parse(cls, match: re.Match) -> "KnnProtocol":
+        """The protocol of a name that matches `pattern`."""
+        return cls(int(match["k"]), float(match["temperature"]))
+
+    @property
+    def name(self) -> str:
+        """As in `knn-k20-T0.07/1`."""
+        return f"knn-k{self.k}-T{self.temperature:g}/1"
+
+    @property
+    def description(self) -> str:
+        """One sentence for the report."""
+        return (
+            f"Exact {self.k}-nearest-neighbour classification by cosine similarity of frozen class features, test "
+            "split against the whole train split, with votes weighted by "
+            f"softmax(similarity / {self.temperature:g}); nothing is selected."
+        )
+
+
+@dataclass(frozen=True)
+class LinearProtocol:
+    """Linear probe by multinomial logistic regression, see `poa_bench.downstream.linear`."""
+
+    grid: int = 13
+
+    task: ClassVar[str] = "linear"
+    pattern: ClassVar[str] = r"linear-logreg-grid(?P<grid>[1-9]\d*)-valsplit/1"
+    strongest: ClassVar[float] = 1.0
+    weakest: ClassVar[float] = 1e-6
+
+    @classmethod
+    def parse(cls, match: re.Match) -> "LinearProtocol":
+        """The protocol of a name that matches `pattern`."""
+        return cls(int(match["grid"]))
+
+    @property
+    def name(self) -> str:
+        """As in `linear-logreg-grid13-valsplit/1`."""
+        return f"linear-logreg-grid{self.grid}-valsplit/1"
+
+    @property
+    def regularisers(self) -> tuple[float, ...]:
+        """The grid, strongest first, equally spaced in the logarithm."""
+        if self.grid == 1:
+            return (self.strongest,)
+        ratio = (self.weakest / self.strongest) ** (1 / (self.grid - 1))
+        return tuple(self.strongest * ratio**step for step in range(self.grid))
+
+    @property
+    def description(self) -> str:
+        """One sentence for the report."""
+        return (
+            "Multinomial logistic regression on frozen class features of the train split, standardised per feature, "
+            f"with the L2 penalty chosen among {self.grid} values from {self.strongest:g} to {self.weakest:g} by "
+            "accuracy on a validation split held out of train; the test split is looked at once, with the chosen one "
+            "(best_on_test_top1 is what choosing on the test split would have claimed)."
+        )
+
+
+@dataclass(frozen=True)
+class ProfileProtocol:
+    """Cost of one size, see `poa_bench.downstream.profile`."""
+
+    batch_sizes: tuple[int, ...] = (1, 32)
+
+    task: ClassVar[str] = "profile"
+    pattern: ClassVar[str] = r"profile(?P<batches>(-b[1-9]\d*)+)/1"
+    warm_up: ClassVar[int] = 5
+    least_runs: ClassVar[int] = 20
+    seconds: ClassVar[float] = 1.0
+
+    @classmethod
+    def parse(cls, match: re.Match) -> "ProfileProtocol":
+        """The protocol of a name that matches `pattern`."""
+        return cls(tuple(int(size) for size in match["batches"].removeprefix("-b").split("-b")))
+
+    @property
+    def name(self) -> str:
+        """As in `profile-b1-b32/1`."""
+        return f"profile{''.join(f'-b{size}' for size in self.batch_sizes)}/1"
+
+    @property
+    def description(self) -> str:
+        """One sentence for the report."""
+        sizes = " and ".join(map(str, self.batch_sizes))
+        return (
+            f"Latency of the stock network of each size on this machine at batch {sizes}: percentiles over at least "
+            f"{self.least_runs} forward passes or {self.seconds:g} s after {self.warm_up} for warm-up; MACs are the "
+            "multiply-accumulates of all matrix products and convolutions, attention included."
+        )
+
+
+Protocol = KnnProtocol | LinearProtocol | ProfileProtocol
+
+KINDS: tuple[type[Protocol], ...] = (KnnProtocol, LinearProtocol, ProfileProtocol)
+DEFAULTS: dict[str, tuple[Protocol, ...]] = {
+    "knn": (KnnProtocol(k=20), KnnProtocol(k=10)),
+    "linear": (LinearProtocol(),),
+    "profile": (ProfileProtocol(),),
+}
+
+
+def check_task(task: str) -> str:
+    """Return the light task, or raise InputError if there is none of this name."""
+    if task not in DEFAULTS:
+        raise InputError(f"unknown task {task!r}: light evaluation knows {', '.join(DEFAULTS)}")
+    return task
+
+
+def parse_protocol(name: str, task: str | None = None) -> Protocol:
+    """The protocol of a name such as `knn-k20-T0.07/1`.
+
+    Args:
+        name: as in a result row.
+        task: what it must measure; any by default.
+
+    Raises:
+        InputError: no protocol has such a name, or it belongs to another task.
+    """
+    kinds = [kind for kind in KINDS if task is None or kind.task == check_task(task)]
+    for kind in kinds:
+        if match := re.fullmatch(kind.pattern, name):
+            return kind.parse(match)
+    examples = ", ".join(kind().name for kind in kinds)
+    raise InputError(
+        f"unknown protocol {name!r}{f' of task {task}' if task else ''}: write it like {examples} (settings, then the "
+        "version that this code measures)"
+    )
