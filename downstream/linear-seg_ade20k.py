@@ -11,8 +11,9 @@ model = dict(test_cfg=dict(mode="slide", crop_size=(512, 512), stride=(341, 341)
 # the backbone is frozen: nothing to decay over
 optim_wrapper = dict(optimizer=dict(lr=7e-4), constructor="DefaultOptimWrapperConstructor", paramwise_cfg=None)
 measurement = dict(
+    task="segmentation",
     protocol="linear-segmentation-160k/1",
     dataset="ade20k",
     split="val",
-    tasks=dict(segmentation=["mIoU", "mAcc", "aAcc"]),
+    metrics={"mIoU": "mIoU", "mAcc": "mAcc", "aAcc": "aAcc"},
 )

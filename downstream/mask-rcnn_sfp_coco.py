@@ -10,11 +10,15 @@ _base_ = [
 ]
 model = dict(backbone=dict(drop_path_rate=0.1))
 measurement = dict(
+    task="detection",
     protocol="mask-rcnn-sfp-36e/1",
     dataset="coco2017",
     split="val",
-    tasks=dict(
-        detection=["coco/bbox_mAP", "coco/bbox_mAP_50", "coco/bbox_mAP_75"],
-        instance_segmentation=["coco/segm_mAP", "coco/segm_mAP_50", "coco/segm_mAP_75"],
-    ),
+    metrics={
+        "bbox_mAP": "coco/bbox_mAP",
+        "segm_mAP": "coco/segm_mAP",
+        "bbox_mAP_50": "coco/bbox_mAP_50",
+        "segm_mAP_50": "coco/segm_mAP_50",
+    },
+    scale=100,
 )

@@ -14,5 +14,9 @@ model = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=6e-5), paramwise_cfg=dict(layer_decay_rate=0.8))
 measurement = dict(
-    protocol="upernet-160k/1", dataset="ade20k", split="val", tasks=dict(segmentation=["mIoU", "mAcc", "aAcc"])
+    task="segmentation",
+    protocol="upernet-160k/1",
+    dataset="ade20k",
+    split="val",
+    metrics={"mIoU": "mIoU", "mAcc": "mAcc", "aAcc": "aAcc"},
 )

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from mmengine.model import revert_sync_batchnorm
 
 from poa_bench.downstream.backbone import OUT_FRACTIONS, build_network, levels_of
 from poa_bench.elastic import SubnetSpec
@@ -25,10 +26,12 @@ def SizedModel(base: str, backbone: dict[str, Any], **parts: Any) -> torch.nn.Mo
         parts: all other arguments of the stock model.
 
     Returns:
-        The stock model: nothing of this function is left in it.
+        The stock model: nothing of this function is left in it. Where there is no GPU, ordinary batch norms stand for
+        synchronised ones, which exist on GPUs only.
     """
     values = placeholder_values(backbone)
-    return MODELS.build(dict(type=base, backbone=backbone, **_filled(parts, values)))
+    model = MODELS.build({"type": base, "backbone": backbone, **_filled(parts, values)})
+    return model if torch.cuda.is_available() else revert_sync_batchnorm(model)
 
 
 def placeholder_values(backbone: dict[str, Any]) -> dict[str, Any]:

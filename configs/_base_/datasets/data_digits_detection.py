@@ -1,0 +1,29 @@
+# The embedded digit scenes for mmdet. They are 128 px with digits of 22 to 56 px: halved, digits are about as large as
+# in the 32 px pictures of pre-training, and a ViT with patch 4 sees 256 patches.
+scale = (64, 64)
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
+    dict(type="Resize", scale=scale),
+    dict(type="PackDetInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=scale),
+    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type="InfiniteSampler", shuffle=True),
+    dataset=dict(type="poa_bench.DigitsDetection", split="train", pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=10,
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(type="poa_bench.DigitsDetection", split="val", test_mode=True, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="poa_bench.DigitsCocoMetric", split="val", metric=["bbox", "segm"])
+test_evaluator = val_evaluator

@@ -1,0 +1,161 @@
+"""One dense or fine-tuning run: train the config's stock model on one sub-network, evaluate it, say what was found.
+
+Every runnable config in `downstream/` says how its outcome is recorded::
+
+    measurement = dict(
+        task='detection', protocol='mask-rcnn-sfp-digits/1', dataset='digits-scenes', split='val',
+        metrics={'bbox_mAP': 'coco/bbox_mAP', 'segm_mAP': 'coco/segm_mAP'},  # our name: the evaluator's
+        scale=100,  # to percent
+    )
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from poa_bench.errors import InputError
+from poa_bench.files import atomic_path
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    from poa_bench.sweep.plan import Run
+    from poa_bench.sweep.results import Result
+
+MEASURED_FILE = "measured.json"
+
+
+def run_dense(run: Run, work_dir: str | Path, device: str) -> Result:
+    """Train and evaluate one run with mmengine's stock Runner; goes on where an earlier attempt was interrupted.
+
+    Only the last iteration is evaluated: nothing is selected on the evaluation split.
+
+    Args:
+        run: its `settings` hold `config` (name or path of a config in `downstream/`), and may hold `cfg_options` and,
+            for random initialisation, `architecture` (a supernet's description).
+        work_dir: of this run alone; holds logs and the last checkpoint.
+        device: `cpu` or `cuda`; with `run.gpus` > 1 the run gets that many processes.
+
+    Raises:
+        InputError: the config is not the run's protocol or data set, or the weights do not fit.
+    """
+    work_dir = Path(work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    if device == "cuda" and run.gpus > 1:
+        measured = _in_several_processes(run, work_dir)
+    else:
+        measured = measure_dense(run, work_dir)
+    return run.result(**measured)
+
+
+def measure_dense(run: Run, work_dir: Path) -> dict[str, Any]:
+    """The fields of a `Result` beside the run's identity."""
+    from poa_bench.launch import build_runner
+
+    config = dense_config(run, work_dir)
+    start = time.perf_counter()
+    runner = build_runner(config)
+    runner.train()
+    found = runner.val()
+    measured = {"seconds": time.perf_counter() - start, **_metrics(found, config.measurement)}
+    return measured | _facts(runner, config)
+
+
+def dense_config(run: Run, work_dir: Path) -> Config:
+    """The run's config with size, weights, seed and folder filled in."""
+    from mmengine.config import Config
+
+    from poa_bench.config_files import find_config
+
+    name = run.settings["config"]
+    config = Config.fromfile(name if Path(name).is_file() else find_config(name))
+    config.merge_from_dict(run.settings.get("cfg_options", {}))
+    said = (config.measurement.task, config.measurement.protocol, config.measurement.dataset)
+    if said != (run.task, run.protocol, run.dataset):
+        raise InputError(
+            f"{name} measures {' '.join(said)}, but the run is {run.task} {run.protocol} {run.dataset}: "
+            "make the sweep and the config say the same"
+        )
+    backbone = config.model.backbone
+    backbone.spec = run.spec
+    backbone.families[run.family] = _family_options(run)
+    backbone.init_cfg = {"type": "Pretrained", "checkpoint": run.checkpoint}
+    config.randomness = {**config.get("randomness", {}), "seed": run.seed}
+    config.work_dir = str(work_dir)
+    config.resume = True  # starts anew where the folder holds no checkpoint
+    config.launcher = "pytorch" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "none"
+    config.train_cfg.val_interval = sys.maxsize  # once, at the end
+    return config
+
+
+def _family_options(run: Run) -> dict[str, Any]:
+    """How the supernet of this run builds its networks, whatever the config takes as default."""
+    from poa_bench.elastic.checkpoint import read_training_checkpoint
+
+    description = run.settings.get("architecture")
+    if description is None:
+        description = read_training_checkpoint(run.checkpoint)["meta"]["poa_bench"]
+    options = {name: value for name, value in description["options"].items() if name != "drop_path_rate"}
+    return {"head_dim": description["space"]["head_dim"], **options}
+
+
+def _metrics(found: dict[str, float], measurement: dict[str, Any]) -> dict[str, Any]:
+    scale = measurement.get("scale", 1)
+    metrics = {ours: scale * float(found[theirs]) for ours, theirs in measurement.metrics.items()}
+    return {"metrics": metrics, "units": dict.fromkeys(metrics, "%"), "split": measurement.split}
+
+
+def _facts(runner: Runner, config: Config) -> dict[str, Any]:
+    from mmengine.device import get_device
+    from mmengine.dist import get_world_size
+    from mmengine.model import is_model_wrapper
+
+    from poa_bench.downstream.profile import hardware_facts
+
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    backbone, report = model.backbone, model.backbone.load_report
+    parameters = sum(parameter.numel() for parameter in backbone.parameters())
+    tensors = len(backbone.network.state_dict())
+    return {
+        "parameters": parameters,
+        "tensors_loaded": report.loaded if report else 0,
+        "tensors_total": report.total if report else tensors,
+        "facts": {
+            **hardware_facts(get_device()),
+            "batch": config.train_dataloader.batch_size * get_world_size(),
+            "iterations": runner.max_iters,
+            "head_parameters": sum(parameter.numel() for parameter in model.parameters()) - parameters,
+        },
+    }
+
+
+def _in_several_processes(run: Run, work_dir: Path) -> dict[str, Any]:
+    """The same through `torchrun`, one process for each GPU; rank 0 leaves what it measured in a file."""
+    described = work_dir / "run.json"
+    with atomic_path(described) as temporary:
+        temporary.write_text(run.model_dump_json(), encoding="utf-8")
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.gpus}"]
+    subprocess.run([sys.executable, *launcher, "-m", __name__, str(described)], check=True)
+    return json.loads((work_dir / MEASURED_FILE).read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Entry of the processes that `torchrun` starts."""
+    from poa_bench.sweep.plan import Run
+
+    described = Path(sys.argv[1])
+    measured = measure_dense(Run.model_validate_json(described.read_bytes()), described.parent)
+    if int(os.environ["RANK"]) == 0:
+        with atomic_path(described.with_name(MEASURED_FILE)) as temporary:
+            temporary.write_text(json.dumps(measured), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
