@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from poa_bench.errors import InputError
 from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
 from poa_bench.sweep.results import IDENTITY, Result, run_id
-from poa_bench.sweep.tasks import LATENCY_TASKS, resolve_settings
+from poa_bench.sweep.tasks import LATENCY_TASKS, protocols_of, resolve_settings
 
 if TYPE_CHECKING:
     from poa_bench.elastic import SearchSpace, SubnetSpec
@@ -78,6 +78,7 @@ class Run(BaseModel):
 class Task(BaseModel):
     """One entry of a sweep's `tasks`; it expands to specs x protocols x initialisations x seeds runs per checkpoint.
 
+    `protocols`: a light task (knn, linear, profile) has defaults.
     `specs`: 'all', or a list of specs, aliases, 'smallest', 'middle', 'intact'.
     `settings`: goes to the task's code and into the run's hash.
     `gpus`: of one run, where there are any; more than 1 is a must. `alone`: nothing beside it on the machine, the
@@ -88,7 +89,7 @@ class Task(BaseModel):
 
     task: str
     dataset: str
-    protocols: list[str] = Field(min_length=1)
+    protocols: list[str] = []
     specs: Literal["all"] | list[str] = "all"
     initialisations: list[Initialisation] = ["pretrained"]
     seeds: list[int] | None = None
@@ -205,7 +206,7 @@ def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, 
         settings = task.settings if initialisation != "random" else {**task.settings, "architecture": description}
         hashed = resolved if initialisation != "random" else {**resolved, "architecture": description}
         for spec in [None] if initialisation == "pixels" else names:
-            for protocol in task.protocols:
+            for protocol in protocols_of(task):
                 for seed in task.seeds or sweep.seeds:
                     yield Run(
                         checkpoint=checkpoint if pretrained else None,

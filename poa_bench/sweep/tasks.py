@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from poa_bench.errors import InputError
 
 if TYPE_CHECKING:
     from poa_bench.sweep.plan import Run, Task
@@ -22,12 +25,48 @@ LIGHT_FUNCTION = "poa_bench.downstream.evaluate:evaluate_light"
 DENSE_FUNCTION = "poa_bench.downstream.dense:run_dense"
 
 
+def protocols_of(task: Task) -> list[str]:
+    """The protocols of a task entry; a light task has defaults.
+
+    Raises:
+        InputError: a light protocol that nobody knows, or a dense task without one.
+    """
+    if task.task in LIGHT_TASKS:
+        from poa_bench.downstream.protocols import DEFAULTS, parse_protocol
+
+        return [parse_protocol(name, task.task).name for name in task.protocols] or [
+            p.name for p in DEFAULTS[task.task]
+        ]
+    if not task.protocols:
+        raise InputError(f"task {task.task!r} has no protocol: name one, such as protocols=['mask-rcnn-20e/1']")
+    return task.protocols
+
+
 def resolve_settings(task: Task) -> dict[str, Any]:
-    """What is hashed for a task: its settings, with a named config file replaced by its whole resolved content."""
+    """What is hashed for a task: its settings with defaults filled in, and a config replaced by its resolved content.
+
+    Raises:
+        InputError: the config cannot be found, or it is of another data set.
+    """
+    if task.task in LIGHT_TASKS:
+        return _resolved_light(task)
     settings = dict(task.settings)
     if "config" in settings:
         settings["config"] = _resolved_config(settings["config"], settings.pop("cfg_options", {}))
     return settings
+
+
+def _resolved_light(task: Task) -> dict[str, Any]:
+    from poa_bench.downstream.evaluate import SETTINGS
+    from poa_bench.downstream.images import EvaluationData
+
+    settings = {**SETTINGS, **task.settings}
+    data = EvaluationData.load(settings.pop("config") or task.dataset, settings.pop("cfg_options"))
+    if data.name != task.dataset:
+        raise InputError(f"task {task.task} names data set {task.dataset!r}, but its config is of {data.name!r}")
+    # how the images are read does not change what is measured
+    described = {name: value for name, value in asdict(data).items() if name not in ("workers", "batch_size")}
+    return {**settings, "data": described}
 
 
 def evaluate(runs: Sequence[Run], directory: Path, device: str) -> Iterator[tuple[Run, Result | Exception]]:
@@ -40,7 +79,7 @@ def evaluate(runs: Sequence[Run], directory: Path, device: str) -> Iterator[tupl
     """
     light = [run for run in runs if run.task in LIGHT_TASKS]
     if light:
-        yield from _evaluate_together(light, device)
+        yield from _function(LIGHT_FUNCTION)(light, device)
     for run in runs:
         if run.task in LIGHT_TASKS:
             continue
@@ -48,20 +87,6 @@ def evaluate(runs: Sequence[Run], directory: Path, device: str) -> Iterator[tupl
             yield run, _function(DENSE_FUNCTION)(run, directory / run.id / "work", device)
         except Exception as error:  # kept in full by the caller, which goes on with the next run
             yield run, error
-
-
-def _evaluate_together(runs: Sequence[Run], device: str) -> Iterator[tuple[Run, Result | Exception]]:
-    left = {run.id: run for run in runs}
-    try:
-        for run, outcome in _function(LIGHT_FUNCTION)(runs, device):
-            del left[run.id]
-            yield run, outcome
-    except Exception as error:  # what they share failed, such as a checkpoint that is gone
-        for run in left.values():
-            yield run, error
-        return
-    for run in left.values():
-        yield run, RuntimeError(f"{LIGHT_FUNCTION} returned nothing for this run")
 
 
 def _function(name: str) -> Callable:

@@ -16,7 +16,12 @@ def sweep(checkpoints, *tasks, **fields):
 
 
 def test_product_of_everything(checkpoint):
-    linear = {"task": "linear", "dataset": "digits", "protocols": ["a/1", "b/1"], "seeds": [0, 1, 2]}
+    linear = {
+        "task": "linear",
+        "dataset": "digits",
+        "protocols": ["linear-logreg-grid5-valsplit/1", "linear-logreg-grid7-valsplit/1"],
+        "seeds": [0, 1, 2],
+    }
     runs = expand(
         sweep([checkpoint], {**KNN, "initialisations": ["pretrained", "random", "pixels"]}, linear, seeds=[7])
     )
@@ -40,10 +45,14 @@ def test_ids_follow_what_defines_a_run_and_nothing_else(checkpoint, tmp_path):
         return {run.id for run in expand(sweep([str(path)], {**KNN, **changes}))}
 
     other = save_checkpoint(tmp_path / "other.pth", seed=1)
-    changed = [ids(other), ids(seeds=[1]), ids(protocols=["knn-k20-T0.07/2"]), ids(settings={"branch": "student"})]
+    changed = [ids(other), ids(seeds=[1]), ids(protocols=["knn-k10-T0.07/1"]), ids(settings={"branch": "student"})]
     for some in changed:
         assert not some & ids(), "every run is another one"
-    assert ids(gpus=0, alone=True) == ids()
+    assert (
+        ids(gpus=0, alone=True)
+        == ids(settings={"branch": "teacher", "cfg_options": {"evaluation.workers": 1}})
+        == ids()
+    )
 
 
 def test_controls_are_shared_between_checkpoints(checkpoint, tmp_path):
@@ -61,7 +70,7 @@ def test_named_sizes(checkpoint):
 
 
 def test_neighbours_share_their_features(checkpoint):
-    runs = expand(sweep([checkpoint], KNN, {**KNN, "task": "linear", "protocols": ["linear/1"]}))
+    runs = expand(sweep([checkpoint], KNN, {**KNN, "task": "linear", "protocols": []}))
     assert [(run.spec, run.task) for run in runs[:3]] == [
         ("vit-w32-d2", "knn"), ("vit-w32-d2", "linear"), ("vit-w32-d3", "knn"),
     ]  # fmt: skip
@@ -77,7 +86,9 @@ def test_a_config_file_is_part_of_the_hash_and_not_its_path(checkpoint, tmp_path
 
 
 def test_config_file(checkpoint, tmp_path):
-    (tmp_path / "base_tasks.py").write_text("tasks = [dict(task='knn', dataset='digits', protocols=['k/1'])]")
+    (tmp_path / "base_tasks.py").write_text(
+        "tasks = [dict(task='knn', dataset='digits', protocols=['knn-k10-T0.07/1'])]"
+    )
     (tmp_path / "my_sweep.py").write_text("_base_ = './base_tasks.py'\nretries = 3\nslurm = dict(partition='gpu')")
     loaded = load_sweep(tmp_path / "my_sweep.py", [checkpoint], options={"seeds": [4]})
     assert (loaded.name, loaded.retries, loaded.seeds, loaded.slurm.partition) == ("my_sweep", 3, [4], "gpu")
@@ -90,7 +101,9 @@ def test_config_file(checkpoint, tmp_path):
     [
         ({"specs": ["vit-w40-d2"]}, r"vit-w40-d2 is not in this supernet's space.*widths \[32, 48\]"),
         ({"specs": ["huge"]}, "unknown sub-network 'huge'"),
-        ({"protocols": []}, "tasks.0.protocols.*at least 1"),
+        ({"protocols": ["knn-k20-T0.07/2"]}, "unknown protocol 'knn-k20-T0.07/2'"),
+        ({"task": "detection", "protocols": []}, "'detection' has no protocol"),
+        ({"dataset": "nothing"}, "no data set 'nothing'"),
         ({"initialisations": ["trained"]}, "tasks.0.initialisations.0.*'pretrained'"),
         ({"spec": "all"}, "tasks.0.spec: Extra inputs"),
     ],
