@@ -1,9 +1,10 @@
 """Data sets of labelled pictures for pre-training, k-NN and linear evaluation."""
 
+import numpy as np
 from mmengine.dataset import BaseDataset
 
 from poa_bench.datasets import digits
-from poa_bench.datasets.sources import ArraySource, ImageSource
+from poa_bench.datasets.sources import ArraySource, ImageSource, open_images
 from poa_bench.registry import DATASETS
 
 
@@ -24,8 +25,8 @@ class ImageDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the pictures, none of which is opened."""
-        rows = zip(self.source.names, self.source.labels.tolist(), strict=True)
-        return [{"name": name, "label": label, "position": position} for position, (name, label) in enumerate(rows)]
+        rows = enumerate(zip(self.source.names.tolist(), self.source.labels.tolist(), strict=True))
+        return [{"name": name.decode(), "label": label, "position": position} for position, (name, label) in rows]
 
     def prepare_data(self, idx: int) -> dict:
         """Read picture ``idx`` and pass it through the pipeline."""
@@ -48,5 +49,21 @@ class DigitsClassification(ImageDataset):
 
     def __init__(self, split: str = "train", **kwargs):
         images, labels = digits.classification_arrays(split)
-        names = [f"digits/{split}/{i}" for i in range(len(labels))]
+        names = np.array([f"digits/{split}/{i}".encode() for i in range(len(labels))])
         super().__init__(ArraySource(images, labels, digits.CLASSES, names), **kwargs)
+
+
+@DATASETS.register_module()
+class Images(ImageDataset):
+    """Your own pictures: a folder of class folders, an annotation file, a tar or zip left packed, or an ``.npz``.
+
+    Args:
+        path, folder, ann_file, split: see :func:`poa_bench.datasets.sources.open_images`.
+        **kwargs: see :class:`ImageDataset`.
+
+    Raises:
+        InputError: something is missing or does not fit.
+    """
+
+    def __init__(self, path: str, folder: str = "", ann_file: str | None = None, split: str = "train", **kwargs):
+        super().__init__(open_images(path, folder, ann_file, split), **kwargs)

@@ -1,24 +1,45 @@
-"""Where pictures come from: arrays in memory (folders and archives follow).
+"""Where pictures and their labels come from: arrays, folders, archives, ``.npz`` files of JPEGs.
 
 A source knows its pictures' ``names``, ``labels`` and ``classes`` without opening one, and reads picture ``i`` alone.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
+
+from poa_bench.datasets.stores import ArchiveStore, FolderStore, open_store
+from poa_bench.errors import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+NPZ_SPLITS = ("train", "test")
 
 
 class ImageSource(Protocol):
     """Pictures that can be read one by one."""
 
-    names: list[str]
+    names: np.ndarray  # (N,) bytes
     labels: np.ndarray  # (N,) int64
     classes: tuple[str, ...]
 
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
+
+
+def decode(data: bytes | np.ndarray, name: str) -> torch.Tensor:
+    """Decode a picture to RGB, (3, H, W) uint8, channels last in memory; orientation tags are not followed.
+
+    Raises:
+        InputError: OpenCV cannot decode it.
+    """
+    data = np.frombuffer(data, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
+    if picture is None:
+        raise InputError(f"the picture {name} ({len(data)} bytes) cannot be decoded; replace or remove it")
+    return torch.from_numpy(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
 
 
 @dataclass
@@ -28,8 +49,119 @@ class ArraySource:
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
-    names: list[str]
+    names: np.ndarray
 
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
         return torch.from_numpy(self.images[position]).permute(2, 0, 1)
+
+
+@dataclass
+class EncodedSource:
+    """Encoded pictures one after the other in memory: picture ``i`` is ``data[offsets[i] : offsets[i + 1]]``."""
+
+    data: np.ndarray
+    offsets: np.ndarray
+    positions: np.ndarray  # of this split's pictures among all
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self):
+        self.names = np.char.mod(b"%d", self.positions)
+
+    def read(self, position: int) -> torch.Tensor:
+        """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
+        place = self.positions[position]
+        return decode(self.data[self.offsets[place] : self.offsets[place + 1]], self.names[position].decode())
+
+
+@dataclass
+class StoredSource:
+    """Pictures of a folder or an archive: ``places`` are the numbers of the store's files that belong to it."""
+
+    store: FolderStore | ArchiveStore
+    places: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    @property
+    def names(self) -> np.ndarray:
+        return self.store.names[self.places]
+
+    def read(self, position: int) -> torch.Tensor:
+        """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
+        place = self.places[position]
+        return decode(self.store.read(place), self.store.names[place].decode())
+
+
+def open_images(path: str, folder: str = "", ann_file: str | None = None, split: str = "train") -> ImageSource:
+    """Open labelled pictures.
+
+    Args:
+        path: a folder, an uncompressed tar, a zip, or an ``.npz`` with the arrays ``data`` (JPEG bytes of all
+            pictures), ``offsets`` (N + 1,), ``labels``, ``split`` (0 train, 1 test) and ``classes``.
+        folder: only pictures below this folder of the folder or archive, e.g. ``train``.
+        ann_file: text file with one ``path label`` in a line, the path relative to ``folder``, the label a number from
+            0; without it the first sub-folder in a picture's path is its class, numbered in alphabetical order.
+        split: 'train' or 'test' of an ``.npz``.
+
+    Raises:
+        InputError: something is missing or does not fit; the message says what to do.
+    """
+    location = Path(path).expanduser()
+    if location.suffix == ".npz" and location.is_file():
+        return _open_npz(location, split)
+    store = open_store(location)
+    prefix = f"{folder.strip('/')}/".encode() if folder else b""
+    if ann_file is not None:
+        return _listed(store, location, prefix, Path(ann_file).expanduser())
+    inside = np.flatnonzero(np.char.startswith(store.names, prefix)) if len(store.names) else np.array([], int)
+    names = [store.names[place].decode()[len(prefix) :] for place in inside]
+    chosen = [i for i, name in enumerate(names) if "/" in name and name.lower().endswith(IMAGE_SUFFIXES)]
+    if not chosen:
+        raise InputError(
+            f"{location} has no pictures in class folders below {folder or 'its top'!r}; "
+            f"expected CLASS/PICTURE with one of the endings {' '.join(IMAGE_SUFFIXES)}"
+        )
+    class_names = [names[i].split("/", 1)[0] for i in chosen]
+    classes = sorted(set(class_names))
+    numbers = {name: number for number, name in enumerate(classes)}
+    return StoredSource(store, inside[chosen], np.array([numbers[name] for name in class_names]), tuple(classes))
+
+
+def _listed(store: FolderStore | ArchiveStore, location: Path, prefix: bytes, ann_file: Path) -> StoredSource:
+    """Take the pictures and labels that an annotation file names."""
+    if not ann_file.is_file():
+        raise InputError(f"there is no annotation file {ann_file}; give one with a `path label` in each line")
+    names, labels = [], []
+    for number, line in enumerate(ann_file.read_text().splitlines(), 1):
+        name, _, label = line.strip().rpartition(" ")
+        if name and label.isdecimal():
+            names.append(prefix + name.encode())
+            labels.append(int(label))
+        elif line.strip():
+            raise InputError(f"line {number} of {ann_file} is {line!r}; expected `path label` with a number from 0")
+    places = np.searchsorted(store.names, np.array(names)) if len(store.names) else np.zeros(len(names), int)
+    found = store.names[np.minimum(places, len(store.names) - 1)] if len(store.names) else np.array([b""] * len(names))
+    missing = [name for name, there in zip(names, found, strict=True) if name != there]
+    if missing or not names:
+        example = f", e.g. {missing[0].decode()}" if missing else ""
+        raise InputError(
+            f"{len(missing)} of the {len(names)} pictures in {ann_file} are not in {location}{example}; check `folder`"
+        )
+    classes = tuple(str(number) for number in range(max(labels) + 1))
+    return StoredSource(store, places, np.array(labels), classes)
+
+
+def _open_npz(path: Path, split: str) -> EncodedSource:
+    if split not in NPZ_SPLITS:
+        raise InputError(f"unknown split {split!r} of {path}; use one of {', '.join(NPZ_SPLITS)}")
+    with np.load(path, allow_pickle=False) as arrays:
+        needed = ("data", "offsets", "labels", "split", "classes")
+        if missing := [name for name in needed if name not in arrays]:
+            raise InputError(
+                f"{path} has no array {missing[0]!r} but {', '.join(arrays)}; it needs {', '.join(needed)}"
+            )
+        data, offsets, labels, splits, classes = (arrays[name] for name in needed)
+    positions = np.flatnonzero(splits == NPZ_SPLITS.index(split))
+    return EncodedSource(data, offsets, positions, labels[positions].astype(np.int64), tuple(map(str, classes)))
