@@ -1,11 +1,13 @@
 """What is installed where: the wheel, the core without the dense libraries, the set-up script's early checks."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,26 @@ for each in registries:
 """
     done = run_python(program, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_imported_library_is_declared():
+    text = (REPOSITORY / "pyproject.toml").read_text().partition("[tool.uv]")[0]
+    declared = {name.lower().replace("-", "_") for name in re.findall(r'"([A-Za-z][\w.-]*)(?:[<>=][^"]*)?"', text)}
+    imported = set()
+    for name in tracked_files("poa_bench", "tools", "tests"):
+        nodes = ast.walk(ast.parse((REPOSITORY / name).read_text())) if name.endswith(".py") else ()
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.split(".")[0])
+    distributions = metadata.packages_distributions()
+    undeclared = {
+        module
+        for module in imported - set(sys.stdlib_module_names) - {"poa_bench", "tests"}
+        if not declared & {name.lower().replace("-", "_") for name in distributions.get(module, [module])}
+    }
+    assert not undeclared
 
 
 def test_pins_for_uv_and_for_pip_are_the_same():
