@@ -102,7 +102,7 @@ def resampler(channels: int, in_stride: int, out_stride: int) -> nn.Module:
         factor = out_stride // in_stride
         return nn.MaxPool2d(factor, factor) if factor > 1 else nn.Identity()
     doublings = (in_stride // out_stride).bit_length() - 1
-    if out_stride << doublings != in_stride:
+    if doublings < 0 or out_stride << doublings != in_stride:
         raise InputError(f"cannot resample from stride {in_stride} to {out_stride}: the ratio must be a power of two")
     layers: list[nn.Module] = []
     for step in range(doublings):
