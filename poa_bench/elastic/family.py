@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from poa_bench.elastic.space import SearchSpace, SubnetSpec
 from poa_bench.errors import InputError
@@ -94,7 +95,7 @@ class Family(ABC):
 
     def skeleton(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any], pool: str = "") -> nn.Module:
         """As `build`, with the parameters on the meta device; buffers must be real."""
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutValues():
             return self.build(space, spec, options, pool)
 
     def source_name(self, name: str, space: SearchSpace, spec: SubnetSpec) -> str:
@@ -126,3 +127,14 @@ def get_family(name: str) -> Family:
 def masked_where(tokens: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
     """Tokens (B, ..., c) with those of mask (B, ...) replaced by the leading entries of mask_token (1, C)."""
     return torch.where(mask.unsqueeze(-1), mask_token[:, : tokens.shape[-1]].to(tokens.dtype), tokens)
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Skips what sets values: a tensor on the meta device has none, and torch takes long to find that out."""
+
+    _SKIPPED = frozenset(
+        getattr(Tensor, name) for name in ("normal_", "uniform_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_")
+    )
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if function in self._SKIPPED else function(*args, **(kwargs or {}))
