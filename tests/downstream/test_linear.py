@@ -1,0 +1,96 @@
+"""The linear probe against scikit-learn, and its choice of the penalty."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from poa_bench.downstream.linear import check_classes, fit_path, hold_out, linear_probe
+from poa_bench.downstream.protocols import LinearProtocol
+from poa_bench.errors import InputError
+from tests.downstream.test_knn import clusters
+
+
+@pytest.mark.parametrize("regulariser", [1.0, 1e-2, 1e-3])
+def test_minimum_is_that_of_scikit_learn(regulariser):
+    features, labels = clusters(240, classes=4)
+    features = features.double()
+    features[:, 1] = features[:, 0] + 0.05 * features[:, 1]  # correlated, as frozen features are
+    path = list(fit_path(features, labels, 4, [1.0, 0.1, regulariser]))
+    weight, bias = path[-1][1:]
+    oracle = LogisticRegression(C=1 / (regulariser * len(labels)), tol=1e-10, max_iter=10_000)
+    oracle.fit(features.numpy(), labels.numpy())
+    # the weights' common part is free of loss and held at zero by the penalty; the bias' is free altogether
+    assert np.allclose(weight.T.numpy(), oracle.coef_, atol=2e-4)
+    assert np.allclose((bias - bias.mean()).numpy(), oracle.intercept_ - oracle.intercept_.mean(), atol=2e-4)
+
+
+def test_badly_conditioned_features_reach_the_minimum():
+    """Ten strong directions and many 1e-5 weaker ones, as a freshly initialised network has them."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(5, (400,), generator=generator)
+    weak = 1e-5 * (torch.randn(5, 30, generator=generator)[labels] + torch.randn(400, 30, generator=generator))
+    strong = torch.randn(400, 10, generator=generator)
+    mix = torch.linalg.qr(torch.randn(40, 40, generator=generator, dtype=torch.float64)).Q
+    features = torch.cat([strong, weak], 1).double() @ mix
+    for regulariser, weight, bias in fit_path(features, labels, 5, LinearProtocol().regularisers):
+        logits = features @ weight + bias
+        residual = logits.softmax(1) - torch.nn.functional.one_hot(labels, 5)
+        gradient = features.T @ residual / len(labels) + regulariser * weight
+        assert gradient.abs().max() < 1e-5 and residual.mean(0).abs().max() < 1e-5
+
+
+def test_penalty_is_chosen_on_val_alone():
+    """Noise features overfit without penalty; the test split is made to prefer what val does not."""
+    train = clusters(60, classes=3, width=40, noise=2.0)
+    val = clusters(200, classes=3, width=40, noise=2.0, seed=1)
+    regularisers = LinearProtocol().regularisers
+    each = [linear_probe(train, val, val, [r]) for r in regularisers]
+    chosen = linear_probe(train, val, clusters(200, classes=3, width=40, noise=2.0, seed=2), regularisers)
+    assert chosen.val_top1 == max(found.val_top1 for found in each)
+    assert len({round(found.val_top1, 3) for found in each}) > 2
+    # test labels that only the weakest penalty's mistakes match: the choice stays, the optimistic number grows
+    inputs = val[0]
+    mean, scale = train[0].double().mean(0), train[0].double().std(0, correction=0)
+    *_, (_, weight, bias) = fit_path((train[0].double() - mean) / scale, train[1], 3, regularisers)
+    odd = (inputs, (((inputs.double() - mean) / scale) @ weight + bias).argmax(1))
+    found = linear_probe(train, val, odd, regularisers)
+    assert found.regulariser == chosen.regulariser and found.val_top1 == chosen.val_top1
+    assert found.best_on_test_top1 == 100 > found.top1
+
+
+def test_equal_on_val_means_the_stronger_penalty():
+    train, val = clusters(90, classes=3, noise=0.01), clusters(30, classes=3, noise=0.01, seed=1)
+    found = linear_probe(train, val, val, [1.0, 1e-2, 1e-4])
+    assert found.val_top1 == found.top1 == found.top5 == 100 and found.regulariser == 1.0
+
+
+def test_same_numbers_every_time_and_for_features_without_variance():
+    train, val, test = (clusters(n, seed=n) for n in (150, 50, 70))
+    first = linear_probe(train, val, test, LinearProtocol(5).regularisers)
+    torch.manual_seed(7)
+    assert linear_probe(train, val, test, LinearProtocol(5).regularisers) == first
+    padded = [
+        (torch.cat([features, torch.full((len(features), 3), 2.5)], 1), labels)
+        for features, labels in (train, val, test)
+    ]
+    assert linear_probe(*padded, LinearProtocol(5).regularisers).metrics == first.metrics
+
+
+def test_hold_out_is_stratified_and_repeatable():
+    labels = torch.tensor([0] * 50 + [1] * 20 + [2] * 2 + [3])
+    fit, held = hold_out(labels, 0.1, seed=3)
+    assert sorted([*fit.tolist(), *held.tolist()]) == list(range(73))
+    assert labels[held].bincount(minlength=4).tolist() == [5, 2, 1, 0]  # the only image of a class stays in train
+    assert torch.equal(hold_out(labels, 0.1, seed=3)[1], held)
+    assert not torch.equal(hold_out(labels, 0.1, seed=4)[1], held)
+
+
+def test_bad_input_is_explained():
+    features, labels = clusters(50, classes=3)
+    with pytest.raises(InputError, match=r"classes \[5\] of the val split have no image in train"):
+        check_classes(labels, val=torch.tensor([0, 5]))
+    with pytest.raises(InputError, match=r"classes \[7\] of the test split have no image in train"):
+        linear_probe((features, labels), (features, labels), (features, labels + (labels == 2) * 5), [1.0])
+    with pytest.raises(InputError, match="NaN or infinite"):
+        linear_probe((features * float("inf"), labels), (features, labels), (features, labels), [1.0])
