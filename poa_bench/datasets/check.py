@@ -1,4 +1,4 @@
-"""Looks at the data of a config before a training starts: files, counts, one decoded picture per class, label ranges."""
+"""Looks at a config's data before a training starts: files, counts, one decoded picture per class, label ranges."""
 
 import json
 from collections.abc import Iterator
