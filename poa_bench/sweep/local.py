@@ -63,9 +63,13 @@ class LocalExecutor:
         return bool(self._queue or self._running)
 
     @property
-    def parallel(self) -> int:
-        """How many light chunks are worth making: one for each process that can run beside the others."""
-        return self.jobs
+    def in_flight(self) -> list[Chunk]:
+        """Chunks that are queued or running."""
+        return self._queue + [chunk for chunk, _, _ in self._running]
+
+    def parts(self, runs: int) -> int:
+        """How many chunks to make of this many light runs: one for each process that can run beside the others."""
+        return min(self.jobs, runs)
 
     def submit(self, chunks: list[Chunk]) -> None:
         """Queue chunks; those that must be alone come last.

@@ -8,8 +8,8 @@ those of each entry of `tasks` the fields of `Task`:
     tasks = [
         dict(task='knn', dataset='digits', protocols=['knn-k20-T0.07/1'], specs='all',
              initialisations=['pretrained', 'random', 'pixels']),
-        dict(task='detection', dataset='digits-scenes', protocols=['maskrcnn-20e/1'], specs=['smallest', 'intact'],
-             settings=dict(config='det_digits.py'), seeds=[0, 1]),
+        dict(task='detection', settings=dict(config='mask-rcnn_sfp_digits.py'), specs=['smallest', 'intact'],
+             seeds=[0, 1]),
     ]
 """
 
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from poa_bench.errors import InputError
 from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
 from poa_bench.sweep.results import IDENTITY, Result, run_id
-from poa_bench.sweep.tasks import LATENCY_TASKS, protocols_of, resolve_settings
+from poa_bench.sweep.tasks import LATENCY_TASKS, resolve
 
 if TYPE_CHECKING:
     from poa_bench.elastic import SearchSpace, SubnetSpec
@@ -78,7 +78,8 @@ class Run(BaseModel):
 class Task(BaseModel):
     """One entry of a sweep's `tasks`; it expands to specs x protocols x initialisations x seeds runs per checkpoint.
 
-    `protocols`: a light task (knn, linear, profile) has defaults.
+    `dataset`, `protocols`: a light task (knn, linear, profile) needs the first and has defaults for the second; any
+    other task names a config in `settings`, whose `measurement` says both.
     `specs`: 'all', or a list of specs, aliases, 'smallest', 'middle', 'intact'.
     `settings`: goes to the task's code and into the run's hash.
     `gpus`: of one run, where there are any; more than 1 is a must. `alone`: nothing beside it on the machine, the
@@ -88,7 +89,7 @@ class Task(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     task: str
-    dataset: str
+    dataset: str | None = None
     protocols: list[str] = []
     specs: Literal["all"] | list[str] = "all"
     initialisations: list[Initialisation] = ["pretrained"]
@@ -199,14 +200,14 @@ def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
 
 
 def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, space: SearchSpace) -> Iterator[Run]:
-    resolved = resolve_settings(task)
+    dataset, protocols, config = resolve(task)
     names = [str(spec) for spec in _specs(task.specs, space)]
     for initialisation in task.initialisations:
         pretrained = initialisation == "pretrained"
         settings = task.settings if initialisation != "random" else {**task.settings, "architecture": description}
-        hashed = resolved if initialisation != "random" else {**resolved, "architecture": description}
+        hashed = config if initialisation != "random" else {**config, "architecture": description}
         for spec in [None] if initialisation == "pixels" else names:
-            for protocol in protocols_of(task):
+            for protocol in protocols:
                 for seed in task.seeds or sweep.seeds:
                     yield Run(
                         checkpoint=checkpoint if pretrained else None,
@@ -214,7 +215,7 @@ def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, 
                         spec=spec,
                         task=task.task,
                         protocol=protocol,
-                        dataset=task.dataset,
+                        dataset=dataset,
                         seed=seed,
                         initialisation=initialisation,
                         settings=settings,

@@ -25,8 +25,9 @@ class Executor(Protocol):
     """Where chunks run: see `LocalExecutor`, `SlurmExecutor`."""
 
     busy: bool
-    parallel: int
+    in_flight: list[Chunk]
 
+    def parts(self, runs: int) -> int: ...
     def submit(self, chunks: list[Chunk]) -> None: ...
     def poll(self) -> list[Ended]: ...
     def stop(self) -> None: ...
@@ -85,8 +86,9 @@ class Runner:
 
     def carry_through(self, report: Callable[[], None]) -> Summary:
         """Run until every run has its result or has failed too often. `report` is called several times a second."""
-        self.executor.submit(self.chunks([self.runs[run_id] for run_id in self.missing]))
+        under_way = {run.id for chunk in self.executor.in_flight for run in chunk.runs}
         try:
+            self.executor.submit(self.chunks([self.runs[i] for i in self.missing if i not in under_way]))
             while self.executor.busy or self._held_elsewhere():
                 for ended in self.executor.poll():
                     self.executor.submit(self._settle(ended))
@@ -117,7 +119,7 @@ class Runner:
             else:
                 chunks.append(self._chunk([run], run.alone, run.gpus))
         for (alone, gpus), together in light.items():
-            for part in _deal(together, 1 if alone else self.executor.parallel):
+            for part in _deal(together, 1 if alone else self.executor.parts(len(together))):
                 pieces = [part[start : start + most] for start in range(0, len(part), most)]
                 chunks += [self._chunk(piece, alone, gpus) for piece in pieces]
         return chunks

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poa_bench.errors import InputError
 
@@ -25,48 +25,60 @@ LIGHT_FUNCTION = "poa_bench.downstream.evaluate:evaluate_light"
 DENSE_FUNCTION = "poa_bench.downstream.dense:run_dense"
 
 
-def protocols_of(task: Task) -> list[str]:
-    """The protocols of a task entry; a light task has defaults.
+class Resolved(NamedTuple):
+    """What a task entry amounts to: the names of its results, and everything that is hashed."""
+
+    dataset: str
+    protocols: list[str]
+    config: dict[str, Any]
+
+
+def resolve(task: Task) -> Resolved:
+    """Fill in the defaults of a task entry, and replace config files by their content.
 
     Raises:
-        InputError: a light protocol that nobody knows, or a dense task without one.
+        InputError: a config cannot be found, says another data set or protocol, or a light protocol is unknown.
     """
-    if task.task in LIGHT_TASKS:
-        from poa_bench.downstream.protocols import DEFAULTS, parse_protocol
-
-        return [parse_protocol(name, task.task).name for name in task.protocols] or [
-            p.name for p in DEFAULTS[task.task]
-        ]
-    if not task.protocols:
-        raise InputError(f"task {task.task!r} has no protocol: name one, such as protocols=['mask-rcnn-20e/1']")
-    return task.protocols
+    return _resolve_light(task) if task.task in LIGHT_TASKS else _resolve_dense(task)
 
 
-def resolve_settings(task: Task) -> dict[str, Any]:
-    """What is hashed for a task: its settings with defaults filled in, and a config replaced by its resolved content.
-
-    Raises:
-        InputError: the config cannot be found, or it is of another data set.
-    """
-    if task.task in LIGHT_TASKS:
-        return _resolved_light(task)
-    settings = dict(task.settings)
-    if "config" in settings:
-        settings["config"] = _resolved_config(settings["config"], settings.pop("cfg_options", {}))
-    return settings
-
-
-def _resolved_light(task: Task) -> dict[str, Any]:
+def _resolve_light(task: Task) -> Resolved:
     from poa_bench.downstream.evaluate import SETTINGS
     from poa_bench.downstream.images import EvaluationData
+    from poa_bench.downstream.protocols import DEFAULTS, parse_protocol
 
     settings = {**SETTINGS, **task.settings}
-    data = EvaluationData.load(settings.pop("config") or task.dataset, settings.pop("cfg_options"))
-    if data.name != task.dataset:
-        raise InputError(f"task {task.task} names data set {task.dataset!r}, but its config is of {data.name!r}")
+    source = settings.pop("config") or task.dataset
+    if source is None:
+        raise InputError(f"task {task.task!r} names no data set: dataset='digits', or settings=dict(config=PATH)")
+    data = EvaluationData.load(source, settings.pop("cfg_options"))
+    _check_same(task, "dataset", task.dataset, data.name)
     # how the images are read does not change what is measured
     described = {name: value for name, value in asdict(data).items() if name not in ("workers", "batch_size")}
-    return {**settings, "data": described}
+    protocols = [parse_protocol(name, task.task) for name in task.protocols] or DEFAULTS[task.task]
+    return Resolved(data.name, [protocol.name for protocol in protocols], {**settings, "data": described})
+
+
+def _resolve_dense(task: Task) -> Resolved:
+    if "config" not in task.settings:
+        raise InputError(
+            f"task {task.task!r} names no config: settings=dict(config='mask-rcnn_sfp_digits.py'); tasks without one "
+            f"are {', '.join(LIGHT_TASKS)}"
+        )
+    settings = dict(task.settings)
+    config = _read_config(settings.pop("config"), settings.pop("cfg_options", {}))
+    said = config.get("measurement")
+    if said is None:
+        raise InputError(f"config {task.settings['config']} does not say what it measures: it needs `measurement`")
+    _check_same(task, "task", task.task, said["task"])
+    _check_same(task, "dataset", task.dataset, said["dataset"])
+    _check_same(task, "protocols", task.protocols or None, [said["protocol"]])
+    return Resolved(said["dataset"], [said["protocol"]], {**settings, "config": config})
+
+
+def _check_same(task: Task, field: str, given: Any, found: Any) -> None:
+    if given is not None and given != found:
+        raise InputError(f"task {task.task}: {field} is {given!r}, but its config measures {found!r}: leave it out")
 
 
 def evaluate(runs: Sequence[Run], directory: Path, device: str) -> Iterator[tuple[Run, Result | Exception]]:
@@ -94,7 +106,7 @@ def _function(name: str) -> Callable:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _resolved_config(name: str, options: dict[str, Any]) -> dict[str, Any]:
+def _read_config(name: str, options: dict[str, Any]) -> dict[str, Any]:
     from mmengine.config import Config
 
     from poa_bench.config_files import find_config

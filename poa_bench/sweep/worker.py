@@ -57,13 +57,18 @@ def work(chunk: Chunk) -> None:
         releases = {}
         for run in chunk.runs:
             release = held.enter_context(state.hold(directory, run.id))
-            if release is not None:
+            # asked after locking: somebody may have finished the run a moment ago
+            if release is not None and not state.is_done(directory, run.id):
                 releases[run.id] = release
-        # asked after locking: somebody may have finished the run a moment ago
-        todo = [run for run in chunk.runs if run.id in releases and not state.is_done(directory, run.id)]
-        for run, outcome in evaluate(todo, directory, "cuda" if chunk.gpus else "cpu"):
-            _keep(directory, run, outcome)
-            releases[run.id]()
+        left = {run.id: run for run in chunk.runs if run.id in releases}
+        try:
+            for run, outcome in evaluate(list(left.values()), directory, "cuda" if chunk.gpus else "cpu"):
+                _keep(directory, run, outcome)
+                del left[run.id]
+                releases[run.id]()
+        except Exception as error:  # outside any run, such as a library that does not import: each of them failed
+            for run in left.values():
+                _keep(directory, run, error)
 
 
 def _keep(directory: Path, run: Run, outcome: Result | Exception) -> None:

@@ -76,13 +76,25 @@ def test_neighbours_share_their_features(checkpoint):
     ]  # fmt: skip
 
 
-def test_a_config_file_is_part_of_the_hash_and_not_its_path(checkpoint, tmp_path):
-    def ids(text, name):
-        (tmp_path / name).write_text(text)
-        dense = {"task": "detection", "dataset": "scenes", "protocols": ["p/1"], "specs": ["smallest"]}
-        return [run.id for run in expand(sweep([checkpoint], {**dense, "settings": {"config": str(tmp_path / name)}}))]
+DENSE = "measurement = dict(task='detection', dataset='scenes', protocol='p/1')\n"
 
-    assert ids("epochs = 1", "a.py") == ids("epochs = 1  # the same", "b.py") != ids("epochs = 2", "b.py")
+
+def test_a_config_file_is_part_of_the_hash_and_not_its_path(checkpoint, tmp_path):
+    def runs(text, name, **changes):
+        (tmp_path / name).write_text(DENSE + text)
+        dense = {"task": "detection", "specs": ["smallest"], "settings": {"config": str(tmp_path / name)}}
+        return [run.id for run in expand(sweep([checkpoint], {**dense, **changes}))]
+
+    assert runs("epochs = 1", "a.py") == runs("epochs = 1  # the same", "b.py") != runs("epochs = 2", "b.py")
+    assert runs("epochs = 1", "a.py") == runs("epochs = 1", "a.py", dataset="scenes", protocols=["p/1"])
+    with pytest.raises(InputError, match="dataset is 'coco', but its config measures 'scenes'"):
+        runs("", "a.py", dataset="coco")
+
+
+def test_runnable_configs_say_what_they_measure(checkpoint):
+    dense = {"task": "detection", "specs": ["smallest"], "settings": {"config": "mask-rcnn_sfp_digits.py"}}
+    (run,) = expand(sweep([checkpoint], dense))
+    assert (run.dataset, run.protocol) == ("digits-scenes", "mask-rcnn-sfp-digits/1")
 
 
 def test_config_file(checkpoint, tmp_path):
@@ -102,7 +114,7 @@ def test_config_file(checkpoint, tmp_path):
         ({"specs": ["vit-w40-d2"]}, r"vit-w40-d2 is not in this supernet's space.*widths \[32, 48\]"),
         ({"specs": ["huge"]}, "unknown sub-network 'huge'"),
         ({"protocols": ["knn-k20-T0.07/2"]}, "unknown protocol 'knn-k20-T0.07/2'"),
-        ({"task": "detection", "protocols": []}, "'detection' has no protocol"),
+        ({"task": "detection", "protocols": []}, "'detection' names no config"),
         ({"dataset": "nothing"}, "no data set 'nothing'"),
         ({"initialisations": ["trained"]}, "tasks.0.initialisations.0.*'pretrained'"),
         ({"spec": "all"}, "tasks.0.spec: Extra inputs"),
