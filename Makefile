@@ -11,7 +11,5 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-setup: .venv/.ready
-
-.venv/.ready: pyproject.toml setup.py tools/setup_environment.sh
+setup:
 	@PYTHON="$(PYTHON)" sh tools/setup_environment.sh

@@ -24,7 +24,7 @@ check_machine() {
     python=$(find_python)
     if [ -z "$python" ]; then
         lacks "Python 3.10, 3.11 or 3.12 (${PYTHON:-python3} is: $("${PYTHON:-python3}" --version 2>&1 || true)).
-    Debian/Ubuntu: apt install python3 python3-venv python3-dev; or name one: make ${goal:-demo} PYTHON=/path/to/python3.12"
+    Debian/Ubuntu: apt install python3 python3-venv python3-dev; or name one: make demo PYTHON=/path/to/python3.12"
     else
         "$python" -c 'import venv, ensurepip' 2>/dev/null ||
             lacks "Python's venv and ensurepip modules for $python. Debian/Ubuntu: apt install python3-venv"
@@ -62,8 +62,22 @@ choose_cuda() {
     export CUDA_VISIBLE_DEVICES=""
 }
 
+# Nothing has changed since the last call, and what it made works (it may have been moved, or its Python removed).
+is_ready() {
+    for file in pyproject.toml setup.py tools/setup_environment.sh; do
+        [ -n "$(find $environment/.ready -newer $file 2>/dev/null)" ] || return 1
+    done
+    $environment/bin/poa-bench --version >/dev/null 2>&1
+}
+
+is_sound() {
+    fits $environment/bin/python && $environment/bin/python -m pip --version >/dev/null 2>&1 &&
+        grep -qs "$(pwd -P)/$environment" $environment/bin/activate
+}
+
+if is_ready; then exit 0; fi
 check_machine
-if ! fits $environment/bin/python || ! $environment/bin/python -m pip --version >/dev/null 2>&1; then
+if ! is_sound; then
     say "making $environment with $python ($("$python" --version 2>&1))"
     "$python" -m venv --clear $environment
 fi
