@@ -80,7 +80,13 @@ DATA_SAMPLERS = OnDemandRegistry("data sampler", _DATA_SAMPLERS, ["poa_bench.pre
 HOOKS = OnDemandRegistry(
     "hook",
     _HOOKS,
-    ["poa_bench.pretraining.hooks", "poa_bench.pretraining.safety", "poa_bench.pretraining.schedules"],
+    [
+        "poa_bench.downstream.knn_hook",
+        "poa_bench.pretraining.collapse",
+        "poa_bench.pretraining.hooks",
+        "poa_bench.pretraining.safety",
+        "poa_bench.pretraining.schedules",
+    ],
 )
 LOOPS = OnDemandRegistry("loop", _LOOPS, ["poa_bench.pretraining.loop"])
 METRICS = OnDemandRegistry("metric", _METRICS, [], on_demand={"DigitsCocoMetric": "poa_bench.datasets.dense"})

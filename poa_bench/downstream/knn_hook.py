@@ -1,0 +1,82 @@
+"""k-NN of chosen sizes while the supernet is still being trained."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from poa_bench.downstream.features import class_features, extract_features
+from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.knn import knn_accuracy
+from poa_bench.elastic import Supernet
+from poa_bench.errors import InputError
+from poa_bench.registry import HOOKS
+
+
+@HOOKS.register_module()
+class KnnHook(Hook):
+    """Log k-NN accuracy of the teacher's sub-networks every n epochs, on a validation split, never on the test split.
+
+    Args:
+        data: an evaluation config by name (``digits``) or path; its ``val`` split is used.
+        sizes: specs such as ``vit-w64-d4``; None takes the smallest and the intact one.
+        interval: epochs between two measurements; there is one at the end of the run, too.
+        k, temperature: of the weighted vote.
+        options: overrides of the evaluation config.
+    """
+
+    priority = "LOW"  # after the teacher's update, before the checkpoint
+
+    def __init__(
+        self,
+        data: str,
+        sizes: Sequence[str] | None = None,
+        interval: float = 10,
+        k: int = 20,
+        temperature: float = 0.07,
+        options: dict[str, Any] | None = None,
+    ):
+        self.data = EvaluationData.load(data, options)
+        if self.data.val is None:
+            raise InputError(f"evaluation config {data} has no val split: KnnHook does not look at test images")
+        self.sizes, self.interval, self.k, self.temperature = sizes, interval, k, temperature
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse sizes outside the space before hours are spent."""
+        self._specs(_teacher(runner))
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Measure when due."""
+        interval = max(1, round(self.interval * len(runner.train_dataloader)))
+        if not (self.every_n_train_iters(runner, interval) or self.is_last_train_iter(runner)):
+            return
+        start = time.perf_counter()
+        for size, accuracy in self.measure(_teacher(runner)).items():
+            runner.message_hub.update_scalar(f"train/knn/{size}", accuracy)
+            runner.logger.info(f"k-NN top-1 of {size}: {accuracy:.2f} % (k {self.k}, validation split)")
+        runner.logger.info(f"k-NN took {time.perf_counter() - start:.1f} s")
+
+    def measure(self, net: Supernet) -> dict[str, float]:
+        """Size -> top-1 accuracy in percent; every process takes a share and has all numbers."""
+        device = net.mask_token.device
+        extractors = class_features(net, self._specs(net))
+        found = {split: extract_features(extractors, self.data.splits[split], device) for split in ("train", "val")}
+        vote = (self.k, self.temperature)
+        return {
+            size: knn_accuracy(bank.features, bank.labels, query.features, query.labels, [vote], device=device)[vote][
+                "top1"
+            ]
+            for size, bank, query in ((size, found["train"][size], found["val"][size]) for size in extractors)
+        }
+
+    def _specs(self, net: Supernet) -> dict[str, Any]:
+        sizes = self.sizes or [str(net.space.smallest), str(net.space.intact)]
+        return {size: net.space.parse(size) for size in sizes}
+
+
+def _teacher(runner: Runner) -> Supernet:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return model.teacher.backbone
