@@ -1,0 +1,193 @@
+"""The COCO, ADE20K and ImageNet configs train one step and evaluate, on a handful of generated images.
+
+Heads, losses, schedules and pipelines are the configs' own; the backbone and the images are small unless marked slow.
+"""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from poa_bench.config_files import find_config
+from tests.downstream.networks import FAMILIES, SMALL
+
+mmdet = pytest.importorskip("mmdet")
+pytest.importorskip("mmseg")
+
+DETECTION = ["mask-rcnn_sfp_coco.py", "mask-rcnn_fpn_coco.py", "cascade-mask-rcnn_fpn_coco.py"]
+SEGMENTATION = ["upernet_ade20k.py", "linear-seg_ade20k.py"]
+
+
+def noise_image(path: Path, size: tuple[int, int], seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8))
+
+
+def write_coco(root: Path, size=(96, 128)) -> None:
+    """Two images per split, with two boxes and polygons each."""
+    height, width = size
+    for split in ("train2017", "val2017"):
+        annotations = []
+        for image in (1, 2):
+            noise_image(root / split / f"{image}.jpg", size, image)
+            for x, y, category in ((0, 0, 1), (width // 2, height // 3, 90)):
+                w, h = width // 3, height // 2
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": image,
+                        "category_id": category,
+                        "iscrowd": 0,
+                        "area": w * h,
+                        "bbox": [x, y, w, h],
+                        "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
+                    }  # fmt: skip
+                )
+        content = {
+            "images": [{"id": i, "file_name": f"{i}.jpg", "height": height, "width": width} for i in (1, 2)],
+            "annotations": annotations,
+            "categories": [{"id": 1, "name": "person"}, {"id": 90, "name": "toothbrush"}],
+        }
+        (root / "annotations").mkdir(exist_ok=True)
+        (root / f"annotations/instances_{split}.json").write_text(json.dumps(content))
+
+
+def write_ade20k(root: Path, size=(96, 128)) -> None:
+    """Two images per split, label maps with 0 (ignored) and three of the 150 classes."""
+    for split in ("training", "validation"):
+        for image in (1, 2):
+            noise_image(root / f"images/{split}/{image}.jpg", size, image)
+            labels = np.random.default_rng(image).choice([0, 1, 7, 150], size).astype(np.uint8)
+            path = root / f"annotations/{split}/{image}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), labels)
+
+
+def load(name: str, work_dir: Path, spec=None, **options) -> Config:
+    """A config with a tiny backbone (or the named one), all in one process, one step and one evaluation."""
+    config = Config.fromfile(find_config(name))
+    backbone = {"model.backbone.spec": str(spec or SMALL["vit"])}
+    config.merge_from_dict(backbone | options)
+    if spec is None or spec in SMALL.values():
+        config.model.backbone.families = FAMILIES
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+    config.work_dir = str(work_dir)
+    config.log_level = "WARNING"
+    return config
+
+
+def shrink(pipeline: list[dict], side: int) -> None:
+    """The pipeline's own steps, with images of at most `side` pixels."""
+    for step in pipeline:
+        for transforms in step.get("transforms", []):
+            shrink(transforms, side)
+        if step["type"] == "RandomChoiceResize":
+            step["scales"] = [(side, side), (side // 2, side)]
+        elif step["type"] in ("Resize", "RandomResize"):
+            step["scale"] = (side, side)
+        elif step["type"] == "RandomCrop":
+            step["crop_size"] = (side // 2, side // 2)
+
+
+def detection(name, folder: Path, spec=None, side: int | None = 96) -> Config:
+    write_coco(folder / "coco")
+    annotations = {"ann_file": "annotations/instances_val2017.json"}
+    config = load(name, folder / "work", spec, **{"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1})
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.dataset.data_root = str(folder / "coco")
+    for evaluator in (config.val_evaluator, config.test_evaluator):
+        evaluator.ann_file = str(folder / "coco" / annotations["ann_file"])
+    if side:
+        shrink(config.train_dataloader.dataset.pipeline, side)
+        shrink(config.val_dataloader.dataset.pipeline, side)
+    return config
+
+
+def segmentation(name, folder: Path, spec=None, side: int | None = 64) -> Config:
+    write_ade20k(folder / "ade")
+    config = load(name, folder / "work", spec, **{"train_cfg.max_iters": 1, "train_cfg.val_interval": 1})
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.dataset.data_root = str(folder / "ade")
+    if side:
+        shrink(config.train_dataloader.dataset.pipeline, side)
+        shrink(config.val_dataloader.dataset.pipeline, side)
+        config.model.data_preprocessor.size = (side // 2, side // 2)
+        config.model.test_cfg.update(crop_size=(side // 2, side // 2), stride=(side // 3, side // 3))
+    return config
+
+
+def run(config: Config) -> tuple[Runner, dict[str, float]]:
+    """Train; the last evaluation's metrics, and the losses that were logged."""
+    runner = Runner.from_cfg(config)
+    runner.train()
+    scalars = {name: buffer.current() for name, buffer in runner.message_hub.log_scalars.items()}
+    assert np.isfinite(scalars["train/loss"])
+    recorded = [scalars[f"val/{theirs}"] for theirs in config.measurement.metrics.values()]
+    assert len(recorded) >= 3  # NaN where a class is nowhere: the names are there
+    return runner, scalars
+
+
+@pytest.mark.parametrize("name", DETECTION)
+def test_coco(name, tmp_path):
+    runner, scalars = run(detection(name, tmp_path))
+    assert {"train/loss_rpn_cls", "train/loss_rpn_bbox"} <= scalars.keys()
+    assert any("loss_mask" in key for key in scalars)
+    assert type(runner.model).__module__.startswith("mmdet.models.detectors")
+    assert len(runner.optim_wrapper.param_groups) > 6  # layer-wise decay is on
+
+
+@pytest.mark.parametrize("family", ["swin", "resnet"])
+def test_coco_with_the_other_families(family, tmp_path):
+    run(detection("mask-rcnn_fpn_coco.py", tmp_path, SMALL[family]))
+
+
+@pytest.mark.parametrize("name", SEGMENTATION)
+def test_ade20k(name, tmp_path):
+    runner, scalars = run(segmentation(name, tmp_path))
+    assert type(runner.model).__name__ == "EncoderDecoder"
+    trained = {name.split(".")[0] for name, parameter in runner.model.named_parameters() if parameter.requires_grad}
+    assert ("backbone" in trained) == (name == "upernet_ade20k.py")
+
+
+@pytest.mark.parametrize("family", ["swin", "resnet"])
+def test_upernet_with_the_other_families(family, tmp_path):
+    run(segmentation("upernet_ade20k.py", tmp_path, SMALL[family]))
+
+
+def test_label_zero_of_ade20k_is_ignored_once(tmp_path):
+    """0 -> 255, n -> n - 1, in training and in evaluation (mmsegmentation#1714: twice or not at all)."""
+    config = segmentation("upernet_ade20k.py", tmp_path)
+    labels = np.array([[0, 1], [2, 150]], dtype=np.uint8)
+    path = tmp_path / "label.png"
+    cv2.imwrite(str(path), labels)
+    from mmengine.registry import init_default_scope
+    from mmseg.registry import DATASETS, TRANSFORMS
+
+    init_default_scope("mmseg")
+    for loader in (config.train_dataloader, config.val_dataloader):
+        dataset = DATASETS.build(loader.dataset)
+        step = next(step for step in loader.dataset.pipeline if step["type"] == "LoadAnnotations")
+        sample = {**dataset.get_data_info(0), "seg_map_path": str(path)}
+        loaded = TRANSFORMS.build(step)(sample)
+        assert loaded["gt_seg_map"].tolist() == [[255, 0], [1, 149]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cascade-mask-rcnn_fpn_coco.py", "mask-rcnn_sfp_coco.py"])
+@pytest.mark.parametrize("spec", ["vit-s"])
+def test_coco_at_paper_scale(name, spec, tmp_path):
+    run(detection(name, tmp_path, spec, side=None))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [("upernet_ade20k.py", "vit-b"), ("upernet_ade20k.py", "swin-t"), ("linear-seg_ade20k.py", "vit-b")],
+)
+def test_ade20k_at_paper_scale(name, spec, tmp_path):
+    run(segmentation(name, tmp_path, spec, side=None))

@@ -1,0 +1,150 @@
+"""`run_dense`: a run on the embedded scenes from its weights to its result, also after an interruption."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from poa_bench.config_files import find_config
+from poa_bench.downstream.dense import dense_config, run_dense
+from poa_bench.errors import InputError
+from poa_bench.sweep.plan import Run, expand, make_sweep
+from poa_bench.sweep.results import read_results, write_result
+from tests.downstream.networks import tiny_supernet, write_checkpoint
+
+pytest.importorskip("mmdet")
+pytest.importorskip("mmseg")
+
+SHORT = {
+    "train_cfg.max_iters": 4,
+    "train_dataloader.batch_size": 2,
+    "train_dataloader.dataset.indices": 8,
+    "val_dataloader.dataset.indices": 4,
+    "default_hooks.checkpoint.interval": 2,
+    "log_level": "WARNING",
+}
+TASKS = {
+    "detection": ("mask-rcnn_sfp_digits.py", "mask-rcnn-sfp-digits/1"),
+    "segmentation": ("linear-seg_digits.py", "linear-segmentation-digits/1"),
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return write_checkpoint(tiny_supernet("vit"), tmp_path_factory.mktemp("checkpoint") / "supernet.pth")
+
+
+def runs(task: str, checkpoint: Path, initialisations=("pretrained",), seeds=(0,), **options) -> list[Run]:
+    config, protocol = TASKS[task]
+    settings = {"config": config, "cfg_options": SHORT | options}
+    entry = {"task": task, "dataset": "digits-scenes", "protocols": [protocol], "specs": ["smallest"]}
+    entry |= {"settings": settings, "initialisations": list(initialisations), "seeds": list(seeds)}
+    sweep = {"name": "test", "checkpoints": [str(checkpoint)], "results": "unused", "tasks": [entry]}
+    return expand(make_sweep(sweep))
+
+
+def test_detection_leaves_a_complete_result(checkpoint, tmp_path):
+    (run,) = runs("detection", checkpoint)
+    result = run_dense(run, tmp_path / "work", "cpu")
+    assert list(result.metrics) == ["bbox_mAP", "segm_mAP", "bbox_mAP_50", "segm_mAP_50"]
+    assert all(0 <= value <= 100 for value in result.metrics.values())
+    network = tiny_supernet("vit").extract(tiny_supernet("vit").space.smallest)
+    assert result.tensors_loaded == result.tensors_total == len(network.state_dict())
+    assert result.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert (result.spec, result.split, result.facts["iterations"], result.facts["batch"]) == ("vit-w16-d3", "val", 4, 2)
+    write_result(result, tmp_path / "results")
+    table = read_results(tmp_path / "results")
+    assert table[table.primary].metric.tolist() == ["bbox_mAP"]
+
+
+def test_same_seed_same_number_and_the_weights_matter(checkpoint, tmp_path):
+    """`random` has the supernet's architecture, not the config's, and loads nothing."""
+    found = {}
+    for run in runs("segmentation", checkpoint, ("pretrained", "random"), seeds=(0, 1)):
+        found[run.initialisation, run.seed] = run_dense(run, tmp_path / run.id, "cpu")
+    again = run_dense(runs("segmentation", checkpoint)[0], tmp_path / "again", "cpu")
+    assert again.metrics == found["pretrained", 0].metrics
+    assert len({tuple(result.metrics.values()) for result in found.values()}) == 4
+    assert {result.parameters for result in found.values()} == {again.parameters}
+    assert {found["random", seed].tensors_loaded for seed in (0, 1)} == {0}
+
+
+class Interrupt(Hook):
+    """Ends the training in iteration 3, once; notes the iterations that were begun."""
+
+    begun: list[int] = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.begun.append(runner.iter)
+        if self.begun == [0, 1, 2, 3]:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on(checkpoint, tmp_path):
+    HOOKS.register_module(module=Interrupt, force=True)
+    (run,) = runs("segmentation", checkpoint, custom_hooks=[{"type": "Interrupt"}])
+    with pytest.raises(KeyboardInterrupt):
+        run_dense(run, tmp_path, "cpu")
+    result = run_dense(run, tmp_path, "cpu")
+    assert Interrupt.begun == [0, 1, 2, 3, 2, 3]  # from the checkpoint of iteration 2
+    assert result.tensors_loaded == result.tensors_total
+    assert run_dense(run, tmp_path, "cpu").metrics == result.metrics  # finished: evaluates once more, trains nothing
+    assert len(Interrupt.begun) == 6
+
+
+def test_config_takes_size_weights_and_seed_of_the_run(checkpoint, tmp_path):
+    (run,) = runs("segmentation", checkpoint, seeds=(3,))
+    config = dense_config(run, tmp_path)
+    backbone = config.model.backbone
+    assert (backbone.spec, backbone.init_cfg.checkpoint) == ("vit-w16-d3", str(checkpoint))
+    assert backbone.families.vit == {"head_dim": 16, "img_size": 32, "patch_size": 8, "init_values": 0.5}
+    assert (config.randomness.seed, config.work_dir) == (3, str(tmp_path))
+
+
+def test_a_config_of_another_protocol_is_refused(checkpoint, tmp_path):
+    (run,) = runs("segmentation", checkpoint)
+    with pytest.raises(InputError, match="measures segmentation linear-segmentation-digits/1 .* but the run is .*/2"):
+        run_dense(run.model_copy(update={"protocol": "linear-segmentation-digits/2"}), tmp_path, "cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "config"),
+    [
+        ("mmdetection", "mask-rcnn_sfp_digits.py"),
+        ("mmdetection", "mask-rcnn_fpn_digits.py"),
+        ("mmsegmentation", "upernet_digits.py"),
+        ("poa_bench", "linear-seg_digits.py"),
+    ],
+)
+def test_mim_trains_a_size_by_two_options(package, config, checkpoint, tmp_path):
+    families = "model.backbone.families.vit"
+    options = [
+        "model.backbone.spec=vit-w16-d3",
+        f"model.backbone.init_cfg.checkpoint={checkpoint}",
+        f"{families}.patch_size=8",
+        f"{families}.init_values=0.5",
+        *(f"{key}={value}" for key, value in SHORT.items() if key != "log_level"),
+        "train_cfg.val_interval=4",
+    ]
+    command = [
+        "mim",
+        "train",
+        package,
+        str(find_config(config)),
+        "--work-dir",
+        str(tmp_path),
+        "--cfg-options",
+        *options,
+    ]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-4000:]
+    total = len(tiny_supernet("vit").extract(tiny_supernet("vit").space.smallest).state_dict())
+    assert f"loaded {total}/{total} tensors (100 %) of vit-w16-d3" in said
+    assert "mAP" in said or "mIoU" in said
