@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pandas as pd
 
-from poa_bench.report.frame import PIXELS, RANDOM, ReportData, sort_specs
+from poa_bench.report.frame import PIXELS, RANDOM, ReportData
 
 
 def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:
@@ -23,16 +25,16 @@ def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:
 
 def series_scores(data: ReportData, series: str, column: str) -> pd.DataFrame:
     """Cells of one series and column, indexed by spec in order of size: `mean`, `std`, `min`, `max`, `seeds`."""
-    chosen = data.cells[(data.cells.series == series) & (data.cells.column == column)].set_index("spec")
-    return chosen.reindex(sort_specs(chosen.index))
+    return data.cell_groups.get((series, column), data.cells.iloc[:0].set_index("spec"))
 
 
+@lru_cache(maxsize=1024)
 def gains(data: ReportData, series: str, column: str) -> pd.DataFrame:
     """What pre-training brings at each size, against the same size at random initialisation and against raw pixels.
 
     Returns:
-        Indexed by spec: `pretrained`, `random`, `pixels`, `gain` (pretrained - random), `gain_over_pixels`, and `clear`:
-        the worst pre-trained seed is above the best random one. Missing where one side was not measured.
+        Indexed by spec: `pretrained`, `random`, `pixels`, `gain` (pretrained - random), `gain_over_pixels`, and
+        `clear`: the worst pre-trained seed is above the best random one. Missing where one side was not measured.
     """
     ours = series_scores(data, series, column)
     random = series_scores(data, RANDOM, column).reindex(ours.index)

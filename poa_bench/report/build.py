@@ -11,19 +11,26 @@ import pandas as pd
 from poa_bench import __version__
 from poa_bench.files import atomic_path
 from poa_bench.report import sentences, tables
+from poa_bench.report.cards import card_contexts, metafile_texts
+from poa_bench.report.chart_data import chart_data
 from poa_bench.report.curves import read_curves
+from poa_bench.report.figure_files import write_figures
 from poa_bench.report.frame import ReportData, load_report_data
+from poa_bench.report.latex import latex_table
 from poa_bench.report.missing import grouped, holes
 from poa_bench.report.page import page_html, render
 
 
-def write_report(results: str | os.PathLike, out: str | os.PathLike, title: str | None = None) -> list[Path]:
+def write_report(
+    results: str | os.PathLike, out: str | os.PathLike, title: str | None = None, with_figures: bool = True
+) -> list[Path]:
     """Write every file of the report below `out`.
 
     Args:
         results: folder with `<run_id>/result.json` at any depth.
         out: folder of the report, made if missing; files of an earlier report are replaced.
         title: heading; by default the folder's name.
+        with_figures: also SVG, PNG and PDF files.
 
     Returns:
         The files written.
@@ -32,15 +39,21 @@ def write_report(results: str | os.PathLike, out: str | os.PathLike, title: str 
         InputError: the folder is missing or holds no usable result.
     """
     data = load_report_data(results)
-    context = report_context(data, title or f"Report {Path(out).resolve().name}")
+    context = report_context(data, title or f"poa_bench report: {Path(out).resolve().name}")
+    drawn = chart_data(data, read_curves(data, results))
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    return [
-        write_text(out / "results_long.csv", data.long.to_csv(index=False)),
-        write_text(out / "results_wide.csv", tables.size_table(data).to_csv(index=False)),
-        write_text(out / "report.md", render("report.md", context)),
-        write_text(out / "index.html", page_html(data, read_curves(data, results), context)),
-    ]
+    texts = {
+        "results_long.csv": data.long.to_csv(index=False),
+        "results_wide.csv": tables.size_table(data).to_csv(index=False),
+        "report.md": render("report.md", context),
+        "report.tex": latex_table(data, context["title"]),
+        "index.html": page_html(data, drawn, context),
+        **metafile_texts(data),
+        **{f"cards/{name}.md": render("card.md", card) for name, card in card_contexts(data).items()},
+    }
+    written = [write_text(out / name, text) for name, text in texts.items()]
+    written.append(write_parquet(data.long, out / "results_long.parquet"))
+    return written + (write_figures(data, drawn, out / "figures") if with_figures else [])
 
 
 def report_context(data: ReportData, title: str) -> dict[str, Any]:
@@ -108,4 +121,13 @@ def write_text(path: Path, text: str) -> Path:
     """Write a file whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> Path:
+    """The long table with its types; facts, which may be numbers in one run and words in another, as texts."""
+    facts = [name for name in table if name.startswith("facts.")]
+    texts = {name: table[name].map(str, na_action="ignore").astype("string") for name in facts}
+    with atomic_path(path) as temporary:
+        table.assign(**texts).to_parquet(temporary, index=False)
     return path

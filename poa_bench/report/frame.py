@@ -1,18 +1,20 @@
 """The results of a folder as one tidy table, plus what is known about each size, each series and each measured column.
 
-A *series* is a line in a figure: the sizes of one checkpoint, or one of the controls (random initialisation, raw pixels).
-A *column* is one metric of one task, data set and protocol. A *cell* is one (series, size, column): its mean over seeds.
+A *series* is a line in a figure: the sizes of one checkpoint, or a control (random initialisation, raw pixels). A
+*column* is one metric of one task, data set and protocol. A *cell* is one (series, size, column): its mean over seeds.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
 from poa_bench.report.stale import stale_reasons
 from poa_bench.sweep.results import read_results
@@ -25,16 +27,16 @@ PIXELS = "raw pixels"
 RANDOM = "random initialisation"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReportData:
     """Everything that tables, figures and sentences are made from.
 
     Attributes:
         long: one row per run and metric, as `read_results`, plus `series`, `column` and `stale` (empty, or why).
-        cells: one row per (series, spec, column): `mean`, `std` over seeds, `seeds` measured, `expected` seeds. `mean` is
-            missing where a seed is: a mean over a set with a hole is no result.
+        cells: one row per (series, spec, column): `mean`, `std` over seeds, `seeds` measured, `expected` seeds. `mean`
+            is missing where a seed is: a mean over a set with a hole is no result.
         columns: one row per column: task, dataset, split, protocol, metric, unit, primary. Scores: higher is better.
-        costs: one row per (series, spec), a column per cost (`parameters`, `macs`, latencies).
+        costs: one row per (series, spec), a column per cost (`parameters`, `macs`, `weights` in bytes, the profile's).
         pretrained: the pre-trained series, the one with the most sizes first.
         broken: result files that could not be read, `{path: why}`.
     """
@@ -56,6 +58,14 @@ class ReportData:
         """The primary score column of each (task, data set, protocol)."""
         return list(self.columns.index[(self.columns.task != PROFILE) & self.columns.primary])
 
+    @cached_property
+    def cell_groups(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """The cells of each (series, column), indexed by spec in order of size."""
+        position = {spec: place for place, spec in enumerate(sort_specs(self.cells.spec))}
+        ordered = self.cells.iloc[self.cells.spec.map(position).argsort(kind="stable")].set_index("spec")
+        return dict(list(ordered.groupby(["series", "column"], sort=False)))
+
+    @lru_cache(maxsize=4)  # noqa: B019  (one per process and report)
     def wide(self, value: str = "mean") -> pd.DataFrame:
         """One row per (series, spec), a column per score, empty where not measured."""
         table = self.cells[self.cells.column.isin(self.scores)]
@@ -90,19 +100,18 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> Rep
     return ReportData(long, cells, columns, _costs(fresh, cells, columns), _pretrained_series(fresh), broken or {})
 
 
+parse = lru_cache(maxsize=None)(SubnetSpec.parse)
+
+
 def sort_specs(specs: Sequence[str]) -> list[str]:
     """Specs by family, width, depths (as numbers); the raw-pixel control, which has none, first."""
-    from poa_bench.elastic.space import SubnetSpec
-
-    sized = sorted(set(specs) - {""}, key=SubnetSpec.parse)
+    sized = sorted(set(specs) - {""}, key=parse)
     return [""] * ("" in set(specs)) + sized
 
 
 def axes(specs: Sequence[str]) -> pd.DataFrame:
-    """Family, width and depths of each spec: columns `family`, `width`, `depth` (text), `depth_1`, `depth_2`, `alias`."""
-    from poa_bench.elastic.space import SubnetSpec
-
-    parsed = [SubnetSpec.parse(text) for text in specs]
+    """The shape of each spec: `family`, `width`, `depth` (text), `depth_1`, `depth_2` (first and last), `alias`."""
+    parsed = [parse(text) for text in specs]
     rows = [
         {
             "family": spec.family,
@@ -110,7 +119,6 @@ def axes(specs: Sequence[str]) -> pd.DataFrame:
             "depth": "-".join(map(str, spec.depths)),
             "depth_1": spec.depths[0],
             "depth_2": spec.depths[-1],
-            "stages": len(spec.depths),
             "alias": spec.alias or "",
         }
         for spec in parsed
@@ -131,7 +139,7 @@ def _series(long: pd.DataFrame) -> pd.Series:
 
 
 def _columns(long: pd.DataFrame) -> pd.Series:
-    """The shortest label that tells columns apart: task and metric, then data set, protocol, device where they differ."""
+    """The shortest label that tells columns apart: task, metric, then data set, protocol, device where they differ."""
     fresh = long[long.stale == ""]
     label = long.task + " " + long.metric
     for extra in ("dataset", "protocol", "facts.device"):
@@ -175,7 +183,10 @@ def _costs(fresh: pd.DataFrame, cells: pd.DataFrame, columns: pd.DataFrame) -> p
     costs = sized.groupby(["series", "spec"])[["parameters", "macs"]].first().astype("Float64").astype(float)
     by_spec = sized.groupby("spec")[["parameters", "macs"]].first().astype("Float64").astype(float)
     costs = costs.fillna(by_spec.reindex(costs.index, level="spec"))
-    profile = cells[cells.column.isin(columns.index[columns.task == PROFILE])]
+    costs["weights"] = 4 * costs.parameters  # what an extracted file holds: float32
+    # throughput is latency again, and the only metric of a profile where more is better
+    wanted = (columns.task == PROFILE) & columns.unit.isin(["ms", "MB"])
+    profile = cells[cells.column.isin(columns.index[wanted])]
     for name, rows in profile.groupby("column", sort=False):
         metric = name.removeprefix(f"{PROFILE} ")
         if metric in costs:  # the profile repeats what every result carries

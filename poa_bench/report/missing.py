@@ -11,7 +11,7 @@ from poa_bench.report.frame import PIXELS, PROFILE, RANDOM, ReportData, sort_spe
 
 
 def holes(data: ReportData) -> pd.DataFrame:
-    """Runs that would complete the table: every (series, size, task, data set, protocol, seed) that has no fresh result.
+    """Runs that would complete the table: each (series, size, task, data set, protocol, seed) without a fresh result.
 
     A series is expected to have, at every size it has anywhere, every task measured in any series, with every seed the
     series has elsewhere for that task. Raw pixels are expected only for tasks that some raw-pixel result exists for.

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from poa_bench.report import figures, sentences, tables
 from poa_bench.report.analysis import gains, rank_correlation
-from poa_bench.report.frame import ReportData, axes
+from poa_bench.report.frame import ReportData
 from poa_bench.report.pick import export_command
 from poa_bench.report.published import beside, read_published
 
@@ -32,7 +32,6 @@ SECTIONS = {
     "published": "Published numbers",
     "provenance": "Provenance",
 }
-HEAT_SIZES = 4  # fewer sizes make no map
 
 
 def environment() -> jinja2.Environment:
@@ -51,9 +50,8 @@ def render(template: str, context: dict[str, Any]) -> str:
     return environment().get_template(template).render(context)
 
 
-def page_html(data: ReportData, curves: pd.DataFrame, context: dict[str, Any]) -> str:
+def page_html(data: ReportData, drawn: figures.ChartData, context: dict[str, Any]) -> str:
     """The page; `context` is what `report_context` gives to every template."""
-    drawn = figures.chart_data(data, curves)
     charts = page_charts(data, drawn)
     used = {name.split("-")[0] for name in charts} | {"summary", "sizes", "published", "provenance", "controls"}
     used |= {"pick"} if data.pretrained else set()
@@ -101,12 +99,10 @@ def page_charts(data: ReportData, drawn: figures.ChartData) -> dict[str, dict[st
             figures.gain_chart(drawn),
             "Gain of pre-training at each size; below the line it costs accuracy.",
         )
-    for place, (series, (short, column)) in enumerate(product(data.pretrained, drawn.scores.items())):
-        scores = data.wide()[column].xs(series).dropna() if column in data.primaries else []
-        if len(scores) >= HEAT_SIZES:
-            stages = int(axes(scores.index[:1]).stages.iloc[0])
-            caption = f"{column} ({series}) over width and depth: {scores.min():.4g} ({scores.idxmin()}) to {scores.max():.4g} ({scores.idxmax()})."
-            charts[f"heat-{place}"] = (figures.heat_map(drawn, series, short, stages), caption)
+    for series in data.pretrained:
+        for short, stages in figures.mapped(data, drawn, series):
+            caption = _heat_caption(data, series, drawn.scores[short])
+            charts[f"heat-{len(charts)}"] = (figures.heat_map(drawn, series, short, stages), caption)
     for place, series in enumerate(data.pretrained):
         pairs = rank_correlation(data, series)
         if pairs[pairs["first"] != pairs["second"]].rho.notna().any():
@@ -122,14 +118,23 @@ def page_charts(data: ReportData, drawn: figures.ChartData) -> dict[str, dict[st
     }
 
 
-def _wide(chart):
-    return chart if "facet" in chart.to_dict(validate=False) else chart.properties(width="container")
+def _heat_caption(data: ReportData, series: str, column: str) -> str:
+    scores = data.wide()[column].xs(series).dropna()
+    low, high = scores.idxmin(), scores.idxmax()
+    return f"{column} ({series}) over width and depth: {scores[low]:.4g} ({low}) to {scores[high]:.4g} ({high})."
+
+
+def _wide(chart: figures.Spec) -> figures.Spec:
+    """As wide as its place on the page; panels keep their own width."""
+    if "facet" in chart:
+        return chart
+    return chart | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
 
 
 def _cost_caption(data: ReportData) -> str:
     if not data.pretrained or "parameters" not in data.costs or not data.primaries:
         return "Scores against costs."
-    front = sentences.front_table(data, data.primaries[0], "parameters")
+    front = sentences.front_list(data, data.primaries[0], "parameters")
     return f"Pareto front of {data.primaries[0]} against parameters, cheapest first: {'; '.join(front)}."
 
 
@@ -137,7 +142,7 @@ def fronts(data: ReportData) -> dict[str, list[str]]:
     """The Pareto front of every score and cost in words."""
     pairs = product(data.primaries, data.costs.columns) if data.pretrained else ()
     return {
-        f"{column} against {tables.cost_title(cost)}": sentences.front_table(data, column, cost)
+        f"{column} against {tables.cost_title(cost)}": sentences.front_list(data, column, cost)
         for column, cost in pairs
     }
 
@@ -202,8 +207,14 @@ def published_table(rows: pd.DataFrame) -> pd.DataFrame:
 def published_note(matches: int, total: int) -> str:
     """What the table of published numbers is, and what it is not."""
     if matches:
-        return f"{matches} published numbers are for tasks and data sets measured here; they were not measured here, and protocols may differ."
-    return f"None of the {total} published numbers is for a data set measured here, so none can be compared; they are listed for reference."
+        return (
+            f"{matches} published numbers are for tasks and data sets of this report. They were not measured here, and "
+            "their protocols need not be the same."
+        )
+    return (
+        f"None of the {total} published numbers is for a task and data set of this report, so none can be compared; "
+        "they are listed for reference."
+    )
 
 
 def _numbers(table: pd.DataFrame) -> list[list[float | None]]:
@@ -221,14 +232,11 @@ def asset(name: str) -> Markup:
 
 def chart_library() -> Markup:
     """Vega, Vega-Lite and Vega-Embed in one script that sets `window.vegaEmbed`."""
-    return script_safe(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
-
-
-def script_safe(text: str) -> Markup:
-    """Text that may stand inside a script element: it cannot close the element."""
-    return Markup(text.replace("</", "<\\/").replace("<!--", "<\\!--"))
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return Markup(script.replace("</script", "<\\/script"))  # in its strings only: it must not close our element
 
 
 def json_script(value: Any) -> Markup:
-    """JSON for a script element of type application/json."""
-    return script_safe(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+    """JSON for a script element of type application/json; no text in it can close the element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c"))

@@ -6,11 +6,13 @@ import difflib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
 from poa_bench.errors import InputError
-from poa_bench.report.frame import PROFILE, ReportData
+from poa_bench.report.frame import PROFILE, ReportData, load_report_data
+from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,16 @@ class Choice:
     unknown: int
 
 
+@lru_cache(maxsize=1024)
 def candidates(data: ReportData, column: str) -> pd.DataFrame:
-    """Every pre-trained size that was measured: `series`, `spec`, `score`, `checkpoint` and the costs, in base units."""
+    """Every pre-trained size measured: `series`, `spec`, `score`, `checkpoint` and the costs, in base units."""
     scores = data.cells[(data.cells.column == column) & data.cells.series.isin(data.pretrained)]
     scores = scores.dropna(subset=["mean"])[["series", "spec", "mean"]].rename(columns={"mean": "score"})
     scores = scores.join(checkpoints(data), on=["series", "spec"]).join(data.costs, on=["series", "spec"])
     return scores.sort_values(["series", "spec"]).reset_index(drop=True)
 
 
+@lru_cache(maxsize=16)
 def checkpoints(data: ReportData) -> pd.Series:
     """The checkpoint to cut each (series, spec) from: that of its newest result."""
     fresh = data.long[(data.long.stale == "") & data.long.series.isin(data.pretrained)]
@@ -82,6 +86,98 @@ def find_column(data: ReportData, task: str, metric: str | None = None) -> str:
 def export_command(checkpoint: str, spec: str) -> str:
     """The command that cuts the size out of its checkpoint."""
     return shlex.join(["poa-bench", "extract", checkpoint, spec, "-o", f"{spec}.safetensors"])
+
+
+def amount(text: str | None) -> float | None:
+    """`30M` -> 30e6, `4.5G` -> 4.5e9, `1200` -> 1200.
+
+    Raises:
+        InputError: it is no positive number with one of the suffixes K, M, G, B.
+    """
+    if text is None:
+        return None
+    scale = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}.get(text[-1:].upper(), 1)
+    try:
+        value = float(text[:-1] if scale != 1 else text) * scale
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise InputError(f"{text!r} is no amount: write a positive number, if you like with K, M, G or B, such as 30M")
+    return value
+
+
+def find_latency(data: ReportData, words: str) -> str:
+    """The latency cost whose name has all the words.
+
+    Raises:
+        InputError: none or several do.
+    """
+    known = [name for name in data.costs.columns if name.startswith("latency")]
+    chosen = [name for name in known if all(word in name for word in words.split())]
+    if len(chosen) == 1:
+        return chosen[0]
+    if not known:
+        raise InputError("no latency was measured: run the task 'profile' first, or limit parameters or MACs instead")
+    raise InputError(f"--latency {words!r} fits {len(chosen)} of the latencies measured: {', '.join(known)}")
+
+
+def choose(
+    results: str, task: str, metric: str | None, limits: Mapping[str, str | float | None], latency: tuple
+) -> dict:
+    """Read the results and pick.
+
+    Args:
+        results: folder of results.
+        task, metric: as `find_column`.
+        limits: highest allowed parameters, macs, weights (bytes); None is no limit.
+        latency: (milliseconds or None, words of the latency's name).
+
+    Returns:
+        `column`, `cost` (what cheaper means), `choice`, `limits`, `decimals`.
+    """
+    data = load_report_data(results)
+    bounds = {name: value for name, value in limits.items() if value is not None}
+    if latency[0] is not None:
+        bounds = {find_latency(data, latency[1]): latency[0], **bounds}
+    column = find_column(data, task, metric)
+    cost = next(iter(bounds), "parameters")
+    choice = pick(candidates(data, column), bounds, cost)
+    return {"column": column, "cost": cost, "choice": choice, "limits": bounds, "decimals": decimals_of(data, column)}
+
+
+def pick_text(found: dict) -> str:
+    """The answer of `choose` in words."""
+    choice, decimals, cost = found["choice"], found["decimals"], found["cost"]
+    limits = ", ".join(
+        f"{cost_title(name)} <= {number(limit / cost_scale(name))}" for name, limit in found["limits"].items()
+    )
+    if choice.best is None:
+        raise InputError(
+            f"no measured size has {limits}: allow more, or measure more sizes ({choice.unknown} lack the cost)"
+        )
+    best = choice.best
+    lines = [
+        f"{found['column']}" + (f" with {limits}" if limits else ""),
+        f"best:          {_described(best, decimals)}",
+    ]
+    if choice.runner_up is not None:
+        lines.append(f"runner-up:     {_described(choice.runner_up, decimals)}")
+    if choice.cheaper is not None:
+        saved = 100 * (1 - choice.cheaper[cost] / best[cost])
+        loss = best.score - choice.cheaper.score
+        worse = f"{choice.cheaper.spec} loses {loss:.{decimals}f}"
+        lines.append(f"next cheaper:  {worse} and saves {saved:.0f} % of {cost_title(cost)}")
+    if choice.unknown:
+        lines.append(f"left out:      {choice.unknown} sizes for which a limited cost was not measured")
+    return "\n".join([*lines, f"export:        {export_command(best.checkpoint, best.spec)}"])
+
+
+def _described(row: pd.Series, decimals: int) -> str:
+    costs = [
+        name for name in row.index if name not in ("series", "spec", "score", "checkpoint") and pd.notna(row[name])
+    ]
+    shown = ", ".join(f"{number(row[name] / cost_scale(name))} {cost_title(name)}" for name in costs)
+    return f"{row.spec} ({row.series}): {row.score:.{decimals}f}; {shown}"
 
 
 def _quoted(names: pd.Index) -> str:

@@ -49,19 +49,19 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def beside(data: ReportData, published: pd.DataFrame) -> pd.DataFrame:
-    """The published rows whose task and data set were measured here, with `ours`: the same size's value, where there is one.
+    """The published rows whose task, metric and data set were measured here, with `ours`: the same size's value.
 
-    The protocols need not be the same: both are in the table.
+    Where several pre-trained networks have the size, `ours` is the best of them. Protocols may differ: both are listed.
     """
     rows = []
-    for row in published.itertuples(index=False):
-        for column in data.columns[data.columns.task == row.task].itertuples():
-            if column.metric != row.metric or not same_dataset(column.dataset, row.dataset):
-                continue
-            cells = data.cells[(data.cells.column == column.Index) & data.cells.series.isin(data.pretrained)]
-            ours = cells.loc[cells.spec == row.spec, "mean"] if row.spec else cells["mean"].iloc[:0]
-            rows.append(row._asdict() | {"ours": ours.max(), "our protocol": column.protocol})
-    return pd.DataFrame(rows, columns=[*FIELDS, "ours", "our protocol"])
+    for column in data.columns.itertuples():
+        same = (published.task == column.task) & (published.metric == column.metric)
+        same &= published.dataset.map(lambda name, column=column: same_dataset(column.dataset, name)).astype(bool)
+        cells = data.cells[(data.cells.column == column.Index) & data.cells.series.isin(data.pretrained)]
+        ours = cells.groupby("spec")["mean"].max()
+        matching = published[same]
+        rows.append(matching.assign(ours=matching.spec.map(ours), **{"our protocol": column.protocol}))
+    return pd.concat(rows, ignore_index=True)
 
 
 def same_dataset(first: str, second: str) -> bool:

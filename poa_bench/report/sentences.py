@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from itertools import product
 
-from poa_bench.elastic.space import SubnetSpec
+from poa_bench.downstream.protocols import parse_protocol
+from poa_bench.errors import InputError
 from poa_bench.report.analysis import gains, pareto_front, series_scores
 from poa_bench.report.frame import RANDOM, ReportData
 from poa_bench.report.pick import candidates
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number
 
-_PROTOCOLS = (
-    (
-        r"knn-k(?P<k>\d+)-T(?P<T>[\d.]+).*",
-        "Exact k-nearest-neighbour classification of frozen, L2-normalised features: the {k} most similar training images "
-        "(cosine) vote with weight exp(similarity / {T}).",
-    ),
-    (
-        r"linear-?(?P<rest>.*)",
-        "A linear classifier on frozen features; its regulariser is chosen on a validation split of the training set, "
-        "never on the test split.",
-    ),
-    (
-        r"(?P<head>(cascade-)?mask-rcnn)-?(?P<rest>.*)",
-        "{head} is trained on top of the sub-network ({rest}), with the same head, schedule and data for every size; average "
-        "precision over IoU 0.50 to 0.95.",
-    ),
-    (
-        r"(?P<head>upernet|fcn|linear-seg)-?(?P<rest>.*)",
-        "{head} is trained on top of the sub-network ({rest}), with the same head, schedule and data for every size; mean "
-        "intersection over union.",
-    ),
-    (r"profile-?(?P<rest>.*)", "Cost of one sub-network, measured on the device named, after warm-up ({rest})."),
-)
+_TRAINED = "the same head, schedule and data for every size"
+_DENSE = {
+    "mask-rcnn": f"Mask R-CNN trained on top of the sub-network, {_TRAINED}; average precision over IoU 0.50 to 0.95.",
+    "cascade-mask-rcnn": f"Cascade Mask R-CNN trained on top of the sub-network, {_TRAINED}; average precision over "
+    "IoU 0.50 to 0.95.",
+    "upernet": f"UPerNet trained on top of the sub-network, {_TRAINED}; mean intersection over union.",
+    "linear-seg": f"A linear head on the frozen sub-network, {_TRAINED}; mean intersection over union.",
+    "finetune": f"The whole sub-network fine-tuned for classification, {_TRAINED}.",
+}
 
 
 def protocol_sentence(protocol: str) -> str:
-    """A full sentence about a protocol such as `knn-k20-T0.07/1`."""
-    name, version = protocol.rsplit("/", 1)
-    for pattern, sentence in _PROTOCOLS:
-        if match := re.fullmatch(pattern, name):
-            words = {key: value or "default settings" for key, value in match.groupdict().items()}
-            return f"{sentence.format(**words)} (version {version})"
-    return f"No description is known for {name} (version {version}); its settings are in the results' configs."
+    """A full sentence about a protocol such as `knn-k20-T0.07/1`; light ones describe themselves."""
+    try:
+        return parse_protocol(protocol).description
+    except InputError:  # not one of the light protocols
+        begins = sorted((name for name in _DENSE if protocol.startswith(name)), key=len)
+    return _DENSE[begins[-1]] if begins else "Its settings are those of the config that each result's hash names."
 
 
 def summary(data: ReportData) -> list[str]:
@@ -62,22 +47,32 @@ def _scope(data: ReportData) -> str:
     sizes = data.costs.index.get_level_values("spec").nunique()
     tasks = ", ".join(data.primaries)
     runs = data.long.run_id.nunique()
-    return f"{runs} runs: {sizes} sizes of {len(data.pretrained)} pre-trained network(s), scored on {tasks}."
+    networks = len(data.pretrained)
+    return (
+        f"{runs} runs: {sizes} sizes cut from {networks} pre-trained network{'s' * (networks != 1)}, scored on {tasks}."
+    )
 
 
 def _best(data: ReportData, series: str, column: str) -> str:
     scores = series_scores(data, series, column)["mean"].dropna()
-    order = sorted(scores.index, key=SubnetSpec.parse)
-    largest, smallest, best = order[-1], order[0], scores.idxmax()
+    parameters = data.costs.parameters[series]
+    largest, smallest, best = scores.index[-1], scores.index[0], scores.idxmax()
     decimals = decimals_of(data, column)
-    text = f"{column} ({series}, {len(scores)} sizes): best is {best} with {scores[best]:.{decimals}f}"
+    text = f"{column}{_of(data, series)}: the best of {len(scores)} sizes is {best} with {scores[best]:.{decimals}f}"
     if len(scores) == 1:
-        return text + "."
-    text += "" if best == largest else f", above the largest network's {scores[largest]:.{decimals}f}"
-    loss = scores[best] - scores[smallest]
-    ratio = data.costs.parameters[(series, best)] / data.costs.parameters[(series, smallest)]
-    text += f"; the smallest, {smallest}, loses {loss:.{decimals}f} with 1/{ratio:.1f} of its parameters"
-    return text.replace("1/1.0 of", "all of") + "."
+        return text.replace("the best of 1 sizes", "the only size") + "."
+    text += "" if best == largest else f", above the largest one's {scores[largest]:.{decimals}f}"
+    point = 1.0 if decimals == 2 else 0.01
+    near = parameters[scores.index[scores >= scores[best] - point]].idxmin()
+    if near != best:
+        share = f"{100 * parameters[near] / parameters[best]:.0f} %"
+        text += f"; {near} is within {point:g} of it with {share} of its parameters"
+    share = f"{100 * parameters[smallest] / parameters[best]:.0f} %"
+    return text + f"; the smallest, {smallest}, loses {scores[best] - scores[smallest]:.{decimals}f} with {share}."
+
+
+def _of(data: ReportData, series: str) -> str:
+    return "" if len(data.pretrained) == 1 else f" ({series})"
 
 
 def payoff(data: ReportData) -> list[str]:
@@ -87,7 +82,7 @@ def payoff(data: ReportData) -> list[str]:
         table = gains(data, series, column)
         both = table.dropna(subset=["gain"])
         if len(table) and both.empty:
-            text = f"{column} ({series}): no size was also measured at {RANDOM}, so nothing can be said of its gain."
+            text = f"{column}{_of(data, series)}: no size was measured at {RANDOM} too, so its gain is unknown."
         elif len(table):
             text = _gain_sentence(data, series, column, both)
         else:
@@ -100,8 +95,9 @@ def _gain_sentence(data: ReportData, series: str, column: str, both) -> str:
     decimals = decimals_of(data, column)
     losers = list(both.index[both.gain <= 0])
     unclear = list(both.index[(both.gain > 0) & ~both.clear])
-    text = f"{column} ({series}): pre-training gains {both.gain.min():+.{decimals}f} to {both.gain.max():+.{decimals}f} over "
-    text += f"{RANDOM} at the {len(both)} sizes with both"
+    low, high = f"{both.gain.min():+.{decimals}f}", f"{both.gain.max():+.{decimals}f}"
+    text = f"{column}{_of(data, series)}: pre-training gains {low if low == high else f'{low} to {high}'} over {RANDOM}"
+    text += f" at the {len(both)} sizes with both"
     if not losers and not unclear:
         return text + "; it pays at every one of them."
     if losers:
@@ -121,17 +117,10 @@ def _pixel_clause(table) -> str:
     return f" NOT above raw pixels ({known.pixels.iloc[0]:.2f}): {', '.join(below)}."
 
 
-def front_table(data: ReportData, column: str, cost: str) -> list[str]:
-    """The Pareto front in words, cheapest first: `vit-w48-d4 (0.11 params (M)): 67.10`."""
+def front_list(data: ReportData, column: str, cost: str) -> list[str]:
+    """The Pareto front in words, cheapest first: `vit-w48-d4: 67.10 at 0.1106 params (M)`."""
     table = candidates(data, column)
     table = table[pareto_front(table[cost], table.score)].sort_values(cost)
-    decimals = decimals_of(data, column)
-    return [
-        f"{row.spec}: {row.score:.{decimals}f} at {number(shown_cost(row, cost))} {cost_title(cost)}"
-        for _, row in table.iterrows()
-    ]
-
-
-def shown_cost(row, cost: str) -> float:
-    """A row's cost in the unit shown."""
-    return row[cost] / cost_scale(cost)
+    decimals, scale, title = decimals_of(data, column), cost_scale(cost), cost_title(cost)
+    rows = zip(table.spec, table.score, table[cost], strict=True)
+    return [f"{spec}: {score:.{decimals}f} at {number(value / scale)} {title}" for spec, score, value in rows]

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pandas as pd
 
 from poa_bench.report.frame import PIXELS, RANDOM, ReportData, axes, sort_specs
 
 DASH = "–"
-_SCALES = {"parameters": ("params (M)", 1e6), "macs": ("MACs (G)", 1e9), "file_bytes": ("file (MB)", 1e6)}
+_SCALES = {"parameters": ("params (M)", 1e6), "macs": ("MACs (G)", 1e9), "weights": ("weights, float32 (MB)", 1e6)}
+_PROFILED = re.compile(r"(?P<what>.+?)_(?P<unit>ms|mb)_batch(?P<batch>\d+)(?P<rest>.*)")
 
 
 def cost_title(cost: str) -> str:
-    """Column title of a cost with its unit, such as `params (M)`."""
-    return _SCALES[cost][0] if cost in _SCALES else cost.replace("_", " ")
+    """Column title of a cost with its unit, such as `params (M)` or `latency p50, batch 1 (ms)`."""
+    if cost in _SCALES:
+        return _SCALES[cost][0]
+    if match := _PROFILED.fullmatch(cost):
+        unit = {"ms": "ms", "mb": "MB"}[match["unit"]]
+        return f"{match['what'].replace('_', ' ')}, batch {match['batch']} ({unit}){match['rest']}"
+    return cost.replace("_", " ")
 
 
 def cost_scale(cost: str) -> float:
@@ -47,7 +54,7 @@ def decimals_of(data: ReportData, column: str) -> int:
 
 
 def size_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFrame:
-    """Numbers of every (series, size): width, depth, costs in the units shown, a column per score; nothing is filled in.
+    """Numbers of every (series, size): shape, costs in the units shown, a column per score; nothing is filled in.
 
     Rows are ordered by series (the controls last), then by size.
     """
@@ -65,7 +72,7 @@ def size_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFram
     table = table.sort_values(
         ["series", "spec"], key=lambda keys: keys.map(rank if keys.name == "series" else position)
     )
-    front = ["series", "size", "alias", "width", "depth"]
+    front = ["size", "series", "alias", "width", "depth"]
     return table[front + [name for name in table if name not in (*front, "spec")]].reset_index(drop=True)
 
 
@@ -77,13 +84,16 @@ def series_order(data: ReportData) -> list[str]:
 def shown_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFrame:
     """`size_table` as text: rounded, `mean ± std` over seeds, dashes for what is missing."""
     table = size_table(data, scores)
-    spread = data.cells.set_index(["series", "spec", "column"])
+    spread, seeds = data.wide("std"), data.wide("seeds")
+    keys = pd.MultiIndex.from_arrays([table.series, table["size"].replace("(none)", "")])
     shown = table.astype(object)
     for column in table:
         if column in ("series", "size", "alias", "width", "depth"):
             shown[column] = [DASH if pd.isna(value) else _plain(value) for value in table[column]]
-        elif column in data.columns.index and column in data.scores:
-            shown[column] = _score_texts(table, spread, column, decimals_of(data, column))
+        elif column in data.scores:
+            decimals = decimals_of(data, column)
+            cells = zip(table[column], spread[column].reindex(keys), seeds[column].reindex(keys), strict=True)
+            shown[column] = [score(*cell, decimals) for cell in cells]
         else:
             shown[column] = [number(value) for value in table[column]]
     return shown
@@ -91,15 +101,3 @@ def shown_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFra
 
 def _plain(value: object) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
-
-
-def _score_texts(table: pd.DataFrame, spread: pd.DataFrame, column: str, decimals: int) -> list[str]:
-    of_column = spread.xs(column, level="column")
-    texts = []
-    for series, size, mean in zip(table.series, table["size"], table[column], strict=True):
-        if math.isnan(mean):
-            texts.append(DASH)
-            continue
-        cell = of_column.loc[(series, "" if size == "(none)" else size)]
-        texts.append(score(mean, cell["std"], cell["seeds"], decimals))
-    return texts

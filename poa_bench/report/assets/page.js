@@ -29,7 +29,7 @@ for (const id of ["size-table", "gain-table", "published-table"]) {
       order: [],
       autoWidth: false,
       layout: { topStart: "info", topEnd: "search", bottomStart: null, bottomEnd: null },
-      columnControl: [{ target: 0, content: ["order"] }, { target: 1, content: ["search"] }],
+      columnControl: { target: 1, content: ["search"] },
       language: { search: "Search all columns" },
     });
   }

@@ -1,0 +1,52 @@
+"""The numbers that the charts read, gathered once per report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from poa_bench.report.analysis import gains, rank_correlation
+from poa_bench.report.figures import ChartData
+from poa_bench.report.frame import ReportData, axes
+from poa_bench.report.pick import checkpoints
+from poa_bench.report.tables import cost_scale, cost_title, series_order
+
+
+def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartData:
+    """Scores `s0, s1, ...`, their spread `e0, ...`, gains `g0, ...` and `k0, ...` (clear or not), costs `c0, ...`."""
+    scores = {f"s{place}": name for place, name in enumerate(data.scores)}
+    costs = {f"c{place}": name for place, name in enumerate(data.costs.columns)}
+    table = (data.costs / [cost_scale(name) for name in data.costs.columns]).set_axis(list(costs), axis=1)
+    wide = data.wide().set_axis(list(scores), axis=1)
+    spread = data.wide("std").set_axis([name.replace("s", "e") for name in scores], axis=1)
+    table = table.reindex(table.index.union(wide.index)).join(wide).join(spread.dropna(axis=1, how="all"))
+    for short, name in scores.items():
+        gain = pd.concat({series: gains(data, series, name) for series in data.pretrained}) if data.pretrained else None
+        if gain is not None and gain.gain.notna().any():
+            table[short.replace("s", "g")] = gain.gain
+            table[short.replace("s", "k")] = gain.clear.astype(float)
+    table = table.join(checkpoints(data)).reset_index()
+    sized = [spec for spec in table.spec.unique() if spec]
+    table = table.merge(axes(sized)[["width", "depth_1", "depth_2"]], left_on="spec", right_index=True, how="left")
+    pairs = [rank_correlation(data, series).assign(series=series) for series in data.pretrained]
+    return ChartData(
+        rows=_records(table),
+        pairs=_records(pd.concat(pairs)) if pairs else [],
+        curves=[] if curves is None else _records(curves),
+        scores=scores,
+        costs={short: cost_title(name) for short, name in costs.items()},
+        series=series_order(data),
+    )
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON values, seven significant digits; what is missing is left out."""
+    return [
+        {name: _json_value(value) for name, value in row.items() if value is not None and value == value}
+        for row in table.to_dict("records")
+    ]
+
+
+def _json_value(value: Any) -> Any:
+    return float(f"{value:.7g}") if isinstance(value, float) else value

@@ -1,0 +1,43 @@
+"""LaTeX tables for papers: booktabs, the best of each score in bold, mean and standard deviation over seeds."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from poa_bench.report.frame import ReportData
+from poa_bench.report.tables import DASH, shown_table, size_table
+
+
+def latex_table(data: ReportData, caption: str, scores: list[str] | None = None) -> str:
+    """A `tabular` of every size that compiles with `\\usepackage{booktabs}` (`longtable` too beyond a page).
+
+    Bold marks the best mean of each score column over all rows; controls compete like anybody.
+    """
+    scores = data.primaries if scores is None else scores
+    numbers, shown = size_table(data, scores), shown_table(data, scores)
+    shown = shown.drop(columns=["alias"]) if (shown.alias == "").all() else shown
+    if shown.series.nunique() == 1:
+        shown = shown.drop(columns=["series"])
+    styler = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    for column in scores:
+        best = numbers[column] == numbers[column].max()
+        styler = styler.apply(
+            lambda _, best=best: ["textbf:--rwrap;" if mark else "" for mark in best], subset=[column]
+        )
+    text = styler.to_latex(
+        hrules=True,
+        caption=caption,
+        label="tab:sizes",
+        position_float=None if _is_long(shown) else "centering",
+        environment="longtable" if _is_long(shown) else None,
+        column_format="l" * _text_columns(shown) + "r" * (shown.shape[1] - _text_columns(shown)),
+    )
+    return text.replace("±", r"$\pm$").replace(DASH, "--").replace("·", r"$\cdot$")
+
+
+def _is_long(table: pd.DataFrame) -> bool:
+    return len(table) > 45  # rows on a page
+
+
+def _text_columns(table: pd.DataFrame) -> int:
+    return sum(name in ("size", "series", "alias") for name in table)
