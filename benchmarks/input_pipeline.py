@@ -1,0 +1,169 @@
+"""Pictures per second and core of the multi-crop input, against the plain PIL pipeline.
+
+`python -m benchmarks.input_pipeline` makes its own JPEGs; `--path` takes yours.
+
+All ways cut the same kind of views (2 of 224 px, 8 of 96 px, the paper's colours and blur) from the same JPEGs and are
+timed in turn, round by round, by processor time of one thread; the ratios are the medians over the rounds.
+
+    pil       the usual way: PIL decodes, torchvision's transforms change one crop after the other (DINOv2, POA)
+    worker    ours, all in the worker
+    device    ours, colours and blur left to the device: what the worker does
+
+The decoders alone are compared in the same way.
+"""
+
+import argparse
+import io
+import statistics
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from torchvision import transforms
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from poa_bench.datasets.sources import decode, open_images
+from poa_bench.pretraining.crops import MultiCrop
+from poa_bench.pretraining.photometric import change_batch
+from poa_bench.pretraining.samplers import SampleIndex
+
+BLUR, SOLARISE = (1.0, 0.1, 0.5), (0.0, 0.2, 0.0)  # of the first global, second global and local crops
+
+
+def made_jpegs(count: int) -> list[bytes]:
+    """Noisy gradients of ImageNet's usual size, 500x375 px, about 110 kB as its files are."""
+    jpegs = []
+    for i in range(count):
+        rng = np.random.default_rng(i)
+        smooth = cv2.resize(rng.integers(0, 256, (30, 40, 3), np.uint8), (500, 375), interpolation=cv2.INTER_CUBIC)
+        noisy = np.clip(smooth + rng.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8)
+        jpegs.append(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
+    return jpegs
+
+
+def own_jpegs(path: str, folder: str, count: int) -> list[bytes]:
+    """The first pictures below a folder or in an archive, encoded."""
+    source = open_images(path, folder)
+    return [source.store.read(place) for place in source.places[:: max(1, len(source.places) // count)][:count]]
+
+
+def pil_pipeline(global_size: int, local_size: int) -> Callable[[bytes], list[torch.Tensor]]:
+    """The augmentation of DINOv2 and POA on PIL images, as it is usually written."""
+
+    def view(size: int, scale: tuple[float, float], kind: int) -> transforms.Compose:
+        jitter = transforms.ColorJitter(0.4, 0.4, 0.2, 0.1)
+        bicubic = transforms.InterpolationMode.BICUBIC
+        return transforms.Compose(
+            [
+                transforms.RandomResizedCrop(size, scale=scale, interpolation=bicubic),
+                transforms.RandomHorizontalFlip(),
+                transforms.RandomApply([jitter], p=0.8),
+                transforms.RandomGrayscale(p=0.2),
+                transforms.RandomApply([transforms.GaussianBlur(9, (0.1, 2.0))], p=BLUR[kind]),
+                transforms.RandomSolarize(128, p=SOLARISE[kind]),
+                transforms.ToTensor(),
+                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            ]
+        )
+
+    views = [view(global_size, (0.32, 1.0), kind) for kind in (0, 1)] + 8 * [view(local_size, (0.05, 0.32), 2)]
+
+    def cut(jpeg: bytes) -> list[torch.Tensor]:
+        picture = Image.open(io.BytesIO(jpeg)).convert("RGB")
+        return [change(picture) for change in views]
+
+    return cut
+
+
+def our_pipeline(global_size: int, local_size: int, on_device: bool) -> Callable[[bytes], dict]:
+    """The same views by poa_bench, uint8; normalised later for the whole batch."""
+    cut = MultiCrop(global_size, local_size, photometric=dict(blur=BLUR, solarise=SOLARISE), on_device=on_device)
+
+    def read(jpeg: bytes) -> dict:
+        return cut({"inputs": decode(jpeg, "a picture"), "sample_idx": SampleIndex(len(jpeg))})
+
+    return read
+
+
+def rates(ways: dict[str, Callable], jpegs: list[bytes], rounds: int) -> dict[str, list[float]]:
+    """Pictures per second of processor time: for each way, one number a round."""
+    found = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.process_time()
+            for jpeg in jpegs:
+                way(jpeg)
+            found[name].append(len(jpegs) / (time.process_time() - start))
+    return found
+
+
+def compare(title: str, ways: dict[str, Callable], jpegs: list[bytes], rounds: int) -> None:
+    """Measure after a warm-up, and print a table."""
+    rates(ways, jpegs[:2], 1)
+    found = rates(ways, jpegs, rounds)
+    table = Table(title, "pictures/s per core", "slowest to fastest round", "times the PIL way")
+    for name, values in found.items():
+        ratio = statistics.median(value / pil for value, pil in zip(values, found["pil"], strict=True))
+        spread = f"{min(values):.1f} to {max(values):.1f}"
+        table.add_row(name, f"{statistics.median(values):.1f}", spread, f"{ratio:.2f}")
+    Console().print(table)
+
+
+def device_milliseconds(read: Callable[[bytes], dict], jpegs: list[bytes], device: str) -> float:
+    """Time of the part left to the device, per picture of a batch of 64."""
+    items = [read(jpegs[i % len(jpegs)]) for i in range(64)]
+    parts = [torch.cat([item[f"{kind}_crops"] for item in items]).to(device) for kind in ("global", "local")]
+    rows = torch.stack([item["photometric"] for item in items])
+    rows = [rows[:, :2].flatten(0, 1), rows[:, 2:].flatten(0, 1)]
+    for repeat in range(4):
+        if repeat == 1:
+            start = _now(device)
+        for crops, parameters in zip(parts, rows, strict=True):
+            change_batch(crops, parameters)
+    return (_now(device) - start) / 3 / 64 * 1000
+
+
+def _now(device: str) -> float:
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--path", help="folder, tar or zip of your JPEGs (default: made ones of 500x375 px)")
+    parser.add_argument("--folder", default="", help="only those below this folder, e.g. train")
+    parser.add_argument("--pictures", type=int, default=16, help="different pictures (default 16)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs=2, default=(224, 96), metavar=("GLOBAL", "LOCAL"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    jpegs = own_jpegs(args.path, args.folder, args.pictures) if args.path else made_jpegs(args.pictures)
+    ways = {
+        "pil": pil_pipeline(*args.sizes),
+        "worker": our_pipeline(*args.sizes, on_device=False),
+        "device": our_pipeline(*args.sizes, on_device=True),
+    }
+    decoders = {
+        "pil": lambda jpeg: np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")),
+        "OpenCV (ours)": lambda jpeg: decode(jpeg, "a picture"),
+        "torchvision": lambda jpeg: decode_jpeg(
+            torch.frombuffer(bytearray(jpeg), dtype=torch.uint8), ImageReadMode.RGB
+        ),
+    }
+    compare("pipeline", ways, jpegs, args.rounds)
+    compare("decoder alone", decoders, jpegs, args.rounds)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"left to the device ({device}): {device_milliseconds(ways['device'], jpegs, device):.3f} ms per picture")
+
+
+if __name__ == "__main__":
+    main()
