@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
+from poa_bench.datasets.stores import FolderStore
 from poa_bench.errors import InputError
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -127,13 +128,15 @@ def _open(row: Checked, path: str) -> Image.Image | None:
         return None
 
 
-def _check_files(row: Checked, paths: list[str]) -> None:
+def _check_files(row: Checked, paths: list[str | Path]) -> None:
     if missing := [path for path in paths if not Path(path).is_file()]:
         row.fail(f"{len(missing)} of {len(paths)} files are missing, e.g. {missing[0]}", "complete the data set")
 
 
 def _check_labels(row: Checked, infos: list[dict], source: Any) -> None:
-    """Labelled pictures: labels in range, one picture of each class decoded."""
+    """Labelled pictures: files, labels in range, one picture of each class decoded."""
+    if isinstance(getattr(source, "store", None), FolderStore):
+        _check_files(row, [source.store.root / info["name"] for info in infos])
     labels = np.array([info["label"] for info in infos])
     if ((labels < 0) | (labels >= row.classes)).any():
         row.fail(

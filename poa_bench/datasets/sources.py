@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from poa_bench.datasets.stores import ArchiveStore, FolderStore, open_store
+from poa_bench.datasets.stores import ArchiveStore, FolderStore
 from poa_bench.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -111,16 +111,22 @@ def open_images(path: str, folder: str = "", ann_file: str | None = None, split:
     location = Path(path).expanduser()
     if location.suffix == ".npz" and location.is_file():
         return _open_npz(location, split)
-    store = open_store(location)
+    if not location.exists():
+        raise InputError(f"there is no folder or archive {location}; give the path of the pictures you have")
     prefix = f"{folder.strip('/')}/".encode() if folder else b""
     if ann_file is not None:
-        return _listed(store, location, prefix, Path(ann_file).expanduser())
+        return _listed(location, prefix, Path(ann_file).expanduser())
+    return _in_class_folders(FolderStore(location) if location.is_dir() else ArchiveStore(location), prefix)
+
+
+def _in_class_folders(store: FolderStore | ArchiveStore, prefix: bytes) -> StoredSource:
+    """Take the pictures below ``prefix``; the next folder in their path is their class."""
     inside = np.flatnonzero(np.char.startswith(store.names, prefix)) if len(store.names) else np.array([], int)
     names = [store.names[place].decode()[len(prefix) :] for place in inside]
     chosen = [i for i, name in enumerate(names) if "/" in name and name.lower().endswith(IMAGE_SUFFIXES)]
     if not chosen:
         raise InputError(
-            f"{location} has no pictures in class folders below {folder or 'its top'!r}; "
+            f"there are no pictures in class folders below {prefix.decode() or 'the top'}; "
             f"expected CLASS/PICTURE with one of the endings {' '.join(IMAGE_SUFFIXES)}"
         )
     class_names = [names[i].split("/", 1)[0] for i in chosen]
@@ -129,8 +135,24 @@ def open_images(path: str, folder: str = "", ann_file: str | None = None, split:
     return StoredSource(store, inside[chosen], np.array([numbers[name] for name in class_names]), tuple(classes))
 
 
-def _listed(store: FolderStore | ArchiveStore, location: Path, prefix: bytes, ann_file: Path) -> StoredSource:
-    """Take the pictures and labels that an annotation file names."""
+def _listed(location: Path, prefix: bytes, ann_file: Path) -> StoredSource:
+    """Take the pictures and labels that an annotation file names. A folder is not searched for them: too slow."""
+    names, labels = _read_list(ann_file, prefix)
+    classes = tuple(str(number) for number in range(labels.max() + 1))
+    if location.is_dir():
+        return StoredSource(FolderStore(location, names), np.arange(len(names)), labels, classes)
+    store = ArchiveStore(location)
+    places = np.searchsorted(store.names, names).clip(max=len(store.names) - 1)
+    if len(missing := names[store.names[places] != names]):
+        raise InputError(
+            f"{len(missing)} of the {len(names)} pictures in {ann_file} are not in {location}, "
+            f"e.g. {missing[0].decode()}; check `folder`"
+        )
+    return StoredSource(store, places, labels, classes)
+
+
+def _read_list(ann_file: Path, prefix: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return the names, ``prefix`` before each, and the labels of a list with ``path label`` in each line."""
     if not ann_file.is_file():
         raise InputError(f"there is no annotation file {ann_file}; give one with a `path label` in each line")
     names, labels = [], []
@@ -141,16 +163,9 @@ def _listed(store: FolderStore | ArchiveStore, location: Path, prefix: bytes, an
             labels.append(int(label))
         elif line.strip():
             raise InputError(f"line {number} of {ann_file} is {line!r}; expected `path label` with a number from 0")
-    places = np.searchsorted(store.names, np.array(names)) if len(store.names) else np.zeros(len(names), int)
-    found = store.names[np.minimum(places, len(store.names) - 1)] if len(store.names) else np.array([b""] * len(names))
-    missing = [name for name, there in zip(names, found, strict=True) if name != there]
-    if missing or not names:
-        example = f", e.g. {missing[0].decode()}" if missing else ""
-        raise InputError(
-            f"{len(missing)} of the {len(names)} pictures in {ann_file} are not in {location}{example}; check `folder`"
-        )
-    classes = tuple(str(number) for number in range(max(labels) + 1))
-    return StoredSource(store, places, np.array(labels), classes)
+    if not names:
+        raise InputError(f"the annotation file {ann_file} names no picture; expected a `path label` in each line")
+    return np.array(names), np.array(labels)
 
 
 def _open_npz(path: Path, split: str) -> EncodedSource:

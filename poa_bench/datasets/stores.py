@@ -23,12 +23,21 @@ _ZIP_HEADER = struct.Struct("<26xHH")  # of a file inside a zip: 26 bytes, lengt
 
 
 class FolderStore:
-    """The files below a folder. ``names`` (N,) bytes are paths relative to it, sorted."""
+    """The files below a folder.
 
-    def __init__(self, root: Path):
+    Args:
+        root: the folder.
+        names: (N,) bytes, paths relative to it; by default those of all files below it, sorted.
+    """
+
+    def __init__(self, root: Path, names: np.ndarray | None = None):
         self.root = root
-        paths = (os.path.join(folder, file) for folder, _, files in os.walk(root, followlinks=True) for file in files)
-        self.names = np.array(sorted(os.path.relpath(path, root).replace(os.sep, "/").encode() for path in paths))
+        self.names = self._walk() if names is None else names
+
+    def _walk(self) -> np.ndarray:
+        walk = os.walk(self.root, followlinks=True)
+        paths = (os.path.join(folder, file) for folder, _, files in walk for file in files)
+        return np.array(sorted(os.path.relpath(path, self.root).replace(os.sep, "/").encode() for path in paths), "S")
 
     def read(self, position: int) -> bytes:
         """Return the bytes of file ``position``."""
@@ -111,16 +120,3 @@ def _walk_tar(path: Path) -> Iterator[_Row]:
                             yield name.encode(), member.offset_data + file.offset_data, file.size, -1
             elif member.isfile():
                 yield member.name.removeprefix("./").encode(), member.offset_data, member.size, -1
-
-
-def open_store(path: Path) -> FolderStore | ArchiveStore:
-    """Open a folder, tar or zip.
-
-    Raises:
-        InputError: there is nothing at ``path``, or something else.
-    """
-    if path.is_dir():
-        return FolderStore(path)
-    if not path.is_file():
-        raise InputError(f"there is no folder or archive {path}; give the path of the pictures you have")
-    return ArchiveStore(path)

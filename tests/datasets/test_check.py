@@ -110,6 +110,10 @@ def test_labelled_pictures(tmp_path):
     assert [(row.problems, row.pictures, len(row.seen)) for row in rows] == [([], 2, 2)]
     (tmp_path / "dog/1.png").write_bytes(b"not a picture")
     assert "dog/1.png cannot be read" in check_config(config)[0].problems[0]
+    (tmp_path / "list.txt").write_text("cat/1.png 0\ncat/2.png 0\n")
+    listed = dict(type="poa_bench.Images", path=str(tmp_path), ann_file=str(tmp_path / "list.txt"))
+    row = check_config(Config(dict(train_dataloader=dict(dataset=listed))))[0]
+    assert "1 of 2 files are missing, e.g. " in row.problems[0] and "cat/2.png" in row.problems[0]
     dataset["path"] = str(tmp_path / "nowhere")
     config = Config(dict(train_dataloader=dict(dataset=dataset)))
     assert (

@@ -9,10 +9,13 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import DATASETS
+from mmengine.runner import Runner
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from poa_bench.config_files import config_root
 from poa_bench.datasets.sources import decode, open_images
 from poa_bench.errors import InputError
 
@@ -168,10 +171,27 @@ def test_grey_and_transparent_pictures_become_rgb():
         assert decode(stream.getvalue(), "x").shape == (3, 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "crops"),
+    [
+        ("cifar10", "cls_cifar10/cifar10_jpeg_full.npz", (32, 16)),
+        ("caltech101", "cls_caltech101/caltech101_s96.zip", (96, 48)),
+    ],
+)
+def test_data_blocks_of_the_real_archives(shared_data, name, file, crops):
+    config = Config.fromfile(config_root() / f"configs/_base_/datasets/data_{name}_pretrain.py")
+    config.train_dataloader.dataset.path = str(shared_data(file))
+    config.train_dataloader.batch_size = 4
+    inputs = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))["inputs"]
+    assert inputs["global_crops"].shape == (8, 3, crops[0], crops[0])
+    assert inputs["local_crops"].shape == (16, 3, crops[1], crops[1])
+    assert inputs["masks"].sum(1).count_nonzero() == 4
+
+
 def test_bad_input_is_named(tmp_path, folder):
     with pytest.raises(InputError, match="there is no folder or archive .*nowhere"):
         open_images(str(tmp_path / "nowhere"))
-    with pytest.raises(InputError, match="no pictures in class folders below 'valid'"):
+    with pytest.raises(InputError, match="no pictures in class folders below valid/"):
         open_images(str(folder), "valid")
     with pytest.raises(InputError, match="there is no annotation file"):
         open_images(str(folder), ann_file="missing.txt")
@@ -181,6 +201,9 @@ def test_bad_input_is_named(tmp_path, folder):
         open_images(str(folder), ann_file=str(listed))
     listed.write_text("train/cat/0.png 0\ntrain/cow/0.png 1\n")
     with pytest.raises(InputError, match="1 of the 2 pictures .* e.g. train/cow/0.png"):
+        open_images(str(as_tar(folder)), ann_file=str(listed))
+    listed.write_text("\n")
+    with pytest.raises(InputError, match="names no picture"):
         open_images(str(folder), ann_file=str(listed))
     compressed = tmp_path / "data.tar.gz"
     with tarfile.open(compressed, "w:gz") as archive:
