@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
+import timm
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -85,29 +86,50 @@ def load_supernet(path: str | Path, branch: Branch = "teacher") -> Supernet:
     return supernet.eval()
 
 
-def save_subnet(supernet: Supernet, spec: SubnetSpec, path: str | Path, source_sha256: str) -> nn.Module:
+def save_subnet(
+    supernet: Supernet, spec: SubnetSpec, path: str | Path, source_sha256: str, branch: Branch = "teacher"
+) -> nn.Module:
     """Cut one size into a safetensors file with timm's own tensor names; written whole or not at all.
 
-    The metadata holds `spec`, `source_sha256`, `timm_class`, `timm_arguments` (JSON) and `version`.
+    The metadata holds `spec`, `source_sha256`, `branch`, `timm_class`, `timm_arguments` (JSON), `version`, and
+    `timm_architecture` if timm's registry has a name for exactly this size.
 
     Returns:
         The module that was written.
     """
     module = supernet.extract(spec)
-    family = supernet.family
-    options = {name: value for name, value in supernet.options.items() if name not in _TRAINING_ONLY}
-    arguments = family.arguments(supernet.space, spec, options)
     metadata = {
         "spec": str(spec),
         "source_sha256": source_sha256,
-        "timm_class": family.network_class.__name__,
-        "timm_arguments": json.dumps({**arguments, "num_classes": 0, "global_pool": family.pool}),
+        "branch": branch,
+        "timm_class": supernet.family.network_class.__name__,
+        "timm_arguments": json.dumps(timm_arguments(supernet, spec)),
         "version": __version__,
     }
+    if architecture := timm_architecture(supernet, spec, module):
+        metadata["timm_architecture"] = architecture
     tensors = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata)
     return module
+
+
+def timm_arguments(supernet: Supernet, spec: SubnetSpec) -> dict[str, Any]:
+    """Constructor arguments of one size as a published network, in plain values."""
+    options = {name: value for name, value in supernet.options.items() if name not in _TRAINING_ONLY}
+    arguments = supernet.family.arguments(supernet.space, spec, options)
+    return {**arguments, "num_classes": 0, "global_pool": supernet.family.pool}
+
+
+def timm_architecture(supernet: Supernet, spec: SubnetSpec, module: nn.Module) -> str | None:
+    """timm's registered name of exactly this size, or None: same tensors when built for our image size."""
+    name = supernet.family.architectures.get(spec.alias or "")
+    if name is None:
+        return None
+    options = {key: supernet.options[key] for key in ("img_size", "init_values") if key in supernet.options}
+    with torch.device("meta"):
+        registered = timm.create_model(name, num_classes=0, **options)
+    return name if _shapes(registered) == _shapes(module) else None
 
 
 def extract_file(checkpoint: str | Path, spec: str, output: str | Path, branch: Branch = "teacher") -> str:
@@ -122,9 +144,23 @@ def extract_file(checkpoint: str | Path, spec: str, output: str | Path, branch: 
     if Path(output).suffix != ".safetensors":
         raise InputError(f"cannot write {output}: extracted files end in .safetensors")
     supernet = load_supernet(checkpoint, branch)
-    module = save_subnet(supernet, supernet.space.parse(spec), output, sha256_file(checkpoint))
+    module = save_subnet(supernet, supernet.space.parse(spec), output, sha256_file(checkpoint), branch)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     return f"wrote {output}: {spec} of the {branch}, {len(module.state_dict())} tensors, {parameters:,} parameters"
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a safetensors file; no tensor is read.
+
+    Raises:
+        InputError: no such file, or another kind of file.
+    """
+    path = _existing(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise InputError(f"{path} is no safetensors file: {error}") from error
 
 
 def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
@@ -136,13 +172,7 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
     Raises:
         InputError: no such file, not an extracted sub-network, or its tensors do not fit.
     """
-    path = _existing(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except SafetensorError as error:
-        raise InputError(f"{path} is no safetensors file: {error}") from error
+    metadata = read_metadata(path)
     families = {family.network_class.__name__: family for family in FAMILIES.values()}
     if metadata.get("timm_class") not in families:
         raise InputError(
@@ -150,6 +180,7 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
             f"{', '.join(families)}): write one with `poa-bench extract`"
         )
     module = families[metadata["timm_class"]].construct(json.loads(metadata["timm_arguments"]))
+    tensors = safetensors.torch.load_file(path)
     _load_strictly(module, tensors, path)
     return module.eval(), metadata
 
@@ -187,6 +218,10 @@ def _load_strictly(module: nn.Module, tensors: dict[str, Tensor], path: str | Pa
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise InputError(f"{path} does not fit the network it describes: {error}") from error
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in module.state_dict().items()}
 
 
 def _existing(path: str | Path) -> Path:

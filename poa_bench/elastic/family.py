@@ -35,6 +35,8 @@ class Family(ABC):
         pool: timm's `global_pool` of extracted networks: their forward gives the class feature.
         mask_module: the stock submodule after which masked positions become the mask token.
         stages: name prefix of the blocks of every elastic stage, in the order of `SubnetSpec.depths`.
+        architectures: alias of a size -> its name in timm's registry; each of these names builds any size of the
+            family when it gets the arguments of `arguments`.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Family(ABC):
     pool: str
     mask_module: str
     stages: Sequence[str]
+    architectures: dict[str, str]
 
     @abstractmethod
     def arguments(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +91,14 @@ class Family(ABC):
     def construct(self, arguments: dict[str, Any]) -> nn.Module:
         """The stock network of these constructor arguments."""
         return self.network_class(**arguments)
+
+    def registry_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The same arguments for `timm.create_model` with a name of `architectures`.
+
+        Raises:
+            InputError: timm's registered functions cannot build this network.
+        """
+        return arguments
 
     def build(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any], pool: str = "") -> nn.Module:
         """The stock network of one size, without classifier; without pooling its forward gives all tokens."""

@@ -29,20 +29,32 @@ class ResNet(PyramidFamily):
     network_class = timm_resnet.ResNet
     mask_module = "maxpool"
     stages = ("layer2.", "layer3.")
+    architectures = {"resnet-50": "resnet50_gn"}
     channels = 1
 
     def arguments(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any]) -> dict[str, Any]:
         options = dict(options)
         first, last = options.pop("fixed_depths", (3, 3))
         planes = options.get("channels", (_PLANES,))[0]
-        groups = options.get("num_groups", _GROUPS)
+        groups = options.pop("num_groups", _GROUPS)
         base_width, remainder = divmod(spec.width * _PLANES, planes)
         if remainder or spec.width % groups:
             raise InputError(
                 f"no ResNet of width {spec.width} with {planes} channels in stage 1 and {groups} groups: the width "
                 "must be a multiple of num_groups, and 64 times the width a multiple of the channels"
             )
-        return {"norm_layer": "groupnorm", **options, "layers": [first, *spec.depths, last], "base_width": base_width}
+        sizes = {"layers": [first, *spec.depths, last], "base_width": base_width}
+        if groups != _GROUPS:
+            sizes["num_groups"] = groups
+        return {"norm_layer": "groupnorm", **options, **sizes}
+
+    def registry_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if "num_groups" in arguments:
+            raise InputError(
+                f"timm's registered ResNets take GroupNorm with {_GROUPS} groups, this one has "
+                f"{arguments['num_groups']}: export it to timm and load it with the class, timm.models.resnet.ResNet"
+            )
+        return arguments
 
     def construct(self, arguments: dict[str, Any]) -> nn.Module:
         arguments = dict(arguments)

@@ -31,6 +31,11 @@ class Swin(PyramidFamily):
     network_class = SwinTransformer
     mask_module = "patch_embed"
     stages = ("layers.2.blocks.",)
+    architectures = {  # of this size only with head_dim 32
+        "swin-t": "swin_tiny_patch4_window7_224",
+        "swin-s": "swin_small_patch4_window7_224",
+        "swin-b": "swin_base_patch4_window7_224",
+    }
     channels = -1
 
     def arguments(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any]) -> dict[str, Any]:

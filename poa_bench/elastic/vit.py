@@ -21,6 +21,11 @@ class ViT(Family):
     pool = "token"
     mask_module = "patch_embed"
     stages = ("blocks.",)
+    architectures = {
+        "vit-b": "vit_base_patch16_224",
+        "vit-s": "vit_small_patch16_224",
+        "vit-l": "vit_large_patch16_224",
+    }
 
     def arguments(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any]) -> dict[str, Any]:
         return {

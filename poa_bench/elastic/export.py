@@ -1,0 +1,207 @@
+"""Exports: one size of a supernet, or all of them, as files that other libraries load without poa_bench."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from rich.progress import track
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import save_for_hf
+from torch import nn
+
+from poa_bench.elastic.checkpoint import (
+    Branch,
+    load_supernet,
+    read_metadata,
+    save_subnet,
+    timm_architecture,
+    timm_arguments,
+)
+from poa_bench.elastic.export_mmpretrain import mmpretrain_backbone
+from poa_bench.elastic.space import SubnetSpec
+from poa_bench.elastic.supernet import Supernet
+from poa_bench.errors import InputError
+from poa_bench.files import atomic_path, sha256_file
+
+_ONNX_TOLERANCE = 1e-4
+_ONNX_BATCHES = (1, 3)
+
+
+def export_file(
+    checkpoint: str | Path,
+    spec: str,
+    target: str,
+    output: str | Path,
+    branch: Branch = "teacher",
+    mean: tuple[float, ...] = IMAGENET_DEFAULT_MEAN,
+    std: tuple[float, ...] = IMAGENET_DEFAULT_STD,
+) -> str:
+    """Write one size in the format of another library.
+
+    Args:
+        checkpoint: a training checkpoint.
+        spec: the size, as text or alias.
+        target: `timm` (.safetensors), `mmpretrain` (.pth), `hf` (a folder) or `onnx` (.onnx).
+        output: file or folder to write; whole or not at all.
+        branch: which network of the checkpoint.
+        mean, std: of the images that the network was trained with, in units of the full range (only `hf` stores them).
+
+    Returns:
+        What was written, and how to load it.
+
+    Raises:
+        InputError: the checkpoint cannot be read, the spec is outside its space, `output` does not suit the target, or
+            the target cannot express the network exactly.
+    """
+    suffix, write = _TARGETS[target]
+    output = Path(output)
+    if output.suffix != suffix:
+        raise InputError(f"cannot write {output} for {target}: give a {f'name with {suffix}' if suffix else 'folder'}")
+    supernet = load_supernet(checkpoint, branch)
+    spec = supernet.space.parse(spec)
+    if target == "hf":
+        usage = write(supernet, spec, output, mean=mean, std=std)
+    elif target == "timm":
+        usage = write(supernet, spec, output, source_sha256=sha256_file(checkpoint), branch=branch)
+    else:
+        usage = write(supernet, spec, output)
+    return f"wrote {output}: {spec} of the {branch}\n{usage}"
+
+
+def export_all(checkpoint: str | Path, directory: str | Path, branch: Branch = "teacher") -> str:
+    """Write every size of a checkpoint's space for timm, as `directory/SPEC.safetensors`.
+
+    Only the supernet and one size are in memory at a time. Files that are there already are kept, so that an
+    interrupted export goes on where it stopped.
+
+    Returns:
+        A sentence with the numbers of files written and kept.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or a file in the directory is of another checkpoint or branch.
+    """
+    supernet, source_sha256 = load_supernet(checkpoint, branch), sha256_file(checkpoint)
+    files = {spec: Path(directory, f"{spec}.safetensors") for spec in supernet.space}
+    missing = [spec for spec, path in files.items() if not _is_finished(path, spec, source_sha256, branch)]
+    for spec in track(missing, description=f"exporting to {directory}"):
+        save_subnet(supernet, spec, files[spec], source_sha256, branch)
+    return f"{directory}: wrote {len(missing)} of {len(files)} sizes, {len(files) - len(missing)} were there already"
+
+
+def _is_finished(path: Path, spec: SubnetSpec, source_sha256: str, branch: str) -> bool:
+    if not path.exists():
+        return False
+    metadata = read_metadata(path)
+    expected = {"spec": str(spec), "source_sha256": source_sha256, "branch": branch}
+    if any(metadata.get(key) != value for key, value in expected.items()):
+        raise InputError(f"{path} is of another checkpoint or branch: give another folder, or remove it")
+    return True
+
+
+def _to_timm(supernet: Supernet, spec: SubnetSpec, output: Path, **source: Any) -> str:
+    save_subnet(supernet, spec, output, **source)
+    arguments = timm_arguments(supernet, spec)
+    try:
+        arguments = supernet.family.registry_arguments(arguments)
+    except InputError as error:  # only the class can build it
+        return f"load it with its class and the metadata's timm_arguments ({error})"
+    call = [repr(_registered_name(supernet, spec)), f"checkpoint_path={str(output)!r}"]
+    call += [f"{name}={value!r}" for name, value in arguments.items()]
+    return f"load it with\n  timm.create_model({', '.join(call)})"
+
+
+def _to_hf(supernet: Supernet, spec: SubnetSpec, output: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    arguments = supernet.family.registry_arguments(timm_arguments(supernet, spec))
+    name = _registered_name(supernet, spec)
+    with torch.device("meta"):
+        network = timm.create_model(name, **arguments)
+    network.load_state_dict(supernet.extract(spec).state_dict(), strict=True, assign=True)
+    size = _image_size(supernet)
+    data = {"input_size": (3, size, size), "mean": mean, "std": std}
+    if output.exists():
+        raise InputError(f"{output} exists: give another folder, or remove it")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        save_for_hf(network, str(temporary), safe_serialization=True, data_config=data)
+        temporary.chmod(0o755)
+        temporary.rename(output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return f"load it with\n  timm.create_model('local-dir:{output}', pretrained=True)"
+
+
+def _to_mmpretrain(supernet: Supernet, spec: SubnetSpec, output: Path) -> str:
+    arguments = timm_arguments(supernet, spec)
+    network = supernet.extract(spec)
+    config, tensors = mmpretrain_backbone(spec, arguments, network)
+    with atomic_path(output) as temporary:
+        torch.save({"state_dict": tensors, "meta": {"spec": str(spec), "backbone": config}}, temporary)
+    config["init_cfg"] = {"type": "Pretrained", "checkpoint": str(output)}
+    lines = "".join(f"    {name}={value!r},\n" for name, value in config.items())
+    return f"use it in a config (equal outputs for {_image_size(supernet)} px)\n  backbone=dict(\n{lines}  )"
+
+
+def _to_onnx(supernet: Supernet, spec: SubnetSpec, output: Path) -> str:
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"exporting to onnx needs {', '.join(missing)}: pip install 'poa_bench[export]'")
+    module, size = supernet.extract(spec).eval(), _image_size(supernet)
+    with atomic_path(output) as temporary:
+        torch.onnx.export(
+            module,
+            (torch.zeros(2, 3, size, size),),
+            temporary,
+            input_names=["images"],
+            output_names=["features"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+        error = _onnx_error(module, temporary, size)
+        if error > _ONNX_TOLERANCE:
+            raise InputError(f"onnxruntime computes {spec} with an error of {error:.1e}: nothing was written")
+    return (
+        f"checked with onnxruntime, largest relative error {error:.1e}; input 'images' (batch, 3, {size}, {size}), "
+        f"output 'features' (batch, {module.num_features})"
+    )
+
+
+def _onnx_error(module: nn.Module, path: Path, size: int) -> float:
+    """Largest difference between onnxruntime and torch over some batch sizes, as a share of the largest feature."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    errors = []
+    for batch in _ONNX_BATCHES:
+        images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(batch))
+        (features,) = session.run(None, {"images": images.numpy()})
+        with torch.no_grad():
+            expected = module(images)
+        errors.append(float((torch.from_numpy(features) - expected).abs().max() / expected.abs().max()))
+    return max(errors)
+
+
+def _registered_name(supernet: Supernet, spec: SubnetSpec) -> str:
+    """A name for `timm.create_model`: the size's own if there is one, or another of the family."""
+    return timm_architecture(supernet, spec, supernet.skeleton(spec)) or next(
+        iter(supernet.family.architectures.values())
+    )
+
+
+def _image_size(supernet: Supernet) -> int:
+    return supernet.options.get("img_size", 224)
+
+
+_TARGETS: dict[str, tuple[str, Callable[..., str]]] = {
+    "timm": (".safetensors", _to_timm),
+    "mmpretrain": (".pth", _to_mmpretrain),
+    "hf": ("", _to_hf),
+    "onnx": (".onnx", _to_onnx),
+}
