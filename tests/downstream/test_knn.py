@@ -1,9 +1,5 @@
 """k-NN against a plain brute force, for any chunking and number of processes."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch.nn import functional as F
@@ -11,6 +7,7 @@ from torch.nn import functional as F
 from poa_bench.downstream import knn
 from poa_bench.downstream.knn import Neighbours, knn_accuracy, nearest_neighbours, ranks, vote
 from poa_bench.errors import InputError
+from tests.downstream.processes import in_two_processes
 
 
 def clusters(count: int, classes: int = 7, width: int = 12, noise: float = 1.5, seed: int = 0):
@@ -121,25 +118,13 @@ def test_top5_is_at_least_top1_and_one_search_serves_all_votes():
         assert together[pair]["top5"] >= together[pair]["top1"]
 
 
-PROCESS = """
-import json, sys, torch
-from poa_bench.downstream.knn import knn_accuracy
-from tests.downstream.test_knn import clusters
-import torch.distributed as dist
-dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=int(sys.argv[2]), world_size=2)
-found = knn_accuracy(*clusters(150), *clusters(61, seed=1), [(20, 0.07), (1, 0.07)])
-print(json.dumps(list(found.values())))
-dist.destroy_process_group()
-"""
-
-
 def test_two_processes_give_the_number_of_one(tmp_path):
-    arguments = [sys.executable, "-c", PROCESS, str(tmp_path / "meet")]
-    processes = [subprocess.Popen([*arguments, str(rank)], stdout=subprocess.PIPE, text=True) for rank in range(2)]
-    printed = [process.communicate(timeout=120)[0] for process in processes]
-    expected = list(knn_accuracy(*clusters(150), *clusters(61, seed=1), [(20, 0.07), (1, 0.07)]).values())
-    for text in printed:
-        assert json.loads(text.splitlines()[-1]) == expected
+    def accuracies() -> list:
+        found = knn_accuracy(*clusters(150), *clusters(61, seed=1), [(20, 0.07), (1, 0.07)])
+        return [list(row.values()) for row in found.values()]
+
+    expected = accuracies()
+    assert in_two_processes(accuracies, tmp_path) == [expected, expected]
 
 
 def test_bad_input_is_explained():
