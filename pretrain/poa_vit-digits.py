@@ -8,17 +8,9 @@ _base_ = [
 epochs = 20
 warmup = 2
 train_cfg = dict(max_epochs=epochs)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-4, begin=0, end=warmup, by_epoch=True, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", eta_min_ratio=4e-3, begin=warmup, by_epoch=True, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingParamScheduler",
-        param_name="weight_decay",
-        eta_min_ratio=10,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
+param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
+param_scheduler[0].update(end=warmup)
+param_scheduler[1].update(begin=warmup)
 default_hooks = dict(
     teacher_temperature=dict(length=warmup),
     patch_weight=dict(begin=warmup),

@@ -16,8 +16,6 @@ from poa_bench.elastic import Supernet
 from poa_bench.errors import InputError
 from poa_bench.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
-_NO_WEIGHT_DECAY = re.compile(r"\.bias$|norm|gamma")
-
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class PretrainOptimWrapperConstructor:
@@ -47,9 +45,9 @@ class PretrainOptimWrapperConstructor:
         """Build the wrapper for a POA model (wrapped for several processes or not)."""
         student = getattr(model, "module", model).student
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        scales = self.learning_rate_scales(student)
+        scales, undecayed = self.learning_rate_scales(student), without_weight_decay(student)
         for name, parameter in student.named_parameters():
-            decay = 0.0 if _NO_WEIGHT_DECAY.search(name) else self.optimizer.get("weight_decay", 0.0)
+            decay = 0.0 if name in undecayed else self.optimizer.get("weight_decay", 0.0)
             groups.setdefault((scales[name], decay), []).append(parameter)
         lr = self.optimizer["lr"]
         parameters = [
@@ -71,6 +69,13 @@ class PretrainOptimWrapperConstructor:
             if "patch_embed" in name:
                 scales[name] *= self.patch_embed_lr
         return scales
+
+
+def without_weight_decay(module: nn.Module) -> set[str]:
+    """Names of the parameters that are not decayed: biases, norms, LayerScale."""
+    names = {name for name, _ in module.named_parameters() if name.endswith((".bias", ".gamma"))}
+    norms = {prefix: part for prefix, part in module.named_modules() if isinstance(part, nn.LayerNorm | nn.GroupNorm)}
+    return names | {f"{prefix}.{name}" for prefix, norm in norms.items() for name, _ in norm.named_parameters()}
 
 
 def layer_numbers(supernet: Supernet) -> dict[str, int]:

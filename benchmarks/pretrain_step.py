@@ -1,0 +1,185 @@
+"""Time and memory of one POA step against a plain one, and its share of the machine's matrix-product rate.
+
+    python -m benchmarks.pretrain_step                # both steps, each in its own process
+    python -m benchmarks.pretrain_step --profile      # where the time of our step goes
+
+The plain step is the same mathematics written down directly: all logits of all rows and heads, their log-softmax and
+all targets are stored, and autograd does the rest. Times are processor seconds, so that other programs matter little.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from timm.layers import set_fused_attn
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from poa_bench.elastic import SubnetSpec
+from poa_bench.pretraining.losses import koleo
+from poa_bench.pretraining.poa import POA, Crops
+from poa_bench.pretraining.terms import loss_table, pairing_matrix
+
+SPACE = {"family": "vit", "widths": [192, 256, 320, 384], "depths": [4, 6, 8], "head_dim": 64}
+
+
+def make_model(prototypes: list[int]) -> POA:
+    """A ViT supernet of width 384 and depth 8 with patches of 16 px, training a sub-network of middle size."""
+    torch.manual_seed(0)
+    backbone = {"type": "poa_bench.Supernet", "space": SPACE, "image_size": 96, "init_values": 0.1}
+    model = POA(backbone, {"type": "poa_bench.ProjectionHead", "prototypes": prototypes}).train()
+    model.spec = SubnetSpec.parse("vit-w256-d6")
+    return model
+
+
+def make_crops(images: int, local_views: int) -> Crops:
+    """Noise: 96 px global and 48 px local crops, 30 % of the patches masked."""
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.rand(2 * images, 36, generator=generator) < 0.3
+    sizes = ((2 * images, 96), (local_views * images, 48))
+    return Crops(*(torch.randn(n, 3, side, side, generator=generator) for n, side in sizes), masks)
+
+
+def our_step(model: POA, crops: Crops) -> Tensor:
+    """The project's step."""
+    return model.loss(crops)["loss"]
+
+
+def plain_step(model: POA, crops: Crops) -> Tensor:
+    """The same loss, everything stored."""
+    images = len(crops.global_crops) // 2
+    students = {name: model._student_pass(name, crops) for name in ("intact", "elastic")}
+    with torch.no_grad():
+        teacher = model._teacher_pass("teacher", crops)
+    counts = crops.masks.sum(dim=1, keepdim=True).expand_as(crops.masks)[crops.masks]
+    patch_weights = 1 / (counts * 2 * images)
+    total = 0.0
+    logits = {name: plain_logits(model.student.head, rows) for name, rows in students.items()}
+    with torch.no_grad():
+        teacher_logits = plain_logits(model.teacher.head, teacher)
+    for head in range(model.student.head.count):
+        q = {kind: plain_sinkhorn(rows, model.teacher_temperature) for kind, rows in teacher_logits[head].items()}
+        log_p = {
+            name: {kind: F.log_softmax(rows / 0.1, dim=-1) for kind, rows in heads[head].items()}
+            for name, heads in logits.items()
+        }
+        for term in loss_table(model.loss_weights, local_views=len(crops.local_crops) // images):
+            rows = log_p[term.student][term.rows]
+            target = log_p["intact"][term.rows].detach().exp() if term.teacher == "intact" else q[term.target_rows]
+            pairs = pairing_matrix(term.pairing, len(rows), len(target)).nonzero().tolist()
+            losses = torch.stack([-(target[view] * rows[row]).sum(dim=-1) for row, view in pairs])
+            value = (losses * patch_weights).sum() if term.rows == "patch" else losses.mean()
+            total = total + term.weight * value / model.student.head.count
+    spread = sum(koleo(view) for rows in students.values() for view in rows["global"])
+    return total + model.loss_weights.koleo * spread / 2
+
+
+def plain_logits(head: torch.nn.Module, rows: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """All logits of a pass, head by head."""
+    prototypes = head.prototypes()
+    found: list[dict[str, Tensor]] = [{} for _ in prototypes]
+    for kind, features in rows.items():
+        for index, projected in enumerate(head(features.flatten(0, 1))):
+            found[index][kind] = F.linear(projected, prototypes[index]).unflatten(0, features.shape[:2])
+    return found
+
+
+def plain_sinkhorn(logits: Tensor, temperature: float) -> Tensor:
+    """Three iterations of Sinkhorn-Knopp on the stored matrix (V, B, K)."""
+    q = (logits.flatten(0, 1) / temperature).exp().t()
+    q = q / q.sum()
+    for _ in range(3):
+        q = q / q.sum(dim=1, keepdim=True) / len(q)
+        q = q / q.sum(dim=0, keepdim=True) / q.shape[1]
+    return (q * q.shape[1]).t().unflatten(0, logits.shape[:2])
+
+
+STEPS: dict[str, Callable[[POA, Crops], Tensor]] = {"ours": our_step, "plain": plain_step}
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, float]:
+    """Seconds, peak memory beyond model and batch, and products of one kind of step, in this process."""
+    torch.set_num_threads(arguments.threads)
+    model, crops = make_model(arguments.prototypes), make_crops(arguments.images, arguments.local_views)
+    step = STEPS[arguments.step]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, rates = [], []
+    for _ in range(arguments.repeat + 1):
+        model.zero_grad()
+        start = time.process_time()
+        loss = step(model, crops)
+        loss.backward()
+        seconds.append(time.process_time() - start)
+        rates.append(matmul_rate())
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    set_fused_attn(False)  # the counter does not see into the fused kernel on CPUs
+    with FlopCounterMode(display=False) as counter:
+        step(make_model(arguments.prototypes), crops).backward()
+    gradient = model.student.backbone.network.blocks[0].mlp.fc1.weight.grad.norm().item()
+    facts = {"seconds": min(seconds[1:]), "peak_bytes": peak, "flops": counter.get_total_flops(), "rate": max(rates)}
+    return {**facts, "loss": loss.item(), "gradient": gradient}
+
+
+def matmul_rate(side: int = 1024) -> float:
+    """Floating-point operations per processor second of a square float32 product."""
+    left, right = torch.randn(side, side), torch.randn(side, side)
+    start = time.process_time()
+    left @ right
+    return 2 * side**3 / (time.process_time() - start)
+
+
+def profile(arguments: argparse.Namespace) -> None:
+    """Print the operations that take most of our step."""
+    torch.set_num_threads(arguments.threads)
+    model, crops = make_model(arguments.prototypes), make_crops(arguments.images, arguments.local_views)
+    our_step(model, crops).backward()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        our_step(model, crops).backward()
+    print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=40))
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The sizes to run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--local-views", type=int, default=8)
+    parser.add_argument("--prototypes", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure both steps in processes of their own and print the ratios."""
+    arguments = parse_arguments()
+    if arguments.profile:
+        return profile(arguments)
+    if arguments.step:
+        return print(json.dumps(measure(arguments)))
+    found = {}
+    for name in STEPS:
+        line = [sys.executable, "-m", "benchmarks.pretrain_step", *sys.argv[1:], "--step", name]
+        found[name] = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    ours, plain = found["ours"], found["plain"]
+    for name, facts in found.items():
+        share = facts["flops"] / facts["seconds"] / facts["rate"]
+        print(
+            f"{name:6} {facts['seconds']:7.2f} s, peak {facts['peak_bytes'] / 2**30:5.2f} GiB, "
+            f"{facts['flops'] / 1e9:7.1f} GFLOP, {share:4.0%} of the matmul rate ({facts['rate'] / 1e9:.0f} GFLOP/s)"
+        )
+    print(f"ours / plain: time {ours['seconds'] / plain['seconds']:.2f}, ", end="")
+    print(f"memory {ours['peak_bytes'] / plain['peak_bytes']:.2f}")
+    print(f"loss {ours['loss']:.6f} and {plain['loss']:.6f}, a gradient's norm ", end="")
+    print(f"{ours['gradient']:.6f} and {plain['gradient']:.6f}")
+
+
+if __name__ == "__main__":
+    main()
