@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 from mmengine import dist
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.runner import Runner
 
 from poa_bench.pretraining.schedules import training_model
@@ -50,6 +50,19 @@ class TeacherHook(Hook):
         """Update the teacher, unless gradients are still being accumulated."""
         if runner.optim_wrapper.should_update():
             training_model(runner).update_teacher()
+
+
+@HOOKS.register_module()
+class AveragedRuntimeInfoHook(RuntimeInfoHook):
+    """mmengine's hook that hands losses to the log, after averaging them over all processes."""
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """One exchange of a short vector."""
+        if outputs and dist.is_distributed():
+            values = torch.stack([value.detach().float() for value in outputs.values()])
+            dist.all_reduce(values, "mean")
+            outputs = dict(zip(outputs, values, strict=True))
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
 
 @HOOKS.register_module()

@@ -43,8 +43,8 @@ def train_here(work_dir: Path, *options: str, hooks=()):
     torch.set_num_threads(1)
     try:
         runner = build_runner(read_config(arguments(work_dir, *options)))
-        for hook in hooks:
-            runner.register_hook(hook, "VERY_HIGH")
+        for hook, priority in hooks:
+            runner.register_hook(hook, priority)
         runner.train()
     finally:
         torch.set_num_threads(threads)

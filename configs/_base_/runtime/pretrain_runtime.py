@@ -5,6 +5,7 @@ default_hooks = dict(
     logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="poa_bench.PretrainCheckpointHook", interval=1000, max_keep_ckpts=2),
+    runtime_info=dict(type="poa_bench.AveragedRuntimeInfoHook"),
     sampler_seed=None,
     not_finite=dict(type="poa_bench.NonFiniteHook"),
     throughput=dict(type="poa_bench.ThroughputHook"),
