@@ -3,6 +3,7 @@
 Examples:
   poa-bench evaluate work_dirs/run/epoch_100.pth --data digits -o results
   poa-bench evaluate CKPT --data digits --tasks knn --specs vit-w64-d4,intact --initialisation random -o results
+  poa-bench evaluate CKPT --data digits --initialisation pixels -o results
 """
 
 import argparse
@@ -10,14 +11,20 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `poa-bench evaluate`."""
-    parser.add_argument("checkpoint", help="training checkpoint (.pth) of a poa_bench pre-training")
+    parser.add_argument(
+        "checkpoint", help="training checkpoint (.pth); for the controls, a pre-training config (.py) will do"
+    )
     parser.add_argument("--data", required=True, help="an evaluation data set (digits) or the path of its config")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="results folder; what it has is not redone")
-    parser.add_argument("--tasks", type=_names, default=["knn", "linear", "profile"], help="default: knn,linear,profile")
-    parser.add_argument("--specs", default="all", help="all (default), or names: vit-w64-d4,smallest,middle,intact")
-    parser.add_argument("--protocols", type=_names, default=[], help="by name (knn-k20-T0.07/1); each task has a default")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="results folder; what it has is not redone"
+    )
+    parser.add_argument("--tasks", type=_names, default="knn,linear,profile", help="default: knn,linear,profile")
+    parser.add_argument(
+        "--specs", type=_specs, default="all", help="all (default) or vit-w64-d4,smallest,middle,intact"
+    )
+    parser.add_argument("--protocols", type=_names, default="", help="such as knn-k20-T0.07/1; each task has a default")
     parser.add_argument("--initialisation", choices=("pretrained", "random", "pixels"), default="pretrained")
-    parser.add_argument("--seeds", type=_names, default=["0"], help="default: 0")
+    parser.add_argument("--seeds", type=_numbers, default="0", metavar="N,N", help="default: 0")
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast of the network")
     parser.add_argument("--branch", choices=("teacher", "student"), default="teacher")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
@@ -31,16 +38,24 @@ def run(args: argparse.Namespace) -> None:
         args.checkpoint,
         args.data,
         args.output,
-        args.tasks,
-        args.specs if args.specs == "all" else _names(args.specs),
-        args.initialisation,
-        args.protocols,
-        [int(seed) for seed in args.seeds],
-        {"amp": args.amp, "branch": args.branch},
         args.device,
+        tasks=args.tasks,
+        specs=args.specs,
+        initialisation=args.initialisation,
+        protocols=args.protocols,
+        seeds=args.seeds,
+        settings={"amp": args.amp, "branch": args.branch},
     )
     print(f"{len(results)} new results in {args.output}")
 
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in _names(text)]
+
+
+def _specs(text: str) -> str | list[str]:
+    return text if text == "all" else _names(text)

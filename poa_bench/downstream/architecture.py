@@ -1,12 +1,13 @@
-"""The architecture of a supernet, from a training checkpoint or from a pre-training config that was never run."""
+"""Which networks: the architecture of a supernet, from a checkpoint or a config, and which of its sizes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from poa_bench.config_files import find_config
-from poa_bench.elastic import Supernet
+from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
 from poa_bench.elastic.checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
 
@@ -32,3 +33,25 @@ def read_architecture(source: str | Path) -> dict[str, Any]:
             "'poa_bench.Supernet'"
         )
     return Supernet(**{name: value for name, value in backbone.to_dict().items() if name != "type"}).describe()
+
+
+def choose_specs(space: SearchSpace, wanted: str | Sequence[str]) -> list[SubnetSpec]:
+    """Sizes of a space: 'all', 'named' (those with an alias), or a list of specs, aliases and 'smallest' to 'intact'.
+
+    'middle' has the middle one of the widths and of the depths.
+
+    Raises:
+        InputError: a name is none of these, or outside the space.
+    """
+    if isinstance(wanted, str):
+        return [spec for spec in space if wanted == "all" or spec.alias]
+    return list(dict.fromkeys(_choose(space, name) for name in wanted))
+
+
+def _choose(space: SearchSpace, name: str) -> SubnetSpec:
+    if name in ("smallest", "intact"):
+        return getattr(space, name)
+    if name == "middle":
+        width, *depths = (values[len(values) // 2] for values in (space.widths, *space.depths))
+        return SubnetSpec(space.family, width, tuple(depths))
+    return space.parse(name)

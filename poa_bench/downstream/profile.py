@@ -1,17 +1,22 @@
 """What a size costs: latency and memory, measured here on the stock network that would be deployed."""
 
+import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity
 
+from poa_bench.downstream.architecture import choose_specs, read_architecture
 from poa_bench.downstream.features import AMP_DTYPES, autocast
+from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.downstream.protocols import ProfileProtocol
+from poa_bench.elastic import Supernet
 
 
 def profile_module(
@@ -111,3 +116,42 @@ def _cpu_name() -> str:
 def _wait(device: torch.device | str) -> None:
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def format_profile(
+    source: str,
+    specs: str | Sequence[str] = "all",
+    batch_sizes: Sequence[int] = (1, 32),
+    image_size: int | None = None,
+    device: torch.device | str = "cpu",
+    amp: str = "off",
+    as_json: bool = False,
+) -> str:
+    """The costs of sizes of a checkpoint or a pre-training config, as aligned text or JSON, with the machine's facts.
+
+    Args:
+        source: see `read_architecture`; its weights do not matter.
+        specs: see `choose_specs`.
+        batch_sizes: of the latencies.
+        image_size: side in pixels; by default that of pre-training, or 224 where the network takes any.
+        device: where to measure.
+        amp: `off`, `bf16` or `fp16`.
+        as_json: a list of objects instead of text.
+
+    Raises:
+        InputError: the source, a spec or `amp` is not among those allowed.
+    """
+    net = Supernet.from_description(read_architecture(source))
+    image_size = image_size or net.options.get("img_size", 224)
+    rows = []
+    for spec in choose_specs(net.space, specs):
+        module = net.extract(spec)
+        costs = {"parameters": count_parameters(module), "macs": count_macs(module, image_size)}
+        metrics, _ = profile_module(module, image_size, ProfileProtocol(tuple(batch_sizes)), device, amp)
+        rows.append({"spec": str(spec), **costs, **metrics})
+    facts = {"image_size": image_size, **hardware_facts(device, amp)}
+    if as_json:
+        return json.dumps([{**row, **facts} for row in rows], indent=1)
+    numbers = {"parameters": "{:,}".format, "macs": "{:,}".format}
+    table = pd.DataFrame(rows).to_string(index=False, formatters=numbers, float_format="{:.2f}".format)
+    return f"{table}\n" + ", ".join(f"{name} {value}" for name, value in facts.items())

@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from poa_bench.downstream.architecture import is_config
 from poa_bench.downstream.evaluate import evaluate_light
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.protocols import DEFAULTS, check_task, parse_protocol
@@ -20,30 +21,16 @@ from poa_bench.sweep.state import is_done
 
 
 def evaluate_checkpoint(
-    checkpoint: str,
-    data: str,
-    output: str | Path,
-    tasks: Sequence[str] = tuple(DEFAULTS),
-    specs: str | Sequence[str] = "all",
-    initialisation: str = "pretrained",
-    protocols: Sequence[str] = (),
-    seeds: Sequence[int] = (0,),
-    settings: dict[str, Any] | None = None,
-    device: str | None = None,
+    checkpoint: str, data: str, output: str | Path, device: str | None = None, **choice: Any
 ) -> list[Result]:
     """Measure sizes of a checkpoint and write one result per (spec, task, protocol, seed); what is there is left out.
 
     Args:
-        checkpoint: of a pre-training; the controls take its search space and architecture.
-        data: name of an evaluation data set (`digits`), or the path of its config.
+        checkpoint: see `plan_light`.
+        data: see `plan_light`.
         output: the results folder.
-        tasks: of `knn`, `linear`, `profile`.
-        specs: 'all', or names and aliases, 'smallest', 'middle', 'intact'.
-        initialisation: `pretrained`, or a control: `random`, `pixels`.
-        protocols: names; by default those of `protocols.DEFAULTS`.
-        seeds: of random initialisation and of a validation split that is held out.
-        settings: see `evaluate_light`.
         device: `cpu` or `cuda`; by default cuda where there is one.
+        choice: further arguments of `plan_light`.
 
     Returns:
         The new results.
@@ -51,14 +38,13 @@ def evaluate_checkpoint(
     Raises:
         InputError: an argument is not among those allowed, or a run found an error in what it was given.
     """
-    runs = plan_light(checkpoint, data, output, tasks, specs, initialisation, protocols, seeds, settings or {})
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    runs = plan_light(checkpoint, data, **choice)
     missing = [run for run in runs if not is_done(Path(output), run.id)]
     results: list[Result] = []
     errors: list[tuple[Run, Exception]] = []
     with _progress() as progress:
         bar = progress.add_task("runs", total=len(runs), completed=len(runs) - len(missing))
-        for run, outcome in evaluate_light(missing, device, progress):
+        for run, outcome in evaluate_light(missing, device or _device(), progress):
             progress.advance(bar)
             if isinstance(outcome, Exception):
                 errors.append((run, outcome))
@@ -66,9 +52,9 @@ def evaluate_checkpoint(
             write_result(outcome, output)
             results.append(outcome)
             metric = next(iter(outcome.metrics))
-            progress.print(f"{run}: {metric} {outcome.primary:.2f} {outcome.units.get(metric, '')}")
+            progress.print(f"{run}: {metric} {outcome.primary:.2f} {outcome.units.get(metric, '')}", soft_wrap=True)
         if errors:
-            progress.print(f"{len(errors)} of {len(runs)} runs failed; the first is {errors[0][0]}")
+            progress.print(f"{len(errors)} of {len(runs)} runs failed; the first is {errors[0][0]}", soft_wrap=True)
     if errors:
         raise errors[0][1]
     return results
@@ -77,37 +63,55 @@ def evaluate_checkpoint(
 def plan_light(
     checkpoint: str,
     data: str,
-    output: str | Path,
-    tasks: Sequence[str],
-    specs: str | Sequence[str],
-    initialisation: str,
-    protocols: Sequence[str],
-    seeds: Sequence[int],
-    settings: dict[str, Any],
+    tasks: Sequence[str] = tuple(DEFAULTS),
+    specs: str | Sequence[str] = "all",
+    initialisation: str = "pretrained",
+    protocols: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    settings: dict[str, Any] | None = None,
 ) -> list[Run]:
-    """The runs of `evaluate_checkpoint`; their ids are those of the same runs in a sweep."""
-    dataset = EvaluationData.load(data).name
-    if Path(data).is_file():
-        settings = {**settings, "config": str(data)}
-    kinds = {name: parse_protocol(name).task for name in protocols}
-    if unused := sorted(name for name, task in kinds.items() if task not in tasks):
+    """The runs of `evaluate_checkpoint`; their ids are those of the same runs in a sweep.
+
+    Args:
+        checkpoint: of a pre-training; the controls take its architecture, and may take that of a pre-training config.
+        data: name of an evaluation data set (`digits`), or the path of its config.
+        tasks: of `knn`, `linear`, `profile`.
+        specs: 'all', or names and aliases, 'smallest', 'middle', 'intact'.
+        initialisation: `pretrained`, or a control: `random`, `pixels` (which has no profile).
+        protocols: names; a task of which none is named has those of `protocols.DEFAULTS`.
+        seeds: of random initialisation and of a validation split that is held out.
+        settings: see `evaluate_light`.
+
+    Raises:
+        InputError: an argument is not among those allowed.
+    """
+    if initialisation == "pretrained" and is_config(checkpoint):
         raise InputError(
-            f"protocols {unused} belong to none of the tasks {list(tasks)}: leave them out or add the task"
+            f"{checkpoint} is a config, which has no weights: give a training checkpoint, or --initialisation random"
         )
+    dataset = EvaluationData.load(data).name
+    settings = {**(settings or {}), **({"config": str(data)} if Path(data).is_file() else {})}
+    tasks = [check_task(task) for task in tasks if not (task == "profile" and initialisation == "pixels")]
+    of_task = {name: parse_protocol(name).task for name in protocols}
+    if unused := sorted(name for name, task in of_task.items() if task not in tasks):
+        raise InputError(f"protocols {unused} belong to none of the tasks {tasks}: leave them out or add the task")
     entries = [
         {
-            "task": check_task(task),
+            "task": task,
             "dataset": dataset,
-            "protocols": [name for name, of in kinds.items() if of == task] or [p.name for p in DEFAULTS[task]],
+            "protocols": [name for name, of in of_task.items() if of == task],
             "specs": specs if isinstance(specs, str) else list(specs),
             "initialisations": [initialisation],
             "settings": settings,
         }
         for task in tasks
-        if not (task == "profile" and initialisation == "pixels")  # an image has no cost
     ]
-    sweep = {"name": "evaluate", "checkpoints": [checkpoint], "results": str(output), "seeds": list(seeds)}
+    sweep = {"name": "evaluate", "checkpoints": [str(checkpoint)], "results": "", "seeds": list(seeds)}
     return expand(make_sweep({**sweep, "tasks": entries}, source="poa-bench evaluate"))
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _progress() -> Progress:
