@@ -6,7 +6,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-MIM_FOLDERS = ("configs", "pretrain", "downstream", "tools", "reports/published")
+FOLDERS = ("configs", "pretrain", "downstream", "reports/published")
+FILES = ("tools/train.py", "tools/test.py")
 
 
 class BuildPyWithConfigs(build_py):
@@ -20,8 +21,11 @@ class BuildPyWithConfigs(build_py):
         if self.editable_mode:
             return
         target = Path(self.build_lib, "poa_bench", ".mim")
-        for folder in filter(lambda name: Path(name).is_dir(), MIM_FOLDERS):
+        for folder in FOLDERS:
             shutil.copytree(folder, target / folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in FILES:
+            (target / file).parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, target / file)
 
 
 setup(cmdclass={"build_py": BuildPyWithConfigs})

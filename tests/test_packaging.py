@@ -94,7 +94,7 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_wheel_holds_the_package_its_data_and_the_configs(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
-    packed = tracked_files("configs", "pretrain", "downstream", "tools", "reports/published")
+    packed = tracked_files("configs", "pretrain", "downstream", "tools/train.py", "tools/test.py", "reports/published")
     expected = set(tracked_files("poa_bench")) | {f"poa_bench/.mim/{name}" for name in packed}
     assert expected <= held, sorted(expected - held)
     assert not [name for name in held if name.startswith(("tests/", "configs/", "tools/"))]

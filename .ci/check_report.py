@@ -1,0 +1,64 @@
+"""Checks what `poa-bench demo` left: every size measured, pre-training worth it, a report that stands on its own.
+
+usage: python .ci/check_report.py DEMO_FOLDER
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from poa_bench.sweep.results import read_results
+
+LIGHT = ("knn", "linear", "profile")
+
+
+def main(folder: Path) -> None:
+    """Raise AssertionError with what is wrong."""
+    long = read_results(folder / "results")
+    light = long[long.task.isin(LIGHT) & (long.initialisation == "pretrained")]
+    sizes = set(light.spec)
+    assert len(sizes) >= 12, f"only {len(sizes)} sizes: {sorted(sizes)}"
+    for task, rows in light.groupby("task"):
+        assert set(rows.spec) == sizes, f"{task} lacks {sorted(sizes - set(rows.spec))}"
+    check_controls(long)
+    check_dense(long)
+    check_page(folder / "report", sizes)
+    print(f"{long.run_id.nunique()} runs over {len(sizes)} sizes: complete, above the controls, and reported")
+
+
+def check_controls(long: pd.DataFrame) -> None:
+    """k-NN of every size is above the same size at random initialisation and above raw pixels."""
+    knn = long[(long.task == "knn") & long.primary].groupby(["protocol", "initialisation", "spec"], dropna=False).value.mean()
+    for protocol in knn.index.unique("protocol"):
+        trained, random = knn[protocol]["pretrained"], knn[protocol]["random"]
+        losers = list(trained.index[trained <= random.reindex(trained.index)])
+        assert not losers and not random.reindex(trained.index).isna().any(), f"{protocol}: not above random: {losers}"
+        pixels = knn[protocol]["pixels"].iloc[0]
+        assert trained.min() > pixels, f"{protocol}: {trained.idxmin()} has {trained.min():.2f}, pixels {pixels:.2f}"
+
+
+def check_dense(long: pd.DataFrame) -> None:
+    """Detection and segmentation ran pre-trained and at random initialisation, with all backbone tensors loaded."""
+    dense = long[~long.task.isin(LIGHT)]
+    kinds = set(zip(dense.task, dense.initialisation, strict=True))
+    expected = {(task, start) for task in ("detection", "segmentation") for start in ("pretrained", "random")}
+    assert expected <= kinds, f"missing: {sorted(expected - kinds)}"
+    trained = dense[dense.initialisation == "pretrained"]
+    assert (trained.tensors_loaded == trained.tensors_total).all(), "a backbone was not loaded as a whole"
+    assert trained.value.notna().all()
+
+
+def check_page(report: Path, sizes: set[str]) -> None:
+    """The page and the table name every size, and the page asks nothing from the network."""
+    page = (report / "index.html").read_text()
+    assert not re.findall(r'(?:src|href)="https?://[^"]*\.(?:js|css|png|svg)', page), "the page loads from the network"
+    table = pd.read_csv(report / "results_wide.csv")
+    for name, text in (("page", page), ("table", " ".join(table["size"]))):
+        assert not [size for size in sizes if size not in text], f"the {name} lacks a size"
+    assert (report / "report.md").stat().st_size > 1000
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,52 @@
+"""Fills the block of results in README.md from the report that is kept in reports/demo.
+
+usage: python tools/update_readme.py
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORT = Path("reports", "demo")
+FIGURE = REPORT / "figures" / "score_against_parameters.svg"
+BEGIN, END = "<!-- results:", "<!-- end of results -->"
+COSTS = ["params (M)", "MACs (G)", "latency p50, batch 1 (ms)"]
+
+
+def results_block(root: Path = ROOT) -> str:
+    """A table of every size, with the same size at random initialisation in brackets, and one figure."""
+    wide = pd.read_csv(root / REPORT / "results_wide.csv")
+    long = pd.read_csv(root / REPORT / "results_long.csv", low_memory=False)
+    primaries = set(long[long.primary & (long.task != "profile")].column)
+    scores = [column for column in wide if column in primaries]
+    series = {name: rows.set_index("size") for name, rows in wide.groupby("series")}
+    pixels, random = (series.pop(name) for name in ("raw pixels", "random initialisation"))
+    (trained,) = series.values()
+    shown = trained[COSTS].map("{:.4g}".format)
+    for score in scores:
+        pairs = zip(trained[score], random[score].reindex(trained.index), strict=True)
+        shown[score] = ["" if pd.isna(value) else f"{value:.1f} ({control:.1f})" for value, control in pairs]
+    below = ", ".join(f"{score} {value:.1f}" for score, value in pixels[scores].iloc[0].dropna().items())
+    lines = [
+        shown.reset_index().to_markdown(index=False, disable_numparse=True),
+        f"In brackets: the same size at random initialisation. Raw pixels: {below}. Empty: not measured.",
+        f"![scores against parameters]({FIGURE.as_posix()})",
+        f"The whole report: [{REPORT.as_posix()}]({(REPORT / 'report.md').as_posix()}).",
+    ]
+    return "\n\n".join(lines)
+
+
+def fill(readme: str, block: str) -> str:
+    """The README's text with the block between its two marks replaced."""
+    head, begin, rest = readme.partition(BEGIN)
+    mark, _, old = rest.partition("\n")
+    _, end, tail = old.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"README.md lacks the marks {BEGIN!r} and {END!r}")
+    return f"{head}{begin}{mark}\n{block}\n{end}{tail}"
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    path.write_text(fill(path.read_text(), results_block()))
