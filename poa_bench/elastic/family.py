@@ -148,4 +148,6 @@ class _WithoutValues(TorchFunctionMode):
     )
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if function in self._SKIPPED else function(*args, **(kwargs or {}))
+        if function in self._SKIPPED and args[0].is_meta:
+            return args[0]
+        return function(*args, **(kwargs or {}))
