@@ -108,6 +108,8 @@ def _family_options(run: Run) -> dict[str, Any]:
 
 def _metrics(found: dict[str, float], measurement: dict[str, Any]) -> dict[str, Any]:
     scale = measurement.get("scale", 1)
+    if not found:  # mmdet says nothing at all where nothing was detected
+        found = dict.fromkeys(measurement.metrics.values(), 0.0)
     metrics = {ours: scale * float(found[theirs]) for ours, theirs in measurement.metrics.items()}
     return {"metrics": metrics, "units": dict.fromkeys(metrics, "%"), "split": measurement.split}
 
