@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-from typing import NamedTuple
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from typing import Literal, NamedTuple
 
 from poa_bench.errors import InputError
-from poa_bench.sweep.worker import Chunk
+from poa_bench.sweep.worker import Chunk, run_as_process
 
 LOG_TAIL = 4000  # characters kept of a dead worker's log
 
@@ -46,16 +47,27 @@ class LocalExecutor:
     Args:
         jobs: processes at a time on the CPU; by default one for each two cores, at least two where there are two.
         gpus: GPUs to use; with any, each process gets its own ones and `jobs` is not looked at.
+        preload: modules that every process will need.
+        start: how processes start. `forkserver` imports the libraries once, in a process that does nothing else, and
+            copies it; `fork` copies this one, which is safe only if it has computed nothing.
     """
 
-    def __init__(self, jobs: int | None = None, gpus: int = 0) -> None:
+    def __init__(
+        self,
+        jobs: int | None = None,
+        gpus: int = 0,
+        preload: Sequence[str] = (),
+        start: Literal["forkserver", "fork"] = "forkserver",
+    ) -> None:
         if (jobs is not None and jobs < 1) or gpus < 0:
             raise InputError(f"jobs {jobs} must be at least 1 and gpus {gpus} at least 0")
         self.gpus = gpus
         self.jobs = gpus or jobs or max(min(cores(), 2), cores() // 2)
+        self._context = multiprocessing.get_context(start)
+        self._context.set_forkserver_preload([run_as_process.__module__, *preload])
         self._free_gpus = list(range(gpus))
         self._queue: list[Chunk] = []
-        self._running: list[tuple[Chunk, subprocess.Popen, list[int]]] = []
+        self._running: list[tuple[Chunk, BaseProcess, list[int]]] = []
 
     @property
     def busy(self) -> bool:
@@ -91,11 +103,10 @@ class LocalExecutor:
         ended = []
         for entry in list(self._running):
             chunk, process, gpus = entry
-            if process.poll() is not None:
+            if (code := process.exitcode) is not None:
                 self._running.remove(entry)
                 self._free_gpus += gpus
-                _kill_group(process)  # what it has started and left behind
-                code = process.returncode
+                _kill_group(process)
                 ended.append(Ended(chunk, _death(code), code < 0, tail(chunk)))
         self._start()
         return ended
@@ -105,7 +116,7 @@ class LocalExecutor:
         self._queue.clear()
         for _, process, _ in self._running:
             _kill_group(process)
-            process.wait()
+            process.join()
         self._running.clear()
 
     def _start(self) -> None:
@@ -119,26 +130,24 @@ class LocalExecutor:
             taken, self._free_gpus = self._free_gpus[:wanted], self._free_gpus[wanted:]
             self._running.append((chunk, self._launch(chunk, taken), taken))
 
-    def _launch(self, chunk: Chunk, gpus: list[int]) -> subprocess.Popen:
-        chunk = chunk.model_copy(update={"gpus": len(gpus)})
+    def _launch(self, chunk: Chunk, gpus: list[int]) -> BaseProcess:
         threads = str(cores() if chunk.alone else max(1, cores() // self.jobs))
         environment = {
-            **os.environ,
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
         }
-        command = [sys.executable, "-m", "poa_bench.sweep.worker", str(chunk.save())]
-        with chunk.log.open("w") as log:
-            # stdin stays open as long as this process lives: the worker ends with it
-            return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
-            )
+        chunk = chunk.model_copy(update={"gpus": len(gpus)})
+        chunk.log.parent.mkdir(parents=True, exist_ok=True)
+        process = self._context.Process(target=run_as_process, args=(chunk, environment))
+        process.start()
+        return process
 
 
-def _kill_group(process: subprocess.Popen) -> None:
+def _kill_group(process: BaseProcess) -> None:
+    process.kill()
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started
 
 
 def _death(code: int) -> str | None:

@@ -1,7 +1,7 @@
 """A sweep config becomes the list of its runs: checkpoints x specs x tasks x protocols x seeds, each with its id.
 
 A sweep config is a mmengine text-style Python file (`_base_` works, no imports). Its names are the fields of `Sweep`,
-those of each entry of `tasks` the fields of `Task`:
+those of each entry of `tasks` the fields of `Task`; names with a leading underscore are the file's own helpers:
 
     checkpoints = ['work_dirs/poa/epoch_100.pth']
     results = 'results/digits'
@@ -80,7 +80,7 @@ class Task(BaseModel):
 
     `dataset`, `protocols`: a light task (knn, linear, profile) needs the first and has defaults for the second; any
     other task names a config in `settings`, whose `measurement` says both.
-    `specs`: 'all', or a list of specs, aliases, 'smallest', 'middle', 'intact'.
+    `specs`: 'all', 'named' (those with an alias), or a list of specs, aliases, 'smallest', 'middle', 'intact'.
     `settings`: goes to the task's code and into the run's hash.
     `gpus`: of one run, where there are any; more than 1 is a must. `alone`: nothing beside it on the machine, the
     default for what measures latency.
@@ -91,7 +91,7 @@ class Task(BaseModel):
     task: str
     dataset: str | None = None
     protocols: list[str] = []
-    specs: Literal["all"] | list[str] = "all"
+    specs: Literal["all", "named"] | list[str] = "all"
     initialisations: list[Initialisation] = ["pretrained"]
     seeds: list[int] | None = None
     settings: dict[str, Any] = {}
@@ -150,7 +150,8 @@ def load_sweep(
     path = Path(path) if Path(path).is_file() else find_config(str(path))
     config = Config.fromfile(path)
     config.merge_from_dict(options or {})
-    values = {"name": path.stem, "checkpoints": [], "results": f"results/{path.stem}", **config.to_dict()}
+    written = {name: value for name, value in config.to_dict().items() if not name.startswith("_")}
+    values = {"name": path.stem, "checkpoints": [], "results": f"results/{path.stem}", **written}
     values |= {key: value for key, value in (("checkpoints", checkpoints), ("results", results)) if value}
     return make_sweep(values, source=str(path))
 
@@ -188,10 +189,10 @@ def expand(sweep: Sweep) -> list[Run]:
 
 
 def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
+    from poa_bench.downstream.architecture import read_architecture
     from poa_bench.elastic import SearchSpace
-    from poa_bench.elastic.checkpoint import read_training_checkpoint
 
-    description = dict(read_training_checkpoint(checkpoint)["meta"]["poa_bench"])
+    description = dict(read_architecture(checkpoint))
     description.pop("version")
     space = SearchSpace.from_dict(description["space"])
     runs = [run for task in sweep.tasks for run in _runs_of_task(sweep, task, checkpoint, description, space)]
@@ -225,9 +226,9 @@ def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, 
                     )
 
 
-def _specs(wanted: Literal["all"] | list[str], space: SearchSpace) -> list[SubnetSpec]:
-    if wanted == "all":
-        return list(space)
+def _specs(wanted: Literal["all", "named"] | list[str], space: SearchSpace) -> list[SubnetSpec]:
+    if isinstance(wanted, str):
+        return [spec for spec in space if wanted == "all" or spec.alias]
     return list(dict.fromkeys(_spec(name, space) for name in wanted))
 
 

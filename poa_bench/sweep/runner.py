@@ -14,7 +14,7 @@ from poa_bench.sweep.local import Ended, LocalExecutor
 from poa_bench.sweep.plan import Run, Sweep, expand
 from poa_bench.sweep.results import load_results
 from poa_bench.sweep.status import Watch, display
-from poa_bench.sweep.tasks import LIGHT_TASKS
+from poa_bench.sweep.tasks import LIGHT_TASKS, modules_for
 from poa_bench.sweep.worker import Chunk
 
 POLL_SECONDS = 0.3
@@ -207,7 +207,7 @@ def run_sweep(
 
         chosen: Executor = SlurmExecutor(directory, sweep.name, sweep.slurm)
     else:
-        chosen = LocalExecutor(jobs, gpus)
+        chosen = LocalExecutor(jobs, gpus, modules_for(runs))
     runner = Runner(runs, directory, chosen, sweep.retries if retries is None else retries)
     with display(Watch(directory, runs), sweep.name, show) as report:
         return runner.carry_through(report)

@@ -8,7 +8,7 @@ A light task measures many sizes in one process: its function is called once wit
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +23,9 @@ LIGHT_TASKS = ("knn", "linear", "profile")
 LATENCY_TASKS = ("profile",)  # what they measure is disturbed by anything that runs beside them
 LIGHT_FUNCTION = "poa_bench.downstream.evaluate:evaluate_light"
 DENSE_FUNCTION = "poa_bench.downstream.dense:run_dense"
+DENSE_LIBRARIES = tuple(
+    f"{name}.{part}" for name in ("mmdet", "mmseg") for part in ("models", "datasets", "evaluation")
+)
 
 
 class Resolved(NamedTuple):
@@ -99,6 +102,13 @@ def evaluate(runs: Sequence[Run], directory: Path, device: str) -> Iterator[tupl
             yield run, _function(DENSE_FUNCTION)(run, directory / run.id / "work", device)
         except Exception as error:  # kept in full by the caller, which goes on with the next run
             yield run, error
+
+
+def modules_for(runs: Iterable[Run]) -> list[str]:
+    """What the processes that do these runs will import (missing libraries are named by whoever needs them)."""
+    light = {run.task in LIGHT_TASKS for run in runs}
+    names = [LIGHT_FUNCTION.split(":")[0], "poa_bench.datasets.classification"] if True in light else []
+    return names + ([DENSE_FUNCTION.split(":")[0], *DENSE_LIBRARIES] if False in light else [])
 
 
 def _function(name: str) -> Callable:

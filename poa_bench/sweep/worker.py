@@ -1,4 +1,4 @@
-"""One process that works through a chunk of runs: `python -m poa_bench.sweep.worker CHUNK_FILE`.
+"""One process that works through a chunk of runs.
 
 It speaks to the rest of the sweep through the results folder alone, so the same worker serves every executor.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
+import time
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
@@ -82,22 +82,27 @@ def _keep(directory: Path, run: Run, outcome: Result | Exception) -> None:
         print(f"{run}: {next(iter(outcome.metrics))} {outcome.primary:.4g}", flush=True)
 
 
-def _end_with_parent() -> None:
-    """End this process group when the runner is gone, however it went: the pipe on stdin is closed then."""
+def run_as_process(chunk: Chunk, environment: dict[str, str]) -> None:
+    """What a process of the local executor does: the chunk, in its own process group, its output in the chunk's log.
 
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+    Args:
+        environment: variables to set before any work: which GPUs, how many threads.
+    """
+    os.setsid()
+    log = os.open(chunk.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ.update(environment)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
-    threading.Thread(target=watch, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    work(chunk)
 
 
-def main() -> None:
-    """Entry of the local executor's processes; each leads its own process group."""
-    _end_with_parent()
-    work(Chunk.model_validate_json(Path(sys.argv[1]).read_bytes()))
-
-
-if __name__ == "__main__":
-    main()
+def _end_with(parent: int) -> None:
+    """End this process group when its parent is gone, however that went."""
+    while os.getppid() == parent:
+        time.sleep(0.3)
+    os.killpg(os.getpgrp(), signal.SIGKILL)

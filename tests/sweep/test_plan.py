@@ -6,6 +6,7 @@ import pytest
 
 from poa_bench.errors import InputError
 from poa_bench.sweep.plan import Run, expand, load_sweep, make_sweep
+from tests.conftest import REPOSITORY
 from tests.sweep.conftest import save_checkpoint
 
 KNN = {"task": "knn", "dataset": "digits", "protocols": ["knn-k20-T0.07/1"]}
@@ -132,3 +133,11 @@ def test_no_checkpoint(tmp_path):
         expand(sweep([str(tmp_path / "absent.pth")], KNN))
     with pytest.raises(InputError, match="no config 'absent.py'"):
         load_sweep("absent")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (REPOSITORY / "downstream" / "sweeps").glob("*.py")))
+def test_sweeps_that_come_with_the_project_expand(name, tmp_path):
+    """On a supernet with ViT-S, ViT-B and ViT-L in its space (small in everything that does not matter here)."""
+    path = save_checkpoint(tmp_path / "paper.pth", widths=(384, 768, 1024), depths=(12, 24), store=False)
+    runs = expand(load_sweep(name, [str(path)]))
+    assert {"vit-w384-d12", "vit-w1024-d24"} <= {run.spec for run in runs}

@@ -1,0 +1,26 @@
+# Everything on the embedded data: k-NN, linear probe and profile of every size, dense tasks on three sizes, controls.
+#   poa-bench run sweep_digits --checkpoint work_dirs/RUN/epoch_N.pth
+_controls = ["pretrained", "random"]
+tasks = [
+    dict(task="knn", dataset="digits", initialisations=[*_controls, "pixels"]),
+    dict(task="linear", dataset="digits", initialisations=[*_controls, "pixels"]),
+    dict(task="profile", dataset="digits"),
+    dict(
+        task="detection",
+        settings=dict(config="mask-rcnn_sfp_digits.py"),
+        specs=["smallest", "middle", "intact"],
+        initialisations=_controls,
+    ),
+    dict(
+        task="segmentation",
+        settings=dict(config="upernet_digits.py"),
+        specs=["smallest", "middle", "intact"],
+        initialisations=_controls,
+    ),
+    dict(
+        task="segmentation",
+        settings=dict(config="linear-seg_digits.py"),
+        specs=["smallest", "middle", "intact"],
+        initialisations=_controls,
+    ),
+]
