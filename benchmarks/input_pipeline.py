@@ -2,8 +2,9 @@
 
 `python -m benchmarks.input_pipeline` makes its own JPEGs; `--path` takes yours.
 
-All ways cut the same kind of views (2 of 224 px, 8 of 96 px, the paper's colours and blur) from the same JPEGs and are
-timed in turn, round by round, by processor time of one thread; the ratios are the medians over the rounds.
+All ways cut the same kind of views (2 of 224 px, 8 of 96 px, the paper's colours and blur) from the same JPEGs and stack
+them into a batch. They are timed in turn, round by round, by processor time of one thread; the ratios are the medians
+over the rounds.
 
     pil       the usual way: PIL decodes, torchvision's transforms change one crop after the other (DINOv2, POA)
     worker    ours, all in the worker
@@ -28,7 +29,7 @@ from torchvision import transforms
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from poa_bench.datasets.sources import decode, open_images
-from poa_bench.pretraining.crops import MultiCrop
+from poa_bench.pretraining.crops import MultiCrop, collate_crops
 from poa_bench.pretraining.photometric import change_batch
 from poa_bench.pretraining.samplers import SampleIndex
 
@@ -52,7 +53,7 @@ def own_jpegs(path: str, folder: str, count: int) -> list[bytes]:
     return [source.store.read(place) for place in source.places[:: max(1, len(source.places) // count)][:count]]
 
 
-def pil_pipeline(global_size: int, local_size: int) -> Callable[[bytes], list[torch.Tensor]]:
+def pil_pipeline(global_size: int, local_size: int) -> Callable[[list[bytes]], list[torch.Tensor]]:
     """The augmentation of DINOv2 and POA on PIL images, as it is usually written."""
 
     def view(size: int, scale: tuple[float, float], kind: int) -> transforms.Compose:
@@ -73,21 +74,27 @@ def pil_pipeline(global_size: int, local_size: int) -> Callable[[bytes], list[to
 
     views = [view(global_size, (0.32, 1.0), kind) for kind in (0, 1)] + 8 * [view(local_size, (0.05, 0.32), 2)]
 
-    def cut(jpeg: bytes) -> list[torch.Tensor]:
-        picture = Image.open(io.BytesIO(jpeg)).convert("RGB")
-        return [change(picture) for change in views]
+    def batch(jpegs: list[bytes]) -> list[torch.Tensor]:
+        pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+        return [torch.stack([change(picture) for picture in pictures]) for change in views]
 
-    return cut
+    return batch
 
 
-def our_pipeline(global_size: int, local_size: int, on_device: bool) -> Callable[[bytes], dict]:
+def our_pipeline(
+    global_size: int, local_size: int, on_device: bool
+) -> Callable[[list[bytes]], dict[str, torch.Tensor]]:
     """The same views by poa_bench, uint8; normalised later for the whole batch."""
     cut = MultiCrop(global_size, local_size, photometric=dict(blur=BLUR, solarise=SOLARISE), on_device=on_device)
 
-    def read(jpeg: bytes) -> dict:
-        return cut({"inputs": decode(jpeg, "a picture"), "sample_idx": SampleIndex(len(jpeg))})
+    def item(position: int, jpeg: bytes) -> dict:
+        index = SampleIndex(position, position=position)
+        return cut({"inputs": decode(jpeg, "a picture"), "sample_idx": index, "name": "a picture", "label": 0})
 
-    return read
+    def batch(jpegs: list[bytes]) -> dict[str, torch.Tensor]:
+        return collate_crops([item(i, jpeg) for i, jpeg in enumerate(jpegs)], grid=(14, 14))["inputs"]
+
+    return batch
 
 
 def rates(ways: dict[str, Callable], jpegs: list[bytes], rounds: int) -> dict[str, list[float]]:
@@ -96,10 +103,13 @@ def rates(ways: dict[str, Callable], jpegs: list[bytes], rounds: int) -> dict[st
     for _ in range(rounds):
         for name, way in ways.items():
             start = time.process_time()
-            for jpeg in jpegs:
-                way(jpeg)
+            way(jpegs)
             found[name].append(len(jpegs) / (time.process_time() - start))
     return found
+
+
+def _bytes_tensor(jpeg: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(jpeg), dtype=torch.uint8)
 
 
 def compare(title: str, ways: dict[str, Callable], jpegs: list[bytes], rounds: int) -> None:
@@ -114,12 +124,11 @@ def compare(title: str, ways: dict[str, Callable], jpegs: list[bytes], rounds: i
     Console().print(table)
 
 
-def device_milliseconds(read: Callable[[bytes], dict], jpegs: list[bytes], device: str) -> float:
+def device_milliseconds(read: Callable[[list[bytes]], dict], jpegs: list[bytes], device: str) -> float:
     """Time of the part left to the device, per picture of a batch of 64."""
-    items = [read(jpegs[i % len(jpegs)]) for i in range(64)]
-    parts = [torch.cat([item[f"{kind}_crops"] for item in items]).to(device) for kind in ("global", "local")]
-    rows = torch.stack([item["photometric"] for item in items])
-    rows = [rows[:, :2].flatten(0, 1), rows[:, 2:].flatten(0, 1)]
+    batch = read([jpegs[i % len(jpegs)] for i in range(64)])
+    parts = [batch[f"{kind}_crops"].to(device) for kind in ("global", "local")]
+    rows = [batch[f"photometric_{kind}"] for kind in ("global", "local")]
     for repeat in range(4):
         if repeat == 1:
             start = _now(device)
@@ -153,11 +162,9 @@ def main() -> None:
         "device": our_pipeline(*args.sizes, on_device=True),
     }
     decoders = {
-        "pil": lambda jpeg: np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")),
-        "OpenCV (ours)": lambda jpeg: decode(jpeg, "a picture"),
-        "torchvision": lambda jpeg: decode_jpeg(
-            torch.frombuffer(bytearray(jpeg), dtype=torch.uint8), ImageReadMode.RGB
-        ),
+        "pil": lambda jpegs: [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs],
+        "OpenCV (ours)": lambda jpegs: [decode(jpeg, "a picture") for jpeg in jpegs],
+        "torchvision": lambda jpegs: [decode_jpeg(_bytes_tensor(jpeg), ImageReadMode.RGB) for jpeg in jpegs],
     }
     compare("pipeline", ways, jpegs, args.rounds)
     compare("decoder alone", decoders, jpegs, args.rounds)
