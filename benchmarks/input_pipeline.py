@@ -2,7 +2,7 @@
 
 `python -m benchmarks.input_pipeline` makes its own JPEGs; `--path` takes yours.
 
-All ways cut the same kind of views (2 of 224 px, 8 of 96 px, the paper's colours and blur) from the same JPEGs and stack
+All ways cut the same kind of views (2 of 224 px, 8 of 96 px, the paper's colours and blur) from the same JPEGs and put
 them into a batch. They are timed in turn, round by round, by processor time of one thread; the ratios are the medians
 over the rounds.
 
