@@ -97,7 +97,8 @@ def test_every_model_builds_in_a_fresh_process(folder):
     if folder == "downstream":
         pytest.importorskip("mmdet")
         pytest.importorskip("mmseg")
-    paths = [str(path) for path in runnable_configs().values() if path.parent.name == folder]
+    configs = [path for path in runnable_configs().values() if path.parent.name != "sweeps"]
+    paths = [str(path) for path in configs if REPOSITORY / folder in path.parents]
     assert paths
     done = subprocess.run([sys.executable, "-c", BUILD_MODELS, *paths], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -56,7 +56,7 @@ def test_every_imported_library_is_declared():
     text = (REPOSITORY / "pyproject.toml").read_text().partition("[tool.uv]")[0]
     declared = {name.lower().replace("-", "_") for name in re.findall(r'"([A-Za-z][\w.-]*)(?:[<>=][^"]*)?"', text)}
     imported = set()
-    for name in tracked_files("poa_bench", "tools", "tests"):
+    for name in tracked_files("poa_bench", "tools", "tests", "benchmarks"):
         nodes = ast.walk(ast.parse((REPOSITORY / name).read_text())) if name.endswith(".py") else ()
         for node in nodes:
             if isinstance(node, ast.Import):
@@ -66,7 +66,7 @@ def test_every_imported_library_is_declared():
     distributions = metadata.packages_distributions()
     undeclared = {
         module
-        for module in imported - set(sys.stdlib_module_names) - {"poa_bench", "tests"}
+        for module in imported - set(sys.stdlib_module_names) - {"poa_bench", "tests", "benchmarks"}
         if not declared & {name.lower().replace("-", "_") for name in distributions.get(module, [module])}
     }
     assert not undeclared
