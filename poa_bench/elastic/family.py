@@ -71,10 +71,11 @@ class Family(ABC):
         """Rows and columns of the patches (and of the mask) for an image of this size in pixels."""
 
     @abstractmethod
-    def apply_mask(self, embedded: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
+    def apply_mask(self, network: nn.Module, embedded: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
         """Replace masked positions of the output of `mask_module`.
 
         Args:
+            network: the full network.
             embedded: what the stock submodule returned.
             mask: (B, N) bool, True where masked, over `grid`.
             mask_token: (1, channels) at full width; sub-networks use its leading entries.

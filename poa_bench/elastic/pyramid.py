@@ -1,7 +1,7 @@
 """What Swin and ResNet share: four stages of maps, a pooled class feature, masks and patches coarser than the tokens.
 
-The mask has one cell for 4 x 4 positions of the first stage's map, 16 x 16 pixels at stride 4 (14 x 14 cells for 224
-pixels), and the patches are the last map upsampled by 2, so that both lie on one grid.
+The patches are the last map upsampled by 2, and the mask has one cell for each of them: with the usual strides of 4 and
+32 pixels it has 14 x 14 cells of 16 x 16 pixels for an image of 224, each of 4 x 4 positions of the first stage's map.
 """
 
 from math import ceil
@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from poa_bench.elastic.family import Family, Output, masked_where
 
-_CELL = 4  # positions of the first map along one side of a mask cell
-_LAST = 8  # stride of the last map in positions of the first
-_UPSAMPLING = _LAST // _CELL
+_UPSAMPLING = 2
 
 
 class PyramidFamily(Family):
@@ -33,15 +31,20 @@ class PyramidFamily(Family):
 
     def grid(self, network: nn.Module, height: int, width: int) -> tuple[int, int]:
         stride = self.patch_size(network)
-        return mask_grid(ceil(height / stride), ceil(width / stride))
+        return _cells(ceil(height / stride), ceil(width / stride), self._ratio(network))
 
-    def apply_mask(self, embedded: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
-        first = embedded.movedim(self.channels, -1)  # (B, rows, columns, c)
+    def apply_mask(self, network: nn.Module, embedded: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
+        first, ratio = embedded.movedim(self.channels, -1), self._ratio(network)  # (B, rows, columns, c)
         rows, columns = first.shape[1:3]
-        cells = mask.view(-1, *mask_grid(rows, columns)).repeat_interleave(_CELL, 1).repeat_interleave(_CELL, 2)
-        return masked_where(first, cells[:, :rows, :columns], mask_token).movedim(-1, self.channels)
+        side = ratio // _UPSAMPLING
+        positions = mask.view(-1, *_cells(rows, columns, ratio)).repeat_interleave(side, 1).repeat_interleave(side, 2)
+        return masked_where(first, positions[:, :rows, :columns], mask_token).movedim(-1, self.channels)
+
+    def _ratio(self, network: nn.Module) -> int:
+        """Positions of the first map along one side of a position of the last."""
+        return network.feature_info[-1]["reduction"] // self.patch_size(network)
 
 
-def mask_grid(rows: int, columns: int) -> tuple[int, int]:
-    """Cells that cover a first map of rows x columns positions, as many as the upsampled last map has."""
-    return _UPSAMPLING * ceil(rows / _LAST), _UPSAMPLING * ceil(columns / _LAST)
+def _cells(rows: int, columns: int, ratio: int) -> tuple[int, int]:
+    """Rows and columns of cells that cover a first map of rows x columns positions."""
+    return _UPSAMPLING * ceil(rows / ratio), _UPSAMPLING * ceil(columns / ratio)

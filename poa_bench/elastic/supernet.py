@@ -165,7 +165,7 @@ class Supernet(nn.Module):
             raise InputError(f"the mask has shape {tuple(mask.shape)}, not (images, patches) = {(len(images), *grid)}")
         with _output_changed(
             network.get_submodule(self.family.mask_module),
-            lambda embedded: self.family.apply_mask(embedded, mask, self.mask_token),
+            lambda embedded: self.family.apply_mask(self.network, embedded, mask, self.mask_token),
         ):
             return self.family.split(functional_call(network, tensors, (images,)))
 

@@ -52,7 +52,7 @@ class ViT(Family):
     def patch_size(self, network: nn.Module) -> int:
         return network.patch_embed.patch_size[0]
 
-    def apply_mask(self, embedded: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
+    def apply_mask(self, network: nn.Module, embedded: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
         return masked_where(embedded, mask.view(embedded.shape[:-1]), mask_token)  # (B, rows, columns, w)
 
 

@@ -26,6 +26,18 @@ def supernet(randomised) -> Supernet:
 @pytest.mark.parametrize("spec", SPACE, ids=str)
 @pytest.mark.parametrize("size", [(32, 32), (96, 96), (75, 41)], ids=str)
 def test_supernet_forward_is_the_extracted_forward(supernet, spec, size):
+    check_equality(supernet, spec, size, cell=4)
+
+
+@pytest.mark.parametrize("output_stride, cell", [(8, 1), (16, 2)])
+def test_dilated_stages_have_smaller_cells(randomised, output_stride, cell):
+    supernet = randomised(Supernet(SPACE, output_stride=output_stride, **OPTIONS))
+    assert supernet.patch_grid(32, 32) == (8 // cell, 8 // cell)
+    for size in ((32, 32), (75, 41)):
+        check_equality(supernet, SubnetSpec("resnet", 24, (2, 2)), size, cell)
+
+
+def check_equality(supernet, spec, size, cell):
     images = torch.randn(2, 3, *size)
     rows, columns = supernet.patch_grid(*size)
     mask = torch.rand(2, rows * columns) < 0.4
@@ -38,7 +50,9 @@ def test_supernet_forward_is_the_extracted_forward(supernet, spec, size):
         # oracle: the stock network's parts, called one by one
         stem = module.maxpool(module.act1(module.bn1(module.conv1(images))))
         cells = mask.view(2, 1, rows, columns).float()
-        cells = nn.functional.interpolate(cells, scale_factor=4, mode="nearest")[..., : stem.shape[2], : stem.shape[3]]
+        cells = nn.functional.interpolate(cells, scale_factor=cell, mode="nearest")[
+            ..., : stem.shape[2], : stem.shape[3]
+        ]
         stem = torch.where(cells.bool(), supernet.mask_token.view(1, -1, 1, 1), stem)
         last = module.layer4(module.layer3(module.layer2(module.layer1(stem))))
         torch.testing.assert_close(masked.patches, nearest(last))
