@@ -1,7 +1,7 @@
 """Multi-crop views: two global and several local crops of each picture (DINO), and their batch.
 
 The crops of a picture depend on (seed, epoch, picture), the masks of a batch on (seed, iteration): not on workers,
-ranks or what was drawn before.
+ranks or what was drawn before. The seed is the sampler's, which mmengine takes from ``randomness``.
 """
 
 import math
@@ -68,10 +68,9 @@ class MultiCrop:
         flip: probability of a mirrored crop.
         photometric: arguments of :class:`poa_bench.pretraining.photometric.Photometric`; None leaves colours alone.
         on_device: leave the photometric part to the model's data preprocessor.
-        seed: what the crops depend on, beside epoch and picture.
 
     Raises:
-        InputError: the picture does not come from a ``poa_bench.ResumableSampler``, so that its epoch is not known.
+        InputError: the picture does not come from a ``poa_bench.ResumableSampler``: seed and epoch are not known.
     """
 
     def __init__(
@@ -84,21 +83,21 @@ class MultiCrop:
         flip: float = 0.5,
         photometric: dict | None = None,
         on_device: bool = False,
-        seed: int = 0,
     ):
         self.global_size, self.local_size, self.local_count = global_size, local_size, local_count
         self.global_scale, self.local_scale, self.flip = tuple(global_scale), tuple(local_scale), flip
         self.photometric = None if photometric is None else _photometric(photometric)
-        self.on_device, self.seed = on_device and photometric is not None, seed
+        self.on_device = on_device and photometric is not None
 
     def __call__(self, item: dict) -> dict:
         """Replace the picture by its views."""
         index = item["sample_idx"]
         if not isinstance(index, SampleIndex):
             raise InputError(
-                f"MultiCrop got picture {index} without its epoch; set the sampler to type='poa_bench.ResumableSampler'"
+                f"MultiCrop got picture {index} without seed and epoch; "
+                "set the sampler to type='poa_bench.ResumableSampler'"
             )
-        random = Random(f"{self.seed} {index.epoch} {int(index)}")
+        random = Random(f"{index.seed} {index.epoch} {int(index)}")
         picture = np.ascontiguousarray(item.pop("inputs").permute(1, 2, 0).numpy())
         item["global_crops"], global_rows = self._views(picture, (0, 1), self.global_scale, self.global_size, random)
         local_views = (2,) * self.local_count
@@ -148,7 +147,6 @@ def collate_crops(
     grid: tuple[int, int],
     mask_probability: float = 0.5,
     mask_ratio: tuple[float, float] = (0.1, 0.5),
-    seed: int = 0,
 ) -> dict:
     """Make a batch of the items of :class:`MultiCrop`.
 
@@ -157,7 +155,6 @@ def collate_crops(
         grid: (rows, columns) of patches of a global crop, as ``Supernet.patch_grid`` says.
         mask_probability: share of the global crops that are masked.
         mask_ratio: least and greatest share of hidden patches in a masked crop.
-        seed: what the masks depend on, beside the iteration.
 
     Returns:
         ``inputs``, a dict of ``global_crops`` (2B, 3, S, S) and ``local_crops`` (v B, 3, s, s), uint8, view by view;
@@ -165,7 +162,7 @@ def collate_crops(
         that part is left to the device. ``data_samples``, a list of B dicts of ``name``, ``index`` and ``label``.
     """
     inputs = {key: stack_crops([item[key] for item in batch]) for key in ("global_crops", "local_crops")}
-    inputs["masks"] = _masks([item["sample_idx"] for item in batch], grid, mask_probability, mask_ratio, seed)
+    inputs["masks"] = _masks([item["sample_idx"] for item in batch], grid, mask_probability, mask_ratio)
     if "photometric" in batch[0]:
         inputs["photometric_global"] = stack_views([item["photometric"][:2] for item in batch])
         inputs["photometric_local"] = stack_views([item["photometric"][2:] for item in batch])
@@ -173,11 +170,11 @@ def collate_crops(
     return {"inputs": inputs, "data_samples": samples}
 
 
-def _masks(indices: list[SampleIndex], grid, probability: float, ratio: tuple[float, float], seed: int) -> Tensor:
+def _masks(indices: list[SampleIndex], grid, probability: float, ratio: tuple[float, float]) -> Tensor:
     """Return the masks (2B, N) of a rank's pictures, those that these pictures have in the batch of all ranks."""
     first = indices[0]
     pictures = len(indices) * first.world_size
     iteration = first.position // pictures
     places = [view * pictures + index.position % pictures for view in range(2) for index in indices]
-    masks = batch_masks(tuple(grid), places, 2 * pictures, (seed, first.stream, iteration), probability, ratio)
+    masks = batch_masks(tuple(grid), places, 2 * pictures, (first.seed, first.stream, iteration), probability, ratio)
     return torch.from_numpy(masks)

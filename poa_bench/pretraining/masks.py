@@ -73,11 +73,11 @@ def batch_masks(
     Returns:
         (len(places), rows * columns) bool, True where the patch is hidden.
     """
-    rng = np.random.default_rng(list(key))
+    rng = np.random.default_rng([*key, 0])
     masked = int(total * probability)
     edges = np.linspace(*ratio, masked + 1)
     counts = np.zeros(total, np.int64)
     counts[:masked] = rng.uniform(edges[:-1], edges[1:]) * grid[0] * grid[1]
     counts = rng.permutation(counts)
-    masks = [block_mask(grid, int(counts[place]), np.random.default_rng([*key, place])) for place in places]
+    masks = [block_mask(grid, int(counts[place]), np.random.default_rng([*key, 1 + place])) for place in places]
     return np.stack(masks).reshape(len(masks), -1)

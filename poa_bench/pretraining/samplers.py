@@ -16,24 +16,29 @@ class SampleIndex(int):
     It is an int to data sets, which hand it on as ``sample_idx``.
 
     Attributes:
+        seed: the sampler's.
         epoch: how often the whole data set was drawn before, by all ranks together.
         stream: how often the sampler was restarted: 0 where it is infinite, else the epoch.
         position: place in the stream, counted over all ranks.
         world_size: number of ranks; those of one rank are the positions ``rank, rank + world_size, ...``.
     """
 
+    seed: int
     epoch: int
     stream: int
     position: int
     world_size: int
 
-    def __new__(cls, index: int, epoch: int = 0, stream: int = 0, position: int = 0, world_size: int = 1):
+    def __new__(
+        cls, index: int, seed: int = 0, epoch: int = 0, stream: int = 0, position: int = 0, world_size: int = 1
+    ):
         number = super().__new__(cls, index)
-        number.epoch, number.stream, number.position, number.world_size = epoch, stream, position, world_size
+        number.seed, number.epoch, number.stream = seed, epoch, stream
+        number.position, number.world_size = position, world_size
         return number
 
     def __getnewargs__(self) -> tuple[int, ...]:
-        return int(self), self.epoch, self.stream, self.position, self.world_size
+        return int(self), self.seed, self.epoch, self.stream, self.position, self.world_size
 
 
 @DATA_SAMPLERS.register_module()
@@ -46,7 +51,7 @@ class ResumableSampler(Sampler):
     Args:
         dataset: the data set, of which only the length is used.
         shuffle: whether to shuffle; False gives 0, 1, 2, ... in each epoch.
-        seed: seed of the order; None draws one and shares it among the ranks.
+        seed: seed of the order, and of the crops and masks; None draws one and shares it among the ranks.
         infinite: whether to go on for ever, epoch after epoch without a seam (a batch may hold pictures of two epochs,
             none is left out), or to stop after one epoch.
         drop_last: where not infinite and the ranks do not divide the pictures: leave the last ones out (True) or start
@@ -101,7 +106,8 @@ class ResumableSampler(Sampler):
         epoch = position // self.total if self.infinite else self._epoch
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, self._permutation(epoch)
-        return SampleIndex(self._order[1][position % self.total], epoch, stream, position, self.world_size)
+        index = self._order[1][position % self.total]
+        return SampleIndex(index, self.seed, epoch, stream, position, self.world_size)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

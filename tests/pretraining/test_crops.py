@@ -85,7 +85,7 @@ def test_resize_keeps_smooth_pictures(size):
 def test_batch_is_ordered_view_by_view():
     data, (batch,) = Pictures(), batches(1)
     indices = [sample["index"] for sample in batch["data_samples"]]
-    items = [data[SampleIndex(index)] for index in indices]
+    items = [data[SampleIndex(index, seed=5)] for index in indices]
     inputs = batch["inputs"]
     assert inputs["global_crops"].shape == (8, 3, 16, 16) and inputs["local_crops"].shape == (12, 3, 8, 8)
     assert inputs["masks"].shape == (8, 16) and inputs["masks"].dtype == torch.bool
@@ -122,7 +122,7 @@ def test_epoch_and_seed_change_the_crops():
     first = data[SampleIndex(3, epoch=0)]["global_crops"]
     assert torch.equal(first, data[SampleIndex(3, epoch=0, position=99)]["global_crops"])
     assert not torch.equal(first, data[SampleIndex(3, epoch=1)]["global_crops"])
-    assert not torch.equal(first, Pictures(seed=1)[SampleIndex(3, epoch=0)]["global_crops"])
+    assert not torch.equal(first, data[SampleIndex(3, seed=1)]["global_crops"])
 
 
 def test_the_device_gets_the_parameters_that_the_worker_applies():
@@ -135,6 +135,13 @@ def test_the_device_gets_the_parameters_that_the_worker_applies():
         changed = change_batch(left["inputs"][f"{kind}_crops"], parameters) * 255
         # noise pictures are the worst case for rounding, hue bytes and the edge of solarisation
         assert (changed - plain["inputs"][f"{kind}_crops"]).abs().median() < 1.5
+
+
+def test_the_samplers_seed_changes_the_masks():
+    data = Pictures()
+    items = [[data[SampleIndex(i, seed=seed, position=i)] for i in range(4)] for seed in (0, 0, 1)]
+    masks = [collate_crops(batch, (8, 8))["inputs"]["masks"] for batch in items]
+    assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
 
 
 def test_no_local_crops():

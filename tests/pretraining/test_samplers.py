@@ -62,8 +62,9 @@ def test_no_shuffle_counts_up():
 
 
 def test_sample_index_survives_the_way_to_a_worker():
-    index = pickle.loads(pickle.dumps(SampleIndex(7, epoch=2, stream=1, position=27, world_size=4)))
-    assert (index, index.epoch, index.stream, index.position, index.world_size) == (7, 2, 1, 27, 4)
+    index = pickle.loads(pickle.dumps(SampleIndex(7, seed=9, epoch=2, stream=1, position=27, world_size=4)))
+    found = (index, index.seed, index.epoch, index.stream, index.position, index.world_size)
+    assert found == (7, 9, 2, 1, 27, 4)
 
 
 def test_more_ranks_than_pictures_is_refused(monkeypatch):

@@ -3,7 +3,7 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=0,
     drop_last=True,
-    sampler=dict(type="poa_bench.ResumableSampler", shuffle=True, seed=0),
+    sampler=dict(type="poa_bench.ResumableSampler", shuffle=True),
     collate_fn=dict(type="poa_bench.collate_crops", grid=(8, 8), mask_ratio=(0.1, 0.5)),
     dataset=dict(
         type="poa_bench.DigitsClassification",
