@@ -28,7 +28,7 @@ from poa_bench.sweep.results import IDENTITY, Result, run_id
 from poa_bench.sweep.tasks import LATENCY_TASKS, resolve
 
 if TYPE_CHECKING:
-    from poa_bench.elastic import SearchSpace, SubnetSpec
+    from poa_bench.elastic import SearchSpace
 
 Initialisation = Literal["pretrained", "random", "pixels"]
 
@@ -201,8 +201,10 @@ def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
 
 
 def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, space: SearchSpace) -> Iterator[Run]:
+    from poa_bench.downstream.architecture import choose_specs
+
     dataset, protocols, config = resolve(task)
-    names = [str(spec) for spec in _specs(task.specs, space)]
+    names = [str(spec) for spec in choose_specs(task.specs, space)]
     for initialisation in task.initialisations:
         pretrained = initialisation == "pretrained"
         settings = task.settings if initialisation != "random" else {**task.settings, "architecture": description}
@@ -224,18 +226,3 @@ def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, 
                         gpus=task.gpus,
                         alone=task.task in LATENCY_TASKS if task.alone is None else task.alone,
                     )
-
-
-def _specs(wanted: Literal["all", "named"] | list[str], space: SearchSpace) -> list[SubnetSpec]:
-    if isinstance(wanted, str):
-        return [spec for spec in space if wanted == "all" or spec.alias]
-    return list(dict.fromkeys(_spec(name, space) for name in wanted))
-
-
-def _spec(name: str, space: SearchSpace) -> SubnetSpec:
-    if name in ("smallest", "intact"):
-        return getattr(space, name)
-    if name == "middle":
-        middles = [values[len(values) // 2] for values in (space.widths, *space.depths)]
-        return type(space.intact)(space.family, middles[0], tuple(middles[1:]))
-    return space.parse(name)
