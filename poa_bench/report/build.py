@@ -15,7 +15,7 @@ from poa_bench.report.cards import card_contexts, metafile_texts
 from poa_bench.report.chart_data import chart_data
 from poa_bench.report.curves import read_curves
 from poa_bench.report.figure_files import write_figures
-from poa_bench.report.frame import ReportData, load_report_data
+from poa_bench.report.frame import ReportData, load_report_data, nearby
 from poa_bench.report.latex import latex_table
 from poa_bench.report.missing import grouped, holes
 from poa_bench.report.page import page_html, render
@@ -39,7 +39,7 @@ def write_report(
         InputError: the folder is missing or holds no usable result.
     """
     data = load_report_data(results)
-    context = report_context(data, title or f"poa_bench report: {Path(out).resolve().name}")
+    context = report_context(data, title or f"poa_bench report: {Path(out).resolve().name}", nearby(results))
     drawn = chart_data(data, read_curves(data, results))
     out = Path(out)
     texts = {
@@ -56,7 +56,7 @@ def write_report(
     return written + (write_figures(data, drawn, out / "figures") if with_figures else [])
 
 
-def report_context(data: ReportData, title: str) -> dict[str, Any]:
+def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -> dict[str, Any]:
     """What the templates print: tables as data frames of text, sentences, provenance."""
     missing = holes(data)
     return {
@@ -65,7 +65,7 @@ def report_context(data: ReportData, title: str) -> dict[str, Any]:
         "shown": tables.shown_table(data),
         "payoff": sentences.payoff(data),
         "version": __version__,
-        "holes": grouped(missing),
+        "holes": grouped(data, missing, results),
         "hole_count": len(missing),
         "stale": stale_table(data),
         "broken": data.broken,

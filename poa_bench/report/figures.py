@@ -142,7 +142,7 @@ def heat_map(data: ChartData, series: str, score: str, stages: int) -> Spec:
         "data": {"name": "rows"},
         "transform": [{"filter": f"datum.series == {_text(series)} && isValid(datum.{score})"}],
     }
-    panel = {"encoding": place, "layer": [cells, text]}
+    panel = {"encoding": place, "layer": [cells, text], "height": {"step": 22}}
     if stages == 1:
         return chart | panel
     return chart | {"facet": {"column": {"field": "width", "title": "width"}}, "spec": panel | {"width": 110}}

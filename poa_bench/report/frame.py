@@ -81,7 +81,7 @@ def load_report_data(directory: str | os.PathLike) -> ReportData:
     """
     long = read_results(directory, on_broken="aside")
     if long.empty:
-        raise InputError(f"there is no result below {Path(directory)}: run `poa-bench evaluate` with that folder first")
+        raise InputError(f"there is no result below {directory}: `poa-bench evaluate` and `poa-bench run` write some")
     return report_data(long, long.attrs.get("broken", {}))
 
 
@@ -89,6 +89,7 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> Rep
     """As `load_report_data`, from the long table itself."""
     long = long.reset_index(drop=True).copy()
     long["spec"] = long.spec.fillna("")
+    long["checkpoint"] = long.checkpoint.map(nearby, na_action="ignore")
     long["stale"] = stale_reasons(long)
     long["series"] = _series(long)
     long["column"] = _columns(long)
@@ -101,6 +102,12 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> Rep
 
 
 parse = lru_cache(maxsize=None)(SubnetSpec.parse)
+
+
+def nearby(path: str | os.PathLike) -> str:
+    """A path as a command typed here would name it: relative to the current folder where it lies below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def sort_specs(specs: Sequence[str]) -> list[str]:
@@ -130,11 +137,12 @@ def _series(long: pd.DataFrame) -> pd.Series:
     """A readable name per series; the checkpoint is named only where there are several."""
     pretrained = long.initialisation == "pretrained"
     name = long.checkpoint.where(pretrained).map(lambda path: Path(path).stem, na_action="ignore")
-    name = name + " (" + long.checkpoint_sha256.str[:8] + ")"
+    name = name + long.checkpoint_sha256.map(lambda sha: f" ({sha[:8]})", na_action="ignore")
     if "facts.series" in long:  # several checkpoints that belong together, such as networks each trained alone
         name = long["facts.series"].where(pretrained).fillna(name)
-    if name.nunique() == 1:
-        name = name.where(name.isna(), "pre-trained")
+    fresh = long.stale == ""
+    if name[fresh].nunique() == 1:
+        name = name.where(name.isna() | ~fresh, "pre-trained")
     return name.fillna(long.initialisation.map({"random": RANDOM, "pixels": PIXELS}))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from poa_bench.config_files import config_root
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
 from poa_bench.report.frame import ReportData
@@ -15,8 +16,6 @@ FIELDS = [
     "table", "method", "variant", "architecture", "spec", "task", "dataset",
     "protocol", "metric", "value", "unit", "epochs", "note", "source",
 ]  # fmt: skip
-_NEARBY = Path(__file__).resolve().parents[2] / "reports" / "published"  # a checkout
-_INSTALLED = Path(__file__).resolve().parents[1] / ".mim" / "reports" / "published"  # a wheel
 
 
 def read_published(folder: str | os.PathLike | None = None) -> pd.DataFrame:
@@ -28,8 +27,7 @@ def read_published(folder: str | os.PathLike | None = None) -> pd.DataFrame:
     Raises:
         InputError: a file lacks a column, a value is no number, or a size cannot be read.
     """
-    folders = [Path(folder)] if folder else [path for path in (_NEARBY, _INSTALLED) if path.is_dir()][:1]
-    files = sorted(path for where in folders for path in where.glob("*.csv"))
+    files = sorted(Path(folder or config_root() / "reports" / "published").glob("*.csv"))
     if not files:
         return pd.DataFrame(columns=FIELDS)
     return pd.concat([_read(path) for path in files], ignore_index=True)

@@ -19,7 +19,7 @@ def stale_reasons(long: pd.DataFrame) -> pd.Series:
     current = long.checkpoint.map(newest)
     other = current.notna() & (current != long.checkpoint_sha256)
     reasons = reasons.where(
-        ~other, "checkpoint " + long.checkpoint_sha256.str[:8] + " was replaced by " + current.str[:8]
+        ~other, "checkpoint " + _short(long.checkpoint_sha256) + " was replaced by " + _short(current)
     )
 
     parts = long.protocol.str.rsplit("/", n=1, expand=True)
@@ -27,3 +27,7 @@ def stale_reasons(long: pd.DataFrame) -> pd.Series:
     highest = version.groupby(name).transform("max")
     old = (version < highest) & (reasons == "")
     return reasons.where(~old, "protocol " + long.protocol + " was replaced by version " + highest.astype(str))
+
+
+def _short(hashes: pd.Series) -> pd.Series:
+    return hashes.map(lambda text: text[:8], na_action="ignore")

@@ -31,6 +31,13 @@ for (const id of ["size-table", "gain-table", "published-table"]) {
       layout: { topStart: "info", topEnd: "search", bottomStart: null, bottomEnd: null },
       columnControl: { target: 1, content: ["search"] },
       language: { search: "Search all columns" },
+      initComplete() {
+        const titles = [...table.tHead.rows[0].cells].map((cell) => cell.innerText.trim());
+        for (const [place, cell] of [...table.tHead.rows[1].cells].entries()) {
+          cell.querySelector("select").ariaLabel = `How to filter ${titles[place]}`;
+          cell.querySelector("input").ariaLabel = `Filter ${titles[place]}`;
+        }
+      },
     });
   }
 }
@@ -59,8 +66,9 @@ function showPick() {
   const limits = {};
   for (const slider of form.querySelectorAll("input")) {
     const last = Number(slider.value) === Number(slider.max);
-    slider.previousElementSibling.value = last ? "any" : format(slider.steps[slider.value]);
-    slider.setAttribute("aria-valuetext", slider.previousElementSibling.value);
+    const shown = last ? "any" : format(slider.steps[slider.value]);
+    slider.previousElementSibling.textContent = shown;
+    slider.setAttribute("aria-valuetext", shown);
     if (!last) limits[slider.name] = slider.steps[slider.value];
   }
   const cost = Object.keys(limits)[0] ?? Object.keys(report.costs)[0];

@@ -1,0 +1,141 @@
+"""All files of a report: golden texts, formats that other programs read, odd inputs.
+
+The golden files are what `write_report` makes of `demo_results`, read and found right; after a wanted change write them
+again with `UPDATE_GOLDEN=1 pytest tests/report/test_build.py` and read the difference.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from mim.commands.search import convert2df
+from modelindex.load_model_index import load as load_model_index
+
+from poa_bench.report.build import write_report
+from poa_bench.report.frame import report_data
+from poa_bench.report.latex import latex_table
+from poa_bench.report.published import read_published
+from poa_bench.sweep.results import results_frame, write_result
+from tests.report.made import demo_results, made_profile, made_result
+
+GOLDEN = Path(__file__).with_name("golden")
+
+
+@pytest.fixture(scope="module")
+def report(demo_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report") / "demo"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(demo_folder.parent)  # commands in the report then name the folder as a user would: results
+        write_report(demo_folder, out)
+    return out
+
+
+@pytest.mark.parametrize("name", ["results_wide.csv", "report.md", "report.tex", "metafile.yml"])
+def test_golden_texts(report, name):
+    text = (report / name).read_text(encoding="utf-8")
+    if os.environ.get("UPDATE_GOLDEN"):
+        (GOLDEN / name).write_text(text, encoding="utf-8")
+    assert text == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_csv_and_parquet_hold_the_same_long_table(report):
+    csv = pd.read_csv(report / "results_long.csv", dtype={"facts.threads": str})
+    parquet = pd.read_parquet(report / "results_long.parquet")
+    assert len(csv) == len(parquet) == results_frame(demo_results()).shape[0]
+    assert list(csv.columns) == list(parquet.columns)
+    assert (csv.value == parquet.value).all() and (csv.run_id == parquet.run_id).all()
+
+
+def test_the_page_needs_no_network_and_stays_small(report):
+    page = (report / "index.html").read_text(encoding="utf-8")
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?!#)[^"'\s>]+""", re.sub(r"(?s)<script.*?</script>", "", page))
+    assert len(page.encode()) < 5e6
+
+
+def test_figures_are_written_in_three_formats(report):
+    names = {path.stem for path in (report / "figures").iterdir()}
+    assert {"score_against_parameters", "score_against_macs", "gain_against_parameters", "width_and_depth"} <= names
+    for name in names:
+        assert (report / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (report / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert "<svg" in (report / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+
+
+def test_metafiles_are_read_as_mim_reads_them(report):
+    index = load_model_index(str(report / "model-index.yml"))
+    index.build_models_with_collections()
+    assert not index.check(silent=True)
+    table = convert2df(index)
+    assert len(table) == 12
+    row = table.loc["poa_vit-w48-d4"]
+    assert row["digits/knn_top1"] == 67.1 and row["digits/linear_top1"] == 77.1  # not the same key
+    assert row["parameters"] == 48 * 48 * 4 * 12 and row["model"] == "poa-vit"
+
+
+def test_model_cards_are_read_by_the_hubs_library(report):
+    card = ModelCard.load(report / "cards" / "poa_vit-w64-d6.md")
+    values = {result.metric_name: result.metric_value for result in card.data.eval_results}
+    assert values["detection bbox_mAP (mask-rcnn-sfp-digits/1)"] == 30.0 and len(values) == 5
+    assert "poa-bench extract work_dirs/poa/epoch_10.pth vit-w64-d6" in card.text
+
+
+def test_latex_marks_the_best_of_each_score():
+    data = report_data(results_frame(demo_results()))
+    text = latex_table(data, "Sizes")
+    assert text.count(r"\textbf{") == 4 and r"\textbf{74.10 $\pm$ 0.10}" in text
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule")) and r"bbox\_mAP" in text
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len({line.count("&") for line in rows}) == 1
+
+
+def test_texts_of_any_script_survive_and_cannot_break_the_page(tmp_path):
+    odd = "手写数字 \"é\" & </script><b>'x'"
+    write_result(made_result(dataset=odd, checkpoint=f"work/{odd}.pth"), tmp_path / "in")
+    write_report(tmp_path / "in", tmp_path / "out", with_figures=False)
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "手写数字" in page and "</script><b>" not in page
+    assert odd in pd.read_csv(tmp_path / "out" / "results_long.csv").dataset.tolist()
+    assert (
+        "手写数字"
+        in yaml.safe_load((tmp_path / "out" / "metafile.yml").read_text(encoding="utf-8"))["Models"][0]["Results"][0][
+            "Dataset"
+        ]
+    )
+
+
+def test_one_row(tmp_path):
+    write_result(made_result(), tmp_path / "in")
+    write_report(tmp_path / "in", tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "the only size is vit-w48-d4 with 67.00." in text and "None: every size has every task." in text
+
+
+def test_only_controls(tmp_path):
+    write_result(made_result(initialisation="random"), tmp_path / "in")
+    write_report(tmp_path / "in", tmp_path / "out")
+    assert "0 pre-trained networks" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_five_thousand_rows(tmp_path):
+    from poa_bench.report.build import report_context
+    from poa_bench.report.chart_data import chart_data
+    from poa_bench.report.page import page_html
+
+    specs = [f"vit-w{width}-d{depth}" for width in range(16, 1617, 16) for depth in range(4, 9)]
+    results = [made_result("detection", spec, seed=seed) for spec in specs for seed in range(4)]
+    results += [made_profile(spec) for spec in specs]
+    long = results_frame(results)
+    assert len(long) == 5050
+    data = report_data(long)
+    page = page_html(data, chart_data(data), report_context(data, "many"))
+    assert page.count("<tr") > 505 and len(page.encode()) < 5e6
+
+
+def test_published_numbers_never_enter_the_results(report):
+    long = pd.read_csv(report / "results_long.csv")
+    assert set(long.initialisation) == {"pretrained", "random", "pixels"}
+    assert not set(long.dataset) & set(read_published().dataset)

@@ -1,0 +1,38 @@
+"""Learning curves from mmengine's logs."""
+
+import json
+
+from poa_bench.report.curves import POINTS, read_curves, read_scalars
+from poa_bench.report.frame import load_report_data
+from poa_bench.sweep.results import write_result
+from tests.report.made import made_result
+
+
+def log(folder, entries, tail=""):
+    path = folder / "20260101_000000" / "vis_data" / "scalars.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries) + tail, encoding="utf-8")
+
+
+def test_logs_beside_the_checkpoint_and_in_the_run_are_found(tmp_path):
+    log(tmp_path / "pretrain", [{"loss": 5.0 - step, "lr": 0.1, "time": 9.0, "step": step} for step in range(3)])
+    result = made_result("detection", checkpoint=str(tmp_path / "pretrain" / "epoch_1.pth"))
+    write_result(result, tmp_path / "results")
+    log(tmp_path / "results" / result.run_id, [{"loss_mask": 1.0, "iter": 10, "step": 10}])
+    curves = read_curves(load_report_data(tmp_path / "results"), tmp_path / "results")
+    assert curves.groupby(["run", "scalar"]).value.apply(list).to_dict() == {
+        ("pre-training pre-trained", "loss"): [5.0, 4.0, 3.0],
+        ("pre-training pre-trained", "lr"): [0.1, 0.1, 0.1],
+        ("detection vit-w48-d4 (pre-trained, seed 0)", "loss_mask"): [1.0],
+    }
+
+
+def test_torn_lines_are_left_out_and_long_logs_thinned(tmp_path):
+    log(tmp_path, [{"loss": float(step), "step": step} for step in range(5 * POINTS)], tail='{"loss": 1')
+    curve = read_scalars(tmp_path)
+    assert POINTS / 2 < len(curve) <= POINTS and curve.step.is_monotonic_increasing
+
+
+def test_no_logs(tmp_path):
+    write_result(made_result(), tmp_path)
+    assert read_curves(load_report_data(tmp_path), tmp_path).empty

@@ -1,0 +1,128 @@
+"""The tidy tables: means over seeds, holes, stale results, names of series and columns."""
+
+import math
+
+import pytest
+
+from poa_bench.errors import InputError
+from poa_bench.report.frame import RANDOM, load_report_data, report_data
+from poa_bench.report.missing import grouped, holes
+from poa_bench.sweep.results import results_frame, write_result
+from tests.report.made import later, made_profile, made_result
+
+SPECS = ("vit-w48-d4", "vit-w64-d4", "vit-w64-d6")
+
+
+def data_of(results):
+    return report_data(results_frame(results))
+
+
+def test_mean_and_spread_over_seeds():
+    data = data_of([made_result(seed=seed) for seed in range(3)])
+    cell = data.cells.set_index(["series", "spec", "column"]).loc[("pre-trained", "vit-w48-d4", "knn top1")]
+    assert cell["mean"] == pytest.approx(60 + 3 + 4 + 0.1)  # 48 / 16 = 3, depth 4, seeds 0, 0.1, 0.2
+    assert cell["std"] == pytest.approx(0.1)
+    assert (cell.seeds, cell.expected) == (3, 3)
+
+
+def test_a_missing_seed_empties_the_mean_and_is_listed():
+    results = [made_result(spec=spec, seed=seed) for spec in SPECS for seed in range(3)]
+    data = data_of(results[:-1])  # the last size lacks its last seed
+    assert data.wide()["knn top1"].isna().tolist() == [False, False, True]
+    missing = holes(data)
+    assert missing[["spec", "task", "seed"]].values.tolist() == [["vit-w64-d6", "knn", 2]]
+
+
+def test_a_repeated_run_counts_once():
+    first = made_result(shift=0)
+    again = made_result(shift=5, created=later(1), config_hash="d" * 64)  # the same cell, measured again
+    data = data_of([first, again])
+    assert data.wide()["knn top1"].tolist() == [72.0]
+
+
+def test_replaced_checkpoints_and_protocols_are_stale():
+    old = made_result(sha="a" * 64)
+    new = made_result(sha="b" * 64, created=later(1), shift=3)
+    old_protocol = made_result("linear", sha="b" * 64, created=later(1))
+    new_protocol = made_result(
+        "linear", sha="b" * 64, created=later(2), protocol="linear-logreg-grid13-valsplit/2", shift=1
+    )
+    data = data_of([old, new, old_protocol, new_protocol])
+    reasons = data.long.set_index("run_id").stale
+    assert reasons[old.run_id] == "checkpoint aaaaaaaa was replaced by bbbbbbbb"
+    assert reasons[old_protocol.run_id] == "protocol linear-logreg-grid13-valsplit/1 was replaced by version 2"
+    assert reasons[new.run_id] == reasons[new_protocol.run_id] == ""
+    assert data.wide().loc[("pre-trained", "vit-w48-d4")].tolist() == [70.0, 78.0]
+
+
+def test_series_are_named_by_checkpoint_where_there_are_several():
+    other = made_result(checkpoint="other/epoch_5.pth", sha="b" * 64)
+    data = data_of([made_result(), other, made_result(initialisation="random")])
+    assert set(data.cells.series) == {"epoch_10 (aaaaaaaa)", "epoch_5 (bbbbbbbb)", RANDOM}
+
+
+def test_networks_trained_alone_can_share_a_series():
+    alone = [
+        made_result(spec=spec, checkpoint=f"{spec}.pth", sha=str(place) * 64, facts={"series": "trained alone"})
+        for place, spec in enumerate(SPECS)
+    ]
+    data = data_of([*(made_result(spec=spec) for spec in SPECS), *alone])
+    assert data.pretrained == ["epoch_10 (aaaaaaaa)", "trained alone"]
+    assert len(data.wide().xs("trained alone")) == 3
+
+
+def test_columns_are_told_apart_by_what_differs():
+    ten = made_result(protocol="knn-k10-T0.07/1")
+    data = data_of([made_result(), ten, made_profile("vit-w48-d4"), made_profile("vit-w48-d4", "H100", seed=1)])
+    assert data.scores == ["knn top1 · knn-k20-T0.07/1", "knn top1 · knn-k10-T0.07/1"]
+    assert [name for name in data.costs if name.startswith("latency_p50")] == [
+        "latency_p50_ms_batch1 · cpu",
+        "latency_p50_ms_batch1 · H100",
+    ]
+
+
+def test_costs_are_shared_with_series_that_were_not_profiled():
+    data = data_of([made_profile("vit-w48-d4"), made_result(initialisation="random"), made_result()])
+    assert data.costs.loc[(RANDOM, "vit-w48-d4"), "latency_p50_ms_batch1"] == pytest.approx(1.92)
+    assert data.costs.loc[("pre-trained", "vit-w48-d4"), "weights"] == 4 * 48 * 48 * 4 * 12
+
+
+def test_holes_are_every_cell_that_the_table_lacks(demo_folder):
+    data = load_report_data(demo_folder)
+    lines = grouped(data, holes(data), "results")
+    assert lines[["series", "task", "sizes"]].values.tolist() == [
+        ["pre-trained", "detection", 9],
+        ["pre-trained", "segmentation", 9],
+        [RANDOM, "detection", 9],
+        [RANDOM, "segmentation", 9],
+    ]
+    assert lines.command[0] == (
+        "poa-bench run sweep_digits --checkpoint work_dirs/poa/epoch_10.pth --results results --set "
+        """\"tasks=[{'task': 'detection', 'specs': """
+        """['vit-w48-d6', 'vit-w48-d8', 'vit-w64-d4', 'vit-w64-d8', 'vit-w80-d4', 'vit-w80-d6', 'vit-w80-d8', """
+        """'vit-w96-d4', 'vit-w96-d6'], 'initialisations': ['pretrained'], 'seeds': [0], """
+        """'settings': {'config': 'mask-rcnn_sfp_digits.py'}}]\""""
+    )
+    empty = data.wide()["detection bbox_mAP"].isna()
+    assert empty.sum() == 18 + 1  # and the raw pixels, of which no detection is expected
+
+
+def test_broken_files_are_listed_and_do_not_stop_the_report(tmp_path):
+    write_result(made_result(), tmp_path)
+    (tmp_path / "0" * 16).mkdir()
+    (tmp_path / "0" * 16 / "result.json").write_text("{", encoding="utf-8")
+    data = load_report_data(tmp_path)
+    assert len(data.broken) == 1 and len(data.cells) == 1
+
+
+def test_empty_folders_say_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="there is no result below"):
+        load_report_data(tmp_path)
+    with pytest.raises(InputError, match="no results folder"):
+        load_report_data(tmp_path / "absent")
+
+
+def test_only_stale_results_are_refused():
+    old = made_result(protocol="knn-k20-T0.07/1")
+    data = data_of([old, made_result("linear", created=later(1))])
+    assert not math.isnan(data.wide().iloc[0, 0])

@@ -1,0 +1,204 @@
+"""The page in a real browser (headless Chromium): it draws, sorts, filters, picks, hovers, prints and fits a phone."""
+
+import os
+import shutil
+
+import pytest
+
+from poa_bench.report.build import report_context
+from poa_bench.report.chart_data import chart_data
+from poa_bench.report.frame import load_report_data
+from poa_bench.report.page import page_html
+from poa_bench.report.pick import candidates, pick
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 120_000  # ms; machines that run tests may be busy
+
+if CHROMIUM is None:
+    pytest.skip("no Chromium on this machine: `apt-get install chromium` brings it", allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api", reason="`pip install playwright` for the browser tests")
+
+
+@pytest.fixture(scope="module")
+def data(demo_folder):
+    return load_report_data(demo_folder)
+
+
+@pytest.fixture(scope="module")
+def page_file(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    path.write_text(page_html(data, chart_data(data), report_context(data, "demo")), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    profile = tmp_path_factory.mktemp("profile")
+    with sync_api.sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, args=ARGUMENTS, color_scheme="light"
+        )
+        context.set_default_timeout(PATIENCE)
+        yield context
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, page_file):
+    """The page at desktop width, drawn, with what the console and the network said."""
+    page = browser.new_page()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.complaints, page.requests = [], []
+    page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.goto(page_file.as_uri())
+    page.wait_for_selector("body[data-drawn]")
+    return page
+
+
+def column(page, number):
+    return page.locator(f"#size-table tbody tr td:nth-child({number})").all_inner_texts()
+
+
+def heading(page, text):
+    names = page.locator("#size-table thead tr").first.locator("th").all_inner_texts()
+    return [name.strip() for name in names].index(text) + 1
+
+
+def keep_screenshot(page, name):
+    """Pictures to look at, where SCREENSHOTS names a folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def test_everything_is_drawn_without_errors_or_requests(opened, page_file):
+    assert opened.complaints == []
+    assert [url for url in opened.requests if url != page_file.as_uri() and not url.startswith("data:")] == []
+    assert opened.locator(".chart svg.marks").count() == opened.locator("figure[data-chart]").count() >= 5
+    keep_screenshot(opened, "desktop")
+
+
+def test_sorting_is_numeric_and_works_from_the_keyboard(opened):
+    place = heading(opened, "params (M)")
+    opened.locator("#size-table thead tr").first.locator("th").nth(place - 1).locator("[tabindex='0']").focus()
+    opened.keyboard.press("Enter")
+    values = [float(text) for text in column(opened, place) if text != "–"]
+    assert values == sorted(values) and len(set(values)) == 12
+    opened.keyboard.press("Enter")
+    values = [float(text) for text in column(opened, place) if text != "–"]
+    assert values == sorted(values, reverse=True)
+
+
+def test_scores_with_a_spread_sort_by_their_mean(opened):
+    place = heading(opened, "knn top1")
+    opened.locator("#size-table thead tr").first.locator("th").nth(place - 1).click()
+    values = [float(text.split()[0]) for text in column(opened, place)]
+    assert values == sorted(values) and values[0] == 45.0
+
+
+def test_filtering_by_column_and_over_all(opened):
+    field = opened.get_by_label("Filter series").first
+    field.fill("random")
+    opened.wait_for_function("document.querySelectorAll('#size-table tbody tr').length == 12")
+    assert set(column(opened, 2)) == {"random initialisation"}
+    field.fill("")
+    search = opened.locator(".dt-search input").first
+    search.fill("vit-w64")
+    opened.wait_for_function("document.querySelectorAll('#size-table tbody tr').length == 6")
+    search.fill("")
+    opened.wait_for_function("document.querySelectorAll('#size-table tbody tr').length == 25")
+
+
+def test_the_slider_gives_the_same_answers_as_the_command(opened, data):
+    answer = opened.locator("#pick-answer")
+    options = opened.locator("select[name=score] option").all()
+    for option in options[:3]:
+        opened.locator("#pick-form select").select_option(option.get_attribute("value"))
+        table = candidates(data, option.inner_text())
+        slider = opened.locator("input[name=c0]")
+        for step, limit in enumerate(sorted(data.costs.parameters.unique())[:-1:3]):
+            slider.fill(str(3 * step))
+            choice = pick(table, {"parameters": limit}, "parameters")
+            text = answer.inner_text()
+            assert f"Best: {choice.best.spec} " in text
+            assert choice.runner_up is None or f"Runner-up: {choice.runner_up.spec} " in text
+            assert ("Next cheaper: " in text) == (choice.cheaper is not None)
+            assert f"poa-bench extract work_dirs/poa/epoch_10.pth {choice.best.spec}" in text
+    assert slider.get_attribute("aria-valuetext") != "any"
+    slider.focus()
+    opened.keyboard.press("End")  # no limit
+    assert slider.get_attribute("aria-valuetext") == "any"
+
+
+def test_hovering_a_point_tells_what_it_is(opened):
+    opened.locator("figure[data-chart=cost]").scroll_into_view_if_needed()
+    point = opened.locator("figure[data-chart=cost] .mark-symbol path[aria-roledescription=point]").first
+    point.hover(force=True)
+    tip = opened.locator("#vg-tooltip-element")
+    tip.wait_for(state="visible")
+    assert "size" in tip.inner_text() and "vit-w" in tip.inner_text() and "params (M)" in tip.inner_text()
+
+
+def test_choosing_a_score_redraws_with_the_front_that_python_finds(opened, data):
+    figure = opened.locator("figure[data-chart=cost]")
+    figure.locator("select[name=score]").select_option(label="detection bbox_mAP")
+    opened.wait_for_function("document.querySelector('figure[data-chart=cost] svg').textContent.includes('detection')")
+    drawn = figure.locator("path[aria-roledescription=point]").count()
+    assert drawn == 3 + 3  # pre-trained and random
+    assert "detection bbox_mAP against params (M)" in opened.locator("#cost > details").text_content()
+
+
+def test_text_alternatives_and_labels(opened):
+    for chart in opened.locator("figure[data-chart] .chart").all():
+        assert len(chart.get_attribute("aria-label")) > 20
+    unlabelled = opened.evaluate(
+        "[...document.querySelectorAll('input, select')].filter(e => !e.labels?.length && !e.ariaLabel && !e.title"
+        ").map(e => e.outerHTML)"
+    )
+    assert unlabelled == []
+    assert opened.locator("h1").count() == 1 and opened.locator("html[lang=en]").count() == 1
+
+
+def test_dark_mode_changes_the_page_and_the_axes(opened):
+    background = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('figure svg [class*=role-axis] text')).fill"
+    light = opened.evaluate(background), opened.evaluate(ink)
+    opened.locator("#theme").click()
+    dark = opened.evaluate(background), opened.evaluate(ink)
+    keep_screenshot(opened, "dark")
+    opened.locator("#theme").click()
+    assert light == (opened.evaluate(background), opened.evaluate(ink))
+    assert brightness(light[0]) > 200 > 60 > brightness(dark[0])
+    assert brightness(dark[1]) > 180 > 80 > brightness(light[1])
+
+
+def brightness(colour):
+    return sum(int(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]) / 3
+
+
+def test_on_paper_controls_are_gone_and_whole_tables_there(opened):
+    opened.emulate_media(media="print")
+    assert not opened.locator("nav").is_visible() and not opened.locator("#pick-form").is_visible()
+    box = opened.locator("#size-table").locator("xpath=ancestor::div[contains(@class, 'scroll')]")
+    assert box.evaluate("e => getComputedStyle(e).maxHeight") == "none"
+    opened.emulate_media(media="screen")
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(browser, page_file):
+    page = browser.new_page()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(page_file.as_uri())
+    page.wait_for_selector("body[data-drawn]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    keep_screenshot(page, "phone")
+    page.close()
