@@ -1,0 +1,26 @@
+"""Predict operations, memory and hours of a pre-training config."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Config, GPUs and assumptions."""
+    parser.add_argument("config", help="a pre-training config, by path or base name")
+    parser.add_argument("--gpu", default="h200", help="a100, h100 or h200")
+    parser.add_argument("--gpus", type=int, default=8, help="number of GPUs")
+    parser.add_argument("--utilisation", type=float, default=0.35, help="assumed share of the matrix-product rate")
+    parser.add_argument("--images", type=int, default=1_281_167, help="pictures of the data set (ImageNet-1K)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the table."""
+    from pathlib import Path
+
+    from mmengine.config import Config
+
+    from poa_bench.config_files import find_config
+    from poa_bench.cost import predict
+
+    path = Path(arguments.config)
+    config = Config.fromfile(path if path.is_file() else find_config(arguments.config))
+    print(predict(config, arguments.gpu, arguments.gpus, arguments.utilisation, arguments.images))
