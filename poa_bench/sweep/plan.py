@@ -204,7 +204,7 @@ def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, 
     from poa_bench.downstream.architecture import choose_specs
 
     dataset, protocols, config = resolve(task)
-    names = [str(spec) for spec in choose_specs(task.specs, space)]
+    names = [str(spec) for spec in choose_specs(space, task.specs)]
     for initialisation in task.initialisations:
         pretrained = initialisation == "pretrained"
         settings = task.settings if initialisation != "random" else {**task.settings, "architecture": description}
