@@ -22,7 +22,7 @@ from poa_bench.files import atomic_path, sha256_file
 
 Branch = Literal["teacher", "student"]
 # not part of a published network's shape
-_TRAINING_ONLY = ("drop_path_rate",)
+_TRAINING_ONLY = ("drop_path_rate", "weight_init")
 
 
 @dataclass(frozen=True)
