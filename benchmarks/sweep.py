@@ -1,7 +1,7 @@
 """k-NN, linear probe and profile of all 143 sizes of a small supernet: one sweep against a process per size.
 
 `python -m benchmarks.sweep` makes a supernet with the paper's number of widths and depths, but small, and measures it
-on the embedded digits. The naive way is the shell loop `for spec in ...; do poa-bench evaluate ... --specs $spec; done`.
+on the embedded digits. The naive way is a shell loop, `for spec in ...; do poa-bench evaluate ...; done`.
 It is timed on every n-th size (`--every`, 1 for all) and scaled up to all of them; both ways may use all cores. What
 they measured must be identical (the profile: parameters and MACs; its latencies differ by nature).
 """

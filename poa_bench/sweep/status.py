@@ -75,12 +75,14 @@ class Watch:
     def look(self) -> Snapshot:
         """The sweep as it stands now."""
         states = {run.id: state.state_of(self.directory, run.id) for run in self.runs}
+        self._read([i for i, where in states.items() if where == "done"])
+        # a broken result is no result: it is done again
+        states |= {i: "waiting" for i, where in states.items() if where == "done" and i not in self._results}
         counts: dict[str, Counter] = {}
         for run in self.runs:
             counts.setdefault(run.task, Counter())[states[run.id]] += 1
         owners = {i: state.owner(self.directory, i) for i, where in states.items() if where == "running"}
         failures = [state.last_failure(self.directory, i) for i, where in states.items() if where == "failed"]
-        self._read([i for i, where in states.items() if where == "done"])
         per_minute, parallel = self._pace()
         expected = Seconds(self._results.values())
         left = [run for run in self.runs if states[run.id] in ("running", "waiting")]

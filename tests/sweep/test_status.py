@@ -1,0 +1,130 @@
+"""What plan and status say: counts, pace, time left, failures by cause, stale and broken results."""
+
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from poa_bench.cli import main
+from poa_bench.sweep import state
+from poa_bench.sweep.plan import expand, make_sweep
+from poa_bench.sweep.results import load_results, write_result
+from poa_bench.sweep.status import Seconds, Watch, duration, render, stale
+from tests.sweep.conftest import save_checkpoint
+
+TASKS = [
+    {"task": "knn", "dataset": "digits", "protocols": ["knn-k20-T0.07/1"]},
+    {"task": "linear", "dataset": "digits"},
+]
+
+
+@pytest.fixture
+def sweep(checkpoint, tmp_path):
+    return make_sweep({"name": "test", "checkpoints": [checkpoint], "results": str(tmp_path / "r"), "tasks": TASKS})
+
+
+def finish(run, directory, seconds=10.0, ago=0.0):
+    created = datetime.now(timezone.utc) - timedelta(seconds=ago)
+    measured = {"metrics": {"top1": 50.0}, "split": "test", "tensors_loaded": 4, "tensors_total": 4}
+    write_result(run.result(**measured, seconds=seconds, created=created), directory)
+
+
+def text_of(directory, runs):
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(render(Watch(directory, runs).look(), runs, "sweep"))
+    return console.export_text()
+
+
+def test_states_and_causes(sweep):
+    runs, directory = expand(sweep), Path(sweep.results)
+    finish(runs[0], directory)
+    for run in runs[1:3]:
+        state.record_failure(directory, run, ValueError("no good\nmore"))
+    state.record_failure(directory, runs[3], RuntimeError("out of memory"))
+    with state.hold(directory, runs[4].id) as release:
+        assert release is not None
+        snapshot = Watch(directory, runs).look()
+        text = text_of(directory, runs)
+        with state.hold(directory, runs[4].id, patience=0) as second:
+            assert second is None, "only one process works on a run"
+    assert {name: snapshot.count(name) for name in ("done", "running", "failed", "waiting")} == {
+        "done": 1, "running": 1, "failed": 3, "waiting": 7,
+    }  # fmt: skip
+    assert snapshot.counts["knn"].total() == snapshot.counts["linear"].total() == 6
+    assert "2 failed: ValueError: no good" in text and "1 failed: RuntimeError: out of memory" in text
+    assert str(runs[4]) in text and "1 of 12 done" in text
+    assert state.state_of(directory, runs[4].id) == "waiting", "the lock goes with its holder"
+    finish(runs[1], directory)
+    assert state.state_of(directory, runs[1].id) == "done", "a result counts whatever failed before"
+
+
+def test_time_left_follows_what_was_measured(sweep):
+    runs, directory = expand(sweep), Path(sweep.results)
+    assert Watch(directory, runs).look().eta is None
+    knn, linear = ([run for run in runs if run.task == task] for task in ("knn", "linear"))
+    for position, run in enumerate(knn):
+        finish(run, directory, seconds=10, ago=50 - 10 * position)
+    watch = Watch(directory, runs)
+    assert watch.look().eta is None, "no linear run was ever done"
+    finish(linear[0], directory, seconds=60, ago=0)
+    snapshot = watch.look()
+    # 120 s of work in the last 60 s: two at a time, and five linear runs of 60 s are left
+    assert snapshot.eta == pytest.approx(5 * 60 / 2, rel=0.05)
+    assert snapshot.per_minute == pytest.approx(7, rel=0.05)
+    results, _ = load_results(directory)
+    assert Seconds(results).of(knn[0]) == 10 and Seconds(results).total(linear) == (360, 0)
+
+
+def test_stale_results_are_told_apart(sweep, checkpoint, tmp_path):
+    directory = Path(sweep.results)
+    (tmp_path / "old").mkdir()
+    other = save_checkpoint(tmp_path / "old" / "epoch_1.pth", seed=1)
+    for run in expand(sweep.model_copy(update={"checkpoints": [str(other)]})):
+        finish(run, directory)
+    old_version = expand(sweep)[0].model_copy(update={"protocol": "knn-k20-T0.07/0"})
+    finish(old_version, directory)
+    finish(expand(sweep)[1].model_copy(update={"config_hash": "ab" * 32}), directory)
+    finish(expand(sweep)[0].model_copy(update={"dataset": "elsewhere"}), directory)
+    found = stale(expand(sweep), load_results(directory)[0])
+    counts = {reason.split(" (")[0]: len(results) for reason, results in found.items()}
+    assert counts == {
+        "another checkpoint": 12,
+        "protocol knn-k20-T0.07/0, now knn-k20-T0.07/1": 1,
+        "other settings": 1,
+    }, "and what was never asked for is not stale"
+
+
+def test_commands(sweep, checkpoint, tmp_path, capsys):
+    config = tmp_path / "some_sweep.py"
+    config.write_text(f"checkpoints = [{checkpoint!r}]\nresults = {sweep.results!r}\ntasks = {TASKS!r}")
+    runs, directory = expand(sweep), Path(sweep.results)
+    assert main(["plan", str(config)]) == 0
+    assert "12 runs, 0 done, 12 to do" in capsys.readouterr().out
+    finish(runs[0], directory, seconds=30)
+    broken = directory / runs[1].id / "result.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    assert main(["plan", str(config), "--ids", "--jobs", "2"]) == 0
+    out = capsys.readouterr().out
+    assert f"{runs[0].id}  done" in out and f"{runs[1].id}  waiting" in out and f"broken: {broken}" in out
+    assert "about 1 min 15 s with 2 at a time (6 runs of a kind that was never run here)" in out
+    assert main(["status", str(config)]) == 0
+    assert "done" in capsys.readouterr().out
+    assert main(["plan", str(config), "--set", "tasks.0.protocols=['knn-k1/1']"]) == 2
+    assert "unknown protocol 'knn-k1/1'" in capsys.readouterr().err
+    assert main(["plan", str(config), "--set", "retries"]) == 2
+    assert "write KEY=VALUE" in capsys.readouterr().err
+
+
+def test_a_lock_is_seen_for_what_it_is(tmp_path):
+    assert state.owner(tmp_path, "run") is None
+    with state.hold(tmp_path, "run"):
+        owner = state.owner(tmp_path, "run")
+        assert owner is not None and owner.pid > 0 and abs(owner.started - time.time()) < 60
+    assert state.owner(tmp_path, "run") is None
+
+
+def test_durations():
+    assert [duration(s) for s in (4.4, 75, 7300)] == ["4 s", "1 min 15 s", "2 h 1 min"]
