@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from functools import lru_cache
@@ -65,8 +66,8 @@ def _command(data: ReportData, line, results: str) -> str:
         return shlex.join(["poa-bench", *words] + (["--specs", ",".join(line.specs)] if line.family else []))
     task = {"task": line.task, "specs": line.specs, "initialisations": [kind], "seeds": [line.seed]}
     task["settings"] = {"config": _config_of(line.protocol)}
-    words = ["run", "sweep_digits", "--checkpoint", checkpoint, "--results", results, "--set", f"tasks={[task]}"]
-    return shlex.join(["poa-bench", *words])
+    words = ["run", "sweep_digits", "--checkpoint", checkpoint, "--results", results]
+    return shlex.join(["poa-bench", *words, "--set", f"tasks={json.dumps([task])}"])
 
 
 def _checkpoint(data: ReportData, series: str, family: str) -> str:

@@ -1,12 +1,15 @@
 """The tidy tables: means over seeds, holes, stale results, names of series and columns."""
 
 import math
+import shlex
 
 import pytest
 
+from poa_bench.cli import build_parser
 from poa_bench.errors import InputError
 from poa_bench.report.frame import RANDOM, load_report_data, report_data
 from poa_bench.report.missing import grouped, holes
+from poa_bench.sweep.options import sweep_of
 from poa_bench.sweep.results import results_frame, write_result
 from tests.report.made import later, made_profile, made_result
 
@@ -98,13 +101,31 @@ def test_holes_are_every_cell_that_the_table_lacks(demo_folder):
     ]
     assert lines.command[0] == (
         "poa-bench run sweep_digits --checkpoint work_dirs/poa/epoch_10.pth --results results --set "
-        """\"tasks=[{'task': 'detection', 'specs': """
-        """['vit-w48-d6', 'vit-w48-d8', 'vit-w64-d4', 'vit-w64-d8', 'vit-w80-d4', 'vit-w80-d6', 'vit-w80-d8', """
-        """'vit-w96-d4', 'vit-w96-d6'], 'initialisations': ['pretrained'], 'seeds': [0], """
-        """'settings': {'config': 'mask-rcnn_sfp_digits.py'}}]\""""
+        """'tasks=[{"task": "detection", "specs": """
+        """["vit-w48-d6", "vit-w48-d8", "vit-w64-d4", "vit-w64-d8", "vit-w80-d4", "vit-w80-d6", "vit-w80-d8", """
+        """"vit-w96-d4", "vit-w96-d6"], "initialisations": ["pretrained"], "seeds": [0], """
+        """"settings": {"config": "mask-rcnn_sfp_digits.py"}}]'"""
     )
     empty = data.wide()["detection bbox_mAP"].isna()
     assert empty.sum() == 18 + 1  # and the raw pixels, of which no detection is expected
+
+
+def test_the_commands_are_understood(demo_folder, capsys):
+    """Each command is parsed by the real command line, and those of sweeps by the real sweep reader."""
+    data = load_report_data(demo_folder)
+    results = [made_result("linear", spec) for spec in SPECS] + [made_result(spec=SPECS[0])]
+    light = data_of([*results, made_result(spec=None, initialisation="pixels"), made_result(initialisation="random")])
+    lines = [*grouped(data, holes(data), "results").command, *grouped(light, holes(light), "results").command]
+    kinds = [build_parser().parse_args(shlex.split(line)[1:]) for line in lines]
+    assert [args.command for args in kinds] == ["run"] * 4 + ["evaluate"] * 2
+    sweeps = [sweep_of(args) for args in kinds[:4]]
+    assert [(sweep.tasks[0].task, len(sweep.tasks[0].specs)) for sweep in sweeps] == [
+        ("detection", 9),
+        ("segmentation", 9),
+    ] * 2
+    assert sweeps[2].tasks[0].initialisations == ["random"]
+    assert kinds[4].specs == ["vit-w64-d4", "vit-w64-d6"] and kinds[4].tasks == ["knn"]
+    assert kinds[5].initialisation == "random" and kinds[5].tasks == ["linear"]
 
 
 def test_broken_files_are_listed_and_do_not_stop_the_report(tmp_path):

@@ -21,7 +21,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 120_000  # ms; machines that run tests may be busy
+PATIENCE = 300_000  # ms; machines that run tests may be busy
 
 if CHROMIUM is None:
     pytest.skip("no Chromium on this machine: `apt-get install chromium` brings it", allow_module_level=True)

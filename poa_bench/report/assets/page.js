@@ -21,6 +21,15 @@ async function drawCharts() {
   document.body.dataset.drawn = "true";
 }
 
+/** DataTables leaves the filters of a column without a name: say which column they filter. */
+function nameFilters(table) {
+  const titles = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+  for (const field of table.tHead.querySelectorAll(".dtcc input, .dtcc select")) {
+    const title = titles[field.closest("[data-dt-column]").dataset.dtColumn];
+    field.ariaLabel = (field.tagName === "SELECT" ? "How to filter " : "Filter ") + title;
+  }
+}
+
 for (const id of ["size-table", "gain-table", "published-table"]) {
   const table = document.getElementById(id);
   if (table) {
@@ -31,14 +40,8 @@ for (const id of ["size-table", "gain-table", "published-table"]) {
       layout: { topStart: "info", topEnd: "search", bottomStart: null, bottomEnd: null },
       columnControl: { target: 1, content: ["search"] },
       language: { search: "Search all columns" },
-      initComplete() {
-        const titles = [...table.tHead.rows[0].cells].map((cell) => cell.innerText.trim());
-        for (const [place, cell] of [...table.tHead.rows[1].cells].entries()) {
-          cell.querySelector("select").ariaLabel = `How to filter ${titles[place]}`;
-          cell.querySelector("input").ariaLabel = `Filter ${titles[place]}`;
-        }
-      },
     });
+    nameFilters(table);
   }
 }
 
