@@ -1,9 +1,10 @@
 # Semantic segmentation on ADE20K with the paper's protocols (UPerNet and a linear head, 160k iterations, 8 GPUs a run):
 # the named sizes of a ViT space, each with its own learning rate, layer decay, drop path and head width.
-#   poa-bench run sweep_ade20k --checkpoint work_dirs/RUN/epoch_N.pth --executor slurm --set slurm.partition=gpu
+#   poa-bench run sweep_ade20k --checkpoint work_dirs/RUN/iter_N.pth --executor slurm --set slurm.partition=gpu
 _upernet = [
     dict(
         task="segmentation",
+        families=["vit"],
         specs=[spec],
         gpus=8,
         settings=dict(

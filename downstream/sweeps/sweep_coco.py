@@ -1,10 +1,11 @@
 # Detection and instance segmentation on COCO with the paper's protocol (Cascade Mask R-CNN, 36 epochs, 8 GPUs a run):
 # the named sizes of a ViT space, each with its own learning rate, layer decay and drop path.
-#   poa-bench run sweep_coco --checkpoint work_dirs/RUN/epoch_N.pth --executor slurm --set slurm.partition=gpu
+#   poa-bench run sweep_coco --checkpoint work_dirs/RUN/iter_N.pth --executor slurm --set slurm.partition=gpu
 _config = "cascade-mask-rcnn_fpn_coco.py"
 tasks = [
     dict(
         task="detection",
+        families=["vit"],
         specs=[spec],
         gpus=8,
         settings=dict(

@@ -1,6 +1,6 @@
 # k-NN (k 10, 20, 100, 200), linear probe and profile of every size on ImageNet-1K, with random networks of the named
 # sizes as controls. Images are expected in data/imagenet/{train,val}.
-#   poa-bench run sweep_imagenet_light --checkpoint work_dirs/RUN/epoch_N.pth --gpus 8
+#   poa-bench run sweep_imagenet_light --checkpoint work_dirs/RUN/iter_N.pth --gpus 8
 #   poa-bench run sweep_imagenet_light --checkpoint ... --executor slurm --set slurm.partition=gpu
 _amp = dict(amp="bf16")
 _knn = [f"knn-k{k}-T0.07/1" for k in (10, 20, 100, 200)]

@@ -81,6 +81,7 @@ class Task(BaseModel):
     `dataset`, `protocols`: a light task (knn, linear, profile) needs the first and has defaults for the second; any
     other task names a config in `settings`, whose `measurement` says both.
     `specs`: 'all', 'named' (those with an alias), or a list of specs, aliases, 'smallest', 'middle', 'intact'.
+    `families`: only for checkpoints of these; any if empty.
     `settings`: goes to the task's code and into the run's hash.
     `gpus`: of one run, where there are any; more than 1 is a must. `alone`: nothing beside it on the machine, the
     default for what measures latency.
@@ -92,6 +93,7 @@ class Task(BaseModel):
     dataset: str | None = None
     protocols: list[str] = []
     specs: Literal["all", "named"] | list[str] = "all"
+    families: list[str] = []
     initialisations: list[Initialisation] = ["pretrained"]
     seeds: list[int] | None = None
     settings: dict[str, Any] = {}
@@ -195,7 +197,8 @@ def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
     description = dict(read_architecture(checkpoint))
     description.pop("version")
     space = SearchSpace.from_dict(description["space"])
-    runs = [run for task in sweep.tasks for run in _runs_of_task(sweep, task, checkpoint, description, space)]
+    tasks = [task for task in sweep.tasks if not task.families or space.family in task.families]
+    runs = [run for task in tasks for run in _runs_of_task(sweep, task, checkpoint, description, space)]
     order = {str(spec): position for position, spec in enumerate(space)}
     yield from sorted(runs, key=lambda run: (order.get(run.spec, -1), run.initialisation, run.seed))
 
@@ -208,7 +211,7 @@ def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, 
     for initialisation in task.initialisations:
         pretrained = initialisation == "pretrained"
         settings = task.settings if initialisation != "random" else {**task.settings, "architecture": description}
-        hashed = config if initialisation != "random" else {**config, "architecture": description}
+        config_hash = canonical_hash(config if initialisation != "random" else {**config, "architecture": description})
         for spec in [None] if initialisation == "pixels" else names:
             for protocol in protocols:
                 for seed in task.seeds or sweep.seeds:
@@ -222,7 +225,7 @@ def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, 
                         seed=seed,
                         initialisation=initialisation,
                         settings=settings,
-                        config_hash=canonical_hash(hashed),
+                        config_hash=config_hash,
                         gpus=task.gpus,
                         alone=task.task in LATENCY_TASKS if task.alone is None else task.alone,
                     )

@@ -70,6 +70,10 @@ def test_named_sizes(checkpoint):
     assert [run.spec for run in runs] == ["vit-w32-d2", "vit-w48-d3", "vit-w48-d4"]
 
 
+def test_a_task_for_other_families_is_left_out(checkpoint):
+    assert len(expand(sweep([checkpoint], KNN, {**KNN, "task": "linear", "protocols": [], "families": ["swin"]}))) == 6
+
+
 def test_neighbours_share_their_features(checkpoint):
     runs = expand(sweep([checkpoint], KNN, {**KNN, "task": "linear", "protocols": []}))
     assert [(run.spec, run.task) for run in runs[:3]] == [

@@ -1,0 +1,27 @@
+# As sweep_digits.py, to see that everything works: dense tasks with a tenth of the iterations, on the smallest size.
+_short = {
+    "train_cfg.max_iters": 30,
+    "param_scheduler.0.end": 3,
+    "param_scheduler.1.begin": 3,
+    "param_scheduler.1.end": 30,
+}
+_quick = {**_short, "measurement.protocol": "quick-digits/1"}
+_dense = dict(specs=["smallest"], initialisations=["pretrained", "random"])
+tasks = [
+    dict(task="knn", dataset="digits", initialisations=["pretrained", "random", "pixels"]),
+    dict(task="linear", dataset="digits", initialisations=["pretrained", "random", "pixels"]),
+    dict(task="profile", dataset="digits"),
+    dict(
+        task="detection",
+        families=["vit"],
+        settings=dict(config="mask-rcnn_sfp_digits.py", cfg_options=_quick),
+        **_dense,
+    ),
+    dict(
+        task="detection",
+        families=["swin", "resnet"],
+        settings=dict(config="mask-rcnn_fpn_digits.py", cfg_options=_quick),
+        **_dense,
+    ),
+    dict(task="segmentation", settings=dict(config="upernet_digits.py", cfg_options=_quick), **_dense),
+]
