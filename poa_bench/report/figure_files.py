@@ -55,7 +55,7 @@ def figure_charts(data: ReportData, drawn: figures.ChartData) -> Iterator[tuple[
 def _maps(
     data: ReportData, drawn: figures.ChartData, series: str, suffix: str
 ) -> Iterator[tuple[str, figures.Spec, str]]:
-    panels = [figures.heat_map(drawn, series, short, stages) for short, stages in figures.mapped(data, drawn, series)]
+    panels = [figures.heat_map(drawn, series, short, family) for short, family in figures.mapped(data, drawn, series)]
     if panels:
         yield f"width_and_depth{suffix}", _grid(panels, own_colours=True), f"Scores of {series} over width and depth."
     if len(panels) > 1:

@@ -110,14 +110,10 @@ def gain_chart(data: ChartData, chosen: tuple[str, str] | None = None) -> Spec:
     return axes | {"layer": [zero, points], "height": 280}
 
 
-def heat_map(data: ChartData, series: str, score: str, stages: int) -> Spec:
-    """A score over width and depth; for two elastic stages over both depths, one panel per width."""
-    x, y = ("width", "depth_1") if stages == 1 else ("depth_1", "depth_2")
-    titles = {
-        "width": "width",
-        "depth_1": "depth" if stages == 1 else "depth of stage 2",
-        "depth_2": "depth of stage 3",
-    }
+def heat_map(data: ChartData, series: str, score: str, family: str) -> Spec:
+    """A score over width and depth; for ResNets, with two elastic stages, over both depths, one panel per width."""
+    titles = _HEAT_AXES[family]
+    x, y = titles
     known = [row[score] for row in data.rows if row["series"] == series and score in row]
     middle = (min(known) + max(known)) / 2
     place = {
@@ -143,18 +139,18 @@ def heat_map(data: ChartData, series: str, score: str, stages: int) -> Spec:
         "transform": [{"filter": f"datum.series == {_text(series)} && isValid(datum.{score})"}],
     }
     panel = {"encoding": place, "layer": [cells, text], "height": {"step": 22}}
-    if stages == 1:
+    if "width" in titles:
         return chart | panel
     return chart | {"facet": {"column": {"field": "width", "title": "width"}}, "spec": panel | {"width": 110}}
 
 
-def mapped(data: ReportData, drawn: ChartData, series: str) -> list[tuple[str, int]]:
-    """(short name of a primary score, elastic stages) of each heat map that a series has enough sizes for."""
+def mapped(data: ReportData, drawn: ChartData, series: str) -> list[tuple[str, str]]:
+    """(short name of a primary score, family) of each heat map that a series has enough sizes for."""
     maps = []
     for short, name in drawn.scores.items():
         specs = data.wide()[name].xs(series).dropna().index if name in data.primaries else []
         if len(specs) >= HEAT_SIZES:
-            maps.append((short, len(parse(specs[0]).depths)))
+            maps.append((short, parse(specs[0]).family))
     return maps
 
 
@@ -205,6 +201,11 @@ def curve_chart(data: ChartData, scalar: str | None = None) -> Spec:
     return chart
 
 
+_HEAT_AXES = {
+    "vit": {"width": "width", "depth_1": "depth"},
+    "swin": {"width": "width", "depth_1": "depth of stage 3"},
+    "resnet": {"depth_1": "depth of stage 2", "depth_2": "depth of stage 3"},
+}
 _LEGEND = {"title": None, "orient": "bottom", "labelLimit": 320, "columns": 2}
 _KNOWN = {"filter": "isValid(datum.x) && isValid(datum.y)"}
 _CHEAPEST_FIRST = {"groupby": ["series"], "sort": [{"field": "x"}, {"field": "y", "order": "descending"}]}

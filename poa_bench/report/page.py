@@ -100,9 +100,9 @@ def page_charts(data: ReportData, drawn: figures.ChartData) -> dict[str, dict[st
             "Gain of pre-training at each size; below the line it costs accuracy.",
         )
     for series in data.pretrained:
-        for short, stages in figures.mapped(data, drawn, series):
+        for short, family in figures.mapped(data, drawn, series):
             caption = _heat_caption(data, series, drawn.scores[short])
-            charts[f"heat-{len(charts)}"] = (figures.heat_map(drawn, series, short, stages), caption)
+            charts[f"heat-{len(charts)}"] = (figures.heat_map(drawn, series, short, family), caption)
     for place, series in enumerate(data.pretrained):
         pairs = rank_correlation(data, series)
         if pairs[pairs["first"] != pairs["second"]].rho.notna().any():
