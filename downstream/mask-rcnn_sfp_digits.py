@@ -1,21 +1,19 @@
 # Mask R-CNN with a simple feature pyramid on the embedded digit scenes; for ViTs of any size.
 #   mim train mmdetection downstream/mask-rcnn_sfp_digits.py --cfg-options \
-#       model.backbone.spec=vit-w64-d4 model.backbone.init_cfg.checkpoint=supernet.pth
+#       model.backbone.spec=vit-w96-d4 model.backbone.init_cfg.checkpoint=supernet.pth
 _base_ = [
     "../configs/_base_/models/mask_rcnn_sfp.py",
+    "../configs/_base_/models/families_digits.py",
     "../configs/_base_/datasets/data_digits_detection.py",
     "../configs/_base_/schedules/dense_digits.py",
     "mmdet::_base_/default_runtime.py",
 ]
-# digits are 11 to 28 of 64 pixels: two levels and narrow heads are enough
+# digits are 16 to 42 of 96 pixels: two levels and narrow heads are enough
 strides = [4, 8]
 channels = 48
 model = dict(
-    data_preprocessor=dict(mean=[127.5] * 3, std=[63.75] * 3),  # as in pre-training
-    backbone=dict(
-        spec="vit-w64-d4",
-        families=dict(vit=dict(_delete_=True, img_size=32, patch_size=4, head_dim=16, init_values=1e-5)),
-    ),
+    data_preprocessor=dict(mean=_base_.digits_mean, std=_base_.digits_std),  # as in pre-training
+    backbone=dict(spec="vit-w96-d4", families=dict(_delete_=True, **_base_.digits_families)),
     neck=dict(out_channels=channels, out_strides=strides, num_outs=len(strides)),
     rpn_head=dict(
         in_channels=channels,

@@ -1,18 +1,16 @@
 # UPerNet on the embedded digit scenes; any size of any family.
 #   mim train mmsegmentation downstream/upernet_digits.py --cfg-options \
-#       model.backbone.spec=vit-w64-d4 model.backbone.init_cfg.checkpoint=supernet.pth
+#       model.backbone.spec=vit-w96-d4 model.backbone.init_cfg.checkpoint=supernet.pth
 _base_ = [
     "../configs/_base_/models/upernet_levels.py",
+    "../configs/_base_/models/families_digits.py",
     "../configs/_base_/datasets/data_digits_segmentation.py",
     "../configs/_base_/schedules/dense_digits.py",
     "../configs/_base_/runtime/segmentation_runtime.py",
 ]
 model = dict(
-    data_preprocessor=dict(mean=[127.5] * 3, std=[63.75] * 3, size=(64, 64)),  # as in pre-training
-    backbone=dict(
-        spec="vit-w64-d4",
-        families=dict(vit=dict(_delete_=True, img_size=32, patch_size=4, head_dim=16, init_values=1e-5)),
-    ),
+    data_preprocessor=dict(mean=_base_.digits_mean, std=_base_.digits_std, size=(96, 96)),  # as in pre-training
+    backbone=dict(spec="vit-w96-d4", families=dict(_delete_=True, **_base_.digits_families)),
     decode_head=dict(channels=48, pool_scales=(1, 2), num_classes=11),
     auxiliary_head=dict(channels=32, num_classes=11),
 )

@@ -11,8 +11,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 
 from poa_bench.downstream.layer_decay import timm_layer_depths
-from poa_bench.elastic import SearchSpace, SubnetSpec, load_backbone
-from poa_bench.elastic.family import get_family
+from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet, load_backbone
 from poa_bench.errors import InputError
 from poa_bench.registry import MODELS
 
@@ -33,9 +32,9 @@ class SubnetBackbone(BaseModule):
 
     Args:
         spec: the size, `vit-w384-d12`, `swin-w96-d6`, `resnet-w64-d4-6` or an alias such as `vit-s`.
-        families: for each family how its networks are built, as they were for pre-training: `head_dim` and arguments
-            of the timm class by their timm names (`img_size`, `patch_size`, `init_values`, ...). Only the entry of the
-            spec's family is used, so one config serves all families.
+        families: for each family how its networks are built, as they were for pre-training: `head_dim` and the
+            arguments of `Supernet` (`image_size`, `patch_size`, `init_values`, ...). Only the entry of the spec's
+            family is used, so one config serves all families.
         output: `levels` (multi-scale maps, for dense heads) or `pooled` (the class feature, for classification).
         out_fractions: ViT only: which blocks give the levels, as fractions of the depth; the last must be 1.
             Swin and ResNet give their four stages.
@@ -149,15 +148,14 @@ def build_network(spec: SubnetSpec, families: dict[str, dict[str, Any]], **optio
     Args:
         spec: the size.
         families: see `SubnetBackbone`.
-        options: further arguments of the timm class.
+        options: further arguments of `Supernet`.
     """
     if spec.family not in families:
         raise InputError(f"the config knows no {spec.family} networks, only {sorted(families)}: add it to `families`")
     family_options = {**families[spec.family], **options}
     head_dim = family_options.pop("head_dim", None)
     space = SearchSpace(spec.family, (spec.width,), tuple((depth,) for depth in spec.depths), head_dim)
-    family = get_family(spec.family)
-    return family.build(space, spec, family_options, family.pool)
+    return Supernet(space, **family_options).extract(spec)  # a supernet of one size
 
 
 def levels_of(

@@ -102,8 +102,11 @@ def _family_options(run: Run) -> dict[str, Any]:
     description = run.settings.get("architecture")
     if description is None:
         description = read_training_checkpoint(run.checkpoint)["meta"]["poa_bench"]
-    options = {name: value for name, value in description["options"].items() if name != "drop_path_rate"}
-    return {"head_dim": description["space"]["head_dim"], **options}
+    options = {"head_dim": description["space"]["head_dim"], **description["options"]}
+    options.pop("drop_path_rate", None)  # the config's own
+    if description.get("position_std") is not None:  # random initialisation starts as pre-training does
+        options["position_std"] = description["position_std"]
+    return options
 
 
 def _metrics(found: dict[str, float], measurement: dict[str, Any]) -> dict[str, Any]:
