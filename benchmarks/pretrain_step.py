@@ -4,21 +4,23 @@
     python -m benchmarks.pretrain_step --profile      # where the time of our step goes
 
 The plain step is the same mathematics written down directly: all logits of all rows and heads, their log-softmax and
-all targets are stored, and autograd does the rest. Times are processor seconds, so that other programs matter little.
+all targets are stored, and autograd does the rest. Times on a CPU are processor seconds, so that other programs matter
+little; memory is the allocator's peak during the step.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from timm.layers import set_fused_attn
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from poa_bench.elastic import SubnetSpec
@@ -104,40 +106,80 @@ STEPS: dict[str, Callable[[POA, Crops], Tensor]] = {"ours": our_step, "plain": p
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """Seconds, peak memory beyond model and batch, and products of one kind of step, in this process."""
+    """Seconds, peak bytes and operations of one kind of step, in this process."""
     torch.set_num_threads(arguments.threads)
-    model, crops = make_model(arguments.prototypes), make_crops(arguments.images, arguments.local_views)
-    step = STEPS[arguments.step]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model, crops = prepare(arguments)
+
+    def step() -> Tensor:
+        with torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.amp):
+            loss = STEPS[arguments.step](model, crops)
+        loss.backward()
+        return loss
+
     seconds, rates = [], []
     for _ in range(arguments.repeat + 1):
         model.zero_grad()
+        seconds.append(seconds_of(step, arguments.device))
+        rates.append(matmul_rate(arguments.device, arguments.amp))
+    model.zero_grad()
+    facts = {"seconds": min(seconds[1:]), "rate": max(rates), "peak": peak_bytes(step, arguments.device)}
+    facts["gradient"] = model.student.backbone.network.blocks[0].mlp.fc1.weight.grad.norm().item()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # it does not see into fused kernels
+        facts["loss"] = step().item()
+    return {**facts, "flops": counter.get_total_flops()}
+
+
+def prepare(arguments: argparse.Namespace) -> tuple[POA, Crops]:
+    """Model and batch on the device."""
+    model = make_model(arguments.prototypes).to(arguments.device)
+    crops = make_crops(arguments.images, arguments.local_views)
+    return model, Crops(*(tensor.to(arguments.device) for tensor in crops))
+
+
+def seconds_of(function: Callable[[], object], device: str) -> float:
+    """Processor seconds on a CPU, wall-clock seconds on a GPU."""
+    if device == "cpu":
         start = time.process_time()
-        loss = step(model, crops)
-        loss.backward()
-        seconds.append(time.process_time() - start)
-        rates.append(matmul_rate())
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    set_fused_attn(False)  # the counter does not see into the fused kernel on CPUs
-    with FlopCounterMode(display=False) as counter:
-        step(make_model(arguments.prototypes), crops).backward()
-    gradient = model.student.backbone.network.blocks[0].mlp.fc1.weight.grad.norm().item()
-    facts = {"seconds": min(seconds[1:]), "peak_bytes": peak, "flops": counter.get_total_flops(), "rate": max(rates)}
-    return {**facts, "loss": loss.item(), "gradient": gradient}
+        function()
+        return time.process_time() - start
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    function()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
-def matmul_rate(side: int = 1024) -> float:
-    """Floating-point operations per processor second of a square float32 product."""
-    left, right = torch.randn(side, side), torch.randn(side, side)
-    start = time.process_time()
-    left @ right
-    return 2 * side**3 / (time.process_time() - start)
+def peak_bytes(function: Callable[[], object], device: str = "cpu") -> int:
+    """The most that a call has allocated at once, beyond what was there before it."""
+    if device != "cpu":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        function()
+        return torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        function()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(trace))
+        events = [event for event in json.loads(trace.read_text())["traceEvents"] if event.get("name") == "[memory]"]
+    level = peak = 0
+    for event in sorted(events, key=lambda event: event["ts"]):
+        level += event["args"]["Bytes"]
+        peak = max(peak, level)
+    return peak
+
+
+def matmul_rate(device: str, amp: bool, side: int = 1024) -> float:
+    """Floating-point operations per second of a square product."""
+    side *= 8 if device != "cpu" else 1
+    left, right = torch.randn(2, side, side, device=device, dtype=torch.bfloat16 if amp else torch.float32)
+    return 2 * side**3 / seconds_of(lambda: left @ right, device)
 
 
 def profile(arguments: argparse.Namespace) -> None:
     """Print the operations that take most of our step."""
     torch.set_num_threads(arguments.threads)
-    model, crops = make_model(arguments.prototypes), make_crops(arguments.images, arguments.local_views)
+    model, crops = prepare(arguments)
     our_step(model, crops).backward()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         our_step(model, crops).backward()
@@ -152,6 +194,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--prototypes", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -172,11 +216,11 @@ def main() -> None:
     for name, facts in found.items():
         share = facts["flops"] / facts["seconds"] / facts["rate"]
         print(
-            f"{name:6} {facts['seconds']:7.2f} s, peak {facts['peak_bytes'] / 2**30:5.2f} GiB, "
+            f"{name:6} {facts['seconds']:7.2f} s, peak {facts['peak'] / 2**20:6.0f} MiB, "
             f"{facts['flops'] / 1e9:7.1f} GFLOP, {share:4.0%} of the matmul rate ({facts['rate'] / 1e9:.0f} GFLOP/s)"
         )
     print(f"ours / plain: time {ours['seconds'] / plain['seconds']:.2f}, ", end="")
-    print(f"memory {ours['peak_bytes'] / plain['peak_bytes']:.2f}")
+    print(f"memory {ours['peak'] / plain['peak']:.2f}")
     print(f"loss {ours['loss']:.6f} and {plain['loss']:.6f}, a gradient's norm ", end="")
     print(f"{ours['gradient']:.6f} and {plain['gradient']:.6f}")
 

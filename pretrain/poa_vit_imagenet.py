@@ -10,7 +10,7 @@
 _base_ = [
     "../configs/_base_/models/poa_vit_paper.py",
     "../configs/_base_/datasets/data_imagenet_pretrain.py",
-    "../configs/_base_/schedules/poa_adamw.py",
+    "../configs/_base_/schedules/poa_imagenet.py",
 ]
 epochs = 346
 warmup = 10
@@ -20,11 +20,4 @@ param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
 param_scheduler[0].update(end=warmup)
 param_scheduler[1].update(begin=warmup, T_max=epochs / cut - warmup)
 param_scheduler[2].update(T_max=epochs / cut)
-optim_wrapper = dict(type="poa_bench.Bfloat16OptimWrapper")
-default_hooks = dict(
-    subnet=dict(mode="rank"),  # a size for each GPU, as the official code draws them; the paper's text: "step"
-    teacher_momentum=dict(cut=cut),
-    collapse=dict(type="poa_bench.CollapseHook", interval=800),
-    checkpoint=dict(interval=800),
-    # knn=dict(type="poa_bench.KnnHook", data="imagenet", interval=20),
-)
+default_hooks = dict(teacher_momentum=dict(cut=cut))

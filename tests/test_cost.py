@@ -1,13 +1,12 @@
 """Predicted cost against measured small runs."""
 
-import json
-
 import pytest
 import torch
 from mmengine.config import Config
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.pretrain_step import peak_bytes
 from poa_bench.config_files import find_config
 from poa_bench.cost import Recipe, memory, operations, predict
 from poa_bench.errors import InputError
@@ -46,7 +45,7 @@ def test_operations_within_15_percent(step):
     assert predicted == pytest.approx(counter.get_total_flops() / BATCH, rel=0.15)
 
 
-def test_memory_within_20_percent(step, tmp_path):
+def test_memory_within_20_percent(step):
     """The allocator's peak of a step, from torch's profiler, and what is there before it."""
     recipe, model, crops = step
     optimizer = torch.optim.AdamW(model.student.parameters())
@@ -55,15 +54,7 @@ def test_memory_within_20_percent(step, tmp_path):
         optimizer.step()
     held = sum(p.numel() * p.element_size() for p in model.parameters())
     held += 3 * sum(p.numel() * p.element_size() for p in model.student.parameters())  # gradients, two moments
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
-        model.loss(crops)["loss"].backward()
-    profiler.export_chrome_trace(str(tmp_path / "trace.json"))
-    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    level, peak = 0, 0
-    for event in sorted((e for e in events if e.get("name") == "[memory]"), key=lambda e: e["ts"]):
-        level += event["args"]["Bytes"]
-        peak = max(peak, level)
+    peak = peak_bytes(lambda: model.loss(crops)["loss"].backward())
     assert sum(memory(recipe).values()) == pytest.approx(held + peak, rel=0.20)
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 def parse_arguments() -> argparse.Namespace:
     """Read the command line; nothing slow is imported before, because mim asks for ``-h`` first."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="path of a config, or the base name of one of this project's")
-    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/CONFIG)")
+    add_common_arguments(parser)
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -27,23 +26,28 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch, where the config says how"
     )
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="job launcher")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by old launchers")
     return parser.parse_args()
 
 
-def main() -> int:
-    """Train; return the exit status."""
-    arguments = parse_arguments()
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """What training and testing have in common."""
+    parser.add_argument("config", help="path of a config, or the base name of one of this project's")
+    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/CONFIG)")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="job launcher")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by old launchers")
+
+
+def run(task: str, arguments: argparse.Namespace) -> int:
+    """Call a function of ``poa_bench.launch``; return the exit status, 2 for bad input."""
     os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
+    from poa_bench import launch
     from poa_bench.errors import InputError
-    from poa_bench.launch import train
 
     try:
-        train(arguments)
+        getattr(launch, task)(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -51,4 +55,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("train", parse_arguments()))

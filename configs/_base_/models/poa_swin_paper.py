@@ -1,20 +1,14 @@
 # The paper's Swin supernet: widths 96, 112, 128 (doubled per stage), stage 3 from 6 to 18 blocks, 39 sizes from Swin-T
 # to Swin-B. Heads of 16 channels and sampling weights of 2 are what the official code has.
+_base_ = "./poa_vit_paper.py"
+
 model = dict(
-    type="poa_bench.POA",
-    data_preprocessor=dict(type="poa_bench.MultiCropPreprocessor"),
     backbone=dict(
+        _delete_=True,
         type="poa_bench.Supernet",
         space=dict(family="swin", widths=[96, 112, 128], depths=list(range(6, 19)), head_dim=16, s_w=2.0, s_d=2.0),
         image_size=224,
         window_size=7,
         drop_path_rate=0.2,
     ),
-    head=dict(
-        type="poa_bench.ProjectionHead",
-        prototypes=[8192, 16384, 32768, 65536],
-        hidden_features=2048,
-        bottleneck_features=256,
-    ),
-    chunk_elements=1 << 26,  # logits at a time: 256 MiB
 )
