@@ -1,6 +1,8 @@
 """Checks what `poa-bench demo` left: every size measured, pre-training worth it, a report that stands on its own.
 
-usage: python .ci/check_report.py DEMO_FOLDER
+usage: python .ci/check_report.py DEMO_FOLDER [--quick]
+
+The quick demo's short pre-training must beat random initialisation in every size; raw pixels only the whole demo's.
 """
 
 import re
@@ -14,7 +16,7 @@ from poa_bench.sweep.results import read_results
 LIGHT = ("knn", "linear", "profile")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, quick: bool) -> None:
     """Raise AssertionError with what is wrong."""
     long = read_results(folder / "results")
     light = long[long.task.isin(LIGHT) & (long.initialisation == "pretrained")]
@@ -22,21 +24,27 @@ def main(folder: Path) -> None:
     assert len(sizes) >= 12, f"only {len(sizes)} sizes: {sorted(sizes)}"
     for task, rows in light.groupby("task"):
         assert set(rows.spec) == sizes, f"{task} lacks {sorted(sizes - set(rows.spec))}"
-    check_controls(long)
+    check_controls(long, quick)
     check_dense(long)
     check_page(folder / "report", sizes)
-    print(f"{long.run_id.nunique()} runs over {len(sizes)} sizes: complete, above the controls, and reported")
+    print(f"{long.run_id.nunique()} runs over {len(sizes)} sizes: complete, above random initialisation, and reported")
 
 
-def check_controls(long: pd.DataFrame) -> None:
+def check_controls(long: pd.DataFrame, quick: bool) -> None:
     """k-NN of every size is above the same size at random initialisation and above raw pixels."""
-    knn = long[(long.task == "knn") & long.primary].groupby(["protocol", "initialisation", "spec"], dropna=False).value.mean()
+    knn = (
+        long[(long.task == "knn") & long.primary]
+        .groupby(["protocol", "initialisation", "spec"], dropna=False)
+        .value.mean()
+    )
     for protocol in knn.index.unique("protocol"):
         trained, random = knn[protocol]["pretrained"], knn[protocol]["random"]
         losers = list(trained.index[trained <= random.reindex(trained.index)])
         assert not losers and not random.reindex(trained.index).isna().any(), f"{protocol}: not above random: {losers}"
         pixels = knn[protocol]["pixels"].iloc[0]
-        assert trained.min() > pixels, f"{protocol}: {trained.idxmin()} has {trained.min():.2f}, pixels {pixels:.2f}"
+        assert quick or trained.min() > pixels, (
+            f"{protocol}: {trained.idxmin()} has {trained.min():.2f}, pixels {pixels:.2f}"
+        )
 
 
 def check_dense(long: pd.DataFrame) -> None:
@@ -61,4 +69,4 @@ def check_page(report: Path, sizes: set[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "--quick" in sys.argv[2:])

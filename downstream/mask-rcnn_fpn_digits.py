@@ -1,6 +1,6 @@
 # Mask R-CNN with FPN on the embedded digit scenes; any size of any family.
 #   mim train mmdetection downstream/mask-rcnn_fpn_digits.py --cfg-options \
-#       model.backbone.spec=vit-w64-d4 model.backbone.init_cfg.checkpoint=supernet.pth
+#       model.backbone.spec=vit-w96-d4 model.backbone.init_cfg.checkpoint=supernet.pth
 _base_ = "./mask-rcnn_sfp_digits.py"
 
 strides = [4, 8, 16, 32]

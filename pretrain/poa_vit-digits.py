@@ -3,15 +3,5 @@
 _base_ = [
     "../configs/_base_/models/poa_vit_digits.py",
     "../configs/_base_/datasets/digits_pretrain.py",
-    "../configs/_base_/schedules/poa_adamw.py",
+    "../configs/_base_/schedules/poa_digits.py",
 ]
-epochs = 20
-warmup = 2
-train_cfg = dict(max_epochs=epochs)
-param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
-param_scheduler[0].update(end=warmup)
-param_scheduler[1].update(begin=warmup)
-default_hooks = dict(
-    teacher_temperature=dict(length=warmup),
-    patch_weight=dict(begin=warmup),
-)

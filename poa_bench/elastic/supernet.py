@@ -31,6 +31,8 @@ class Supernet(nn.Module):
         space: the candidates, as `SearchSpace` or as a dict of its fields.
         alpha: multiply the sliced weights by full width / width where the paper does; False for its ablation.
         drop_path_uniform: the same drop-path rate in every block (POA's ViT) instead of timm's linear rule.
+        position_std: standard deviation of the position embeddings at the start, instead of timm's 0.02; a short
+            training of a small network cannot grow them to the size of its patch embeddings.
         options: constructor arguments of the timm class by their timm names (`patch_size`, `init_values`,
             `drop_path_rate`, ...); `image_size` is timm's `img_size`.
 
@@ -45,6 +47,7 @@ class Supernet(nn.Module):
         *,
         alpha: bool = True,
         drop_path_uniform: bool = False,
+        position_std: float | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -57,6 +60,9 @@ class Supernet(nn.Module):
         self.network = self.family.build(self.space, self.space.intact, self.options)
         if drop_path_uniform:
             _make_drop_path_uniform(self.network, self.options.get("drop_path_rate", 0.0))
+        self.position_std = position_std
+        if position_std is not None:
+            _initialise_positions(self.network, position_std)
         self.mask_token = nn.Parameter(torch.zeros(1, self.family.mask_channels(self.network)))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         self._skeletons: dict[SubnetSpec, nn.Module] = {}
@@ -145,6 +151,7 @@ class Supernet(nn.Module):
             "space": self.space.to_dict(),
             "alpha": self.alpha,
             "drop_path_uniform": self.drop_path_uniform,
+            "position_std": self.position_std,
             "options": dict(self.options),
             "version": __version__,
         }
@@ -152,7 +159,7 @@ class Supernet(nn.Module):
     @classmethod
     def from_description(cls, description: dict[str, Any]) -> "Supernet":
         """The inverse of `describe`, with fresh weights."""
-        own = {key: description[key] for key in ("alpha", "drop_path_uniform")}
+        own = {key: description[key] for key in ("alpha", "drop_path_uniform", "position_std")}
         return cls(SearchSpace.from_dict(description["space"]), **own, **description["options"])
 
     def _run(
@@ -195,6 +202,12 @@ def _copy_drop_path(module: nn.Module, network: nn.Module, source_name: Callable
         parent, _, attribute = name.rpartition(".")
         if attribute.startswith("drop_path"):
             setattr(module.get_submodule(parent), attribute, copy.deepcopy(network.get_submodule(source_name(name))))
+
+
+def _initialise_positions(network: nn.Module, std: float) -> None:
+    if getattr(network, "pos_embed", None) is None:
+        raise InputError(f"position_std is for networks with position embeddings, not for {type(network).__name__}")
+    nn.init.trunc_normal_(network.pos_embed, std=std, a=-3 * std, b=3 * std)
 
 
 def _make_drop_path_uniform(network: nn.Module, rate: float) -> None:

@@ -1,5 +1,5 @@
-# The embedded digit scenes for mmdet. They are 128 px with digits of 22 to 56 px: at 96 px, digits are about as large as
-# in the 32 px pictures of pre-training, and a ViT with patch 8 sees 144 patches.
+# The embedded digit scenes for mmdet. They are 128 px with digits of 22 to 56 px: at 96 px, digits are about as large
+# as in the 32 px pictures of pre-training, and a ViT with patch 8 sees 144 patches.
 scale = (96, 96)
 train_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -1,17 +1,20 @@
-# A small ViT supernet for pictures of 32 px: widths 48 to 96 by depths 4 to 8, 12 sizes.
+# A small ViT supernet for pictures of 32 px (16 patches): widths 96 to 144 by depths 2 to 4, 12 sizes.
 model = dict(
     type="poa_bench.POA",
     data_preprocessor=dict(type="poa_bench.MultiCropPreprocessor", mean=[127.5] * 3, std=[63.75] * 3),
+    student_temperature=0.3,  # views differ much: a flatter student keeps the targets ahead of it
     backbone=dict(
         type="poa_bench.Supernet",
-        space=dict(family="vit", widths=[48, 64, 80, 96], depths=[4, 6, 8], head_dim=16),
+        space=dict(family="vit", widths=[96, 112, 128, 144], depths=[2, 3, 4], head_dim=16),
         image_size=32,
-        patch_size=4,
-        init_values=1e-5,
+        patch_size=8,
+        # minutes of training need weights and positions that matter from the first step
+        weight_init="jax",
+        position_std=1.2,
     ),
     head=dict(
         type="poa_bench.ProjectionHead",
-        prototypes=[256, 512, 1024],
+        prototypes=[128, 256],
         hidden_features=256,
         bottleneck_features=64,
     ),

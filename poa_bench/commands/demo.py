@@ -1,0 +1,23 @@
+"""The whole way on the embedded digits: pre-train a supernet, cut it, measure every size, write the report.
+
+Interrupted, it goes on where it stopped when it is started again with the same --out.
+"""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="a few minutes: short schedules, to see that all works")
+    parser.add_argument("--out", metavar="DIR", help="folder of everything it makes [work_dirs/demo-FAMILY(-quick)]")
+    parser.add_argument("--family", choices=("vit", "swin", "resnet"), default="vit", help="default: vit")
+    parser.add_argument("--seed", type=int, default=0, help="of pre-training and evaluation; default: 0")
+
+
+def run(args: argparse.Namespace) -> int:
+    from poa_bench.demo import Demo
+
+    try:
+        return Demo(args.family, args.quick, args.seed, args.out).run()
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, run the same command again to go on")
+        return 130

@@ -1,0 +1,120 @@
+"""The demo: pre-training, a sweep over every size and a report, on the embedded digits."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from poa_bench.config_files import config_root, find_config
+from poa_bench.errors import InputError
+from poa_bench.files import atomic_path
+
+_TRAINING_LINE = re.compile(r"Iter\(train\) \[\s*(\d+)/(\d+)\].*? loss: ([\d.]+)")
+LOG_LINES = 30  # of a failed pre-training's log that are shown
+
+
+@dataclass
+class Demo:
+    """One demo in one folder; every part that is finished there is not repeated.
+
+    Args:
+        family: `vit`, `swin` or `resnet`.
+        quick: the short schedules.
+        seed: of pre-training and evaluation.
+        out: folder of everything it makes.
+    """
+
+    family: str = "vit"
+    quick: bool = False
+    seed: int = 0
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        suffix = "-quick" if self.quick else ""
+        self.console = Console()
+        self.folder = Path(self.out or f"work_dirs/demo-{self.family}{suffix}").absolute()
+        self.pretraining = f"poa_{self.family}-digits{suffix}.py"
+        self.sweep = f"sweep_digits{suffix}.py"
+
+    def run(self) -> int:
+        """Do all parts. Returns the exit status: 0 only if everything was measured."""
+        start = time.monotonic()
+        self._say(f"1/3 pre-training one {self.family} supernet ({self.pretraining}) in {self.folder}/pretrain")
+        checkpoint = self.pretrain()
+        self._say("2/3 measuring every size: k-NN, linear probe, cost; detection and segmentation on three sizes")
+        summary = self.measure(checkpoint)
+        self._say("3/3 writing the report")
+        self.report()
+        minutes = (time.monotonic() - start) / 60
+        self._say(f"{summary}\nthe report is {self.folder / 'report' / 'index.html'} (this took {minutes:.1f} minutes)")
+        return summary.exit_code
+
+    def pretrain(self) -> Path:
+        """Train in a process of its own, resuming what is there; returns the last checkpoint."""
+        work_dir = self.folder / "pretrain"
+        finished = work_dir / "finished"  # holds the name of the last checkpoint
+        if finished.is_file():
+            return work_dir / finished.read_text()
+        work_dir.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, str(config_root() / "tools" / "train.py"), str(find_config(self.pretraining))]
+        command += ["--work-dir", str(work_dir), "--resume", "auto", "--cfg-options", f"randomness.seed={self.seed}"]
+        log = self.folder / "pretrain.log"
+        with open(log, "w") as stream:
+            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+            try:
+                self._follow(process, log)
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    process.wait()
+        if process.returncode:
+            tail = "".join(log.read_text(errors="replace").splitlines(keepends=True)[-LOG_LINES:])
+            raise InputError(f"pre-training ended with status {process.returncode}; the end of {log}:\n{tail}")
+        checkpoint = Path((work_dir / "last_checkpoint").read_text().strip())
+        with atomic_path(finished) as temporary:
+            temporary.write_text(checkpoint.name)
+        return checkpoint
+
+    def _follow(self, process: subprocess.Popen, log: Path) -> None:
+        """A progress bar with an ETA, read from the log."""
+        columns = (
+            TextColumn("iterations"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        with Progress(*columns, console=self.console, transient=not self.console.is_terminal) as progress:
+            bar = progress.add_task("", total=None, loss="starting")
+            while process.poll() is None:
+                time.sleep(1)
+                if lines := _TRAINING_LINE.findall(log.read_text(errors="replace")):
+                    done, total, loss = lines[-1]
+                    progress.update(bar, completed=int(done), total=int(total), loss=f"loss {loss}")
+
+    def measure(self, checkpoint: Path):
+        """Every task of the demo's sweep; returns the sweep's summary."""
+        from poa_bench.sweep.plan import load_sweep
+        from poa_bench.sweep.runner import run_sweep
+
+        sweep = load_sweep(find_config(self.sweep), [str(checkpoint)], str(self.folder / "results"))
+        sweep = sweep.model_copy(update={"seeds": [self.seed]})
+        return run_sweep(sweep)
+
+    def report(self) -> None:
+        """Tables, plots and the page in `report/`."""
+        from poa_bench.report.build import write_report
+
+        title = f"POA {self.family} supernet on the embedded digits" + (" (quick demo)" if self.quick else "")
+        write_report(str(self.folder / "results"), str(self.folder / "report"), title)
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False)
