@@ -160,8 +160,8 @@ def render(snapshot: Snapshot, runs: Sequence[Run], title: str) -> Group:
 
 def _pace(snapshot: Snapshot) -> str:
     done, total = snapshot.count("done"), len(snapshot.states)
-    eta = "unknown yet" if snapshot.eta is None else duration(snapshot.eta)
-    return f"{done} of {total} done, {snapshot.per_minute:.1f} runs per minute, about {eta} left"
+    left = "time left not known yet" if snapshot.eta is None else f"about {duration(snapshot.eta)} left"
+    return f"{done} of {total} done, {snapshot.per_minute:.1f} runs per minute, {left}"
 
 
 def _running(snapshot: Snapshot, runs: Sequence[Run], most: int = 8) -> list[str]:
