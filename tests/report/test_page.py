@@ -107,7 +107,7 @@ def test_scores_with_a_spread_sort_by_their_mean(opened):
 
 
 def test_filtering_by_column_and_over_all(opened):
-    field = opened.get_by_label("Filter series").first
+    field = opened.get_by_label("Filter series", exact=True).first
     field.fill("random")
     opened.wait_for_function("document.querySelectorAll('#size-table tbody tr').length == 12")
     assert set(column(opened, 2)) == {"random initialisation"}
