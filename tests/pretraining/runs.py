@@ -67,7 +67,7 @@ def run(line: list[str], **options) -> subprocess.CompletedProcess:
     return subprocess.run(line, env=environment(), cwd=REPOSITORY, capture_output=True, text=True, **options)
 
 
-def kill_after(line: list[str], checkpoint: Path, seconds: float = 120) -> None:
+def kill_after(line: list[str], checkpoint: Path, seconds: float = 900) -> None:
     """Start a run and SIGKILL it as soon as it has named this checkpoint in ``last_checkpoint``."""
     last = checkpoint.parent / "last_checkpoint"
     with subprocess.Popen(line, env=environment(), cwd=REPOSITORY, stdout=subprocess.DEVNULL) as process:
