@@ -5,4 +5,4 @@ _base_ = [
     "../configs/_base_/datasets/digits_pretrain.py",
     "../configs/_base_/schedules/poa_digits.py",
 ]
-train_dataloader = dict(collate_fn=dict(grid=(8, 8), mask_ratio=(0.1, 0.3)))
+train_dataloader = dict(collate_fn=dict(grid=(4, 4), mask_ratio=(0.1, 0.3)))

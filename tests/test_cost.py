@@ -20,6 +20,9 @@ def recipe_config() -> Config:
     """The digits model with one size, so that its elastic student is no mean over draws."""
     config = Config.fromfile(find_config("poa_vit-digits.py"))
     config.model.backbone.space.update(widths=[96], depths=[4])
+    config.model.backbone.update(patch_size=4)
+    config.train_dataloader.collate_fn.grid = (8, 8)
+    config.train_dataloader.dataset.pipeline[0].local_count = LOCAL
     config.model.chunk_elements = 1 << 14
     config.train_dataloader.batch_size = BATCH
     return config

@@ -15,6 +15,8 @@ DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md"]
 
 
 def test_results_are_those_of_the_kept_report():
+    if not (REPOSITORY / "reports" / "demo").is_dir():
+        pytest.skip("reports/demo is not there: keep the report of a whole `poa-bench demo` in it")
     spec = importlib.util.spec_from_file_location("update_readme", REPOSITORY / "tools" / "update_readme.py")
     update_readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update_readme)

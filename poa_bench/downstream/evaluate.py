@@ -111,12 +111,13 @@ def _network(run: "Run") -> Supernet | None:
         return None
     if run.initialisation == "random":
         return random_supernet(_setting(run, "architecture"), run.seed)
+    net = load_supernet(run.checkpoint, _setting(run, "branch"))
     if (found := sha256_file(run.checkpoint)) != run.checkpoint_sha256:
         raise InputError(
             f"{run.checkpoint} has changed since the run was planned (SHA-256 {found[:12]}..., not "
             f"{run.checkpoint_sha256[:12]}...): plan again"
         )
-    return load_supernet(run.checkpoint, _setting(run, "branch"))
+    return net
 
 
 def random_supernet(description: dict[str, Any] | None, seed: int) -> Supernet:

@@ -1,14 +1,14 @@
-# A small ResNet supernet for pictures of 32 px: mid channels 16 to 32, stage 2 of 1 or 2 and stage 3 of 2 or 4 blocks,
-# 12 sizes. Stages 3 and 4 are dilated, so that the maps are 8, 4, 4, 4.
+# A small ResNet supernet for pictures of 32 px: mid channels 16 to 32, stage 2 of 1 or 2 and stage 3 of 1 to 3 blocks,
+# 18 sizes. Stage 4 is dilated, so that the maps are 8, 4, 2 and 2 positions wide.
 _base_ = "./poa_vit_digits.py"
 model = dict(
     backbone=dict(
         _delete_=True,
         type="poa_bench.Supernet",
-        space=dict(family="resnet", widths=[16, 24, 32], depths=[[1, 2], [2, 4]]),
-        channels=[32, 64, 128, 256],
+        space=dict(family="resnet", widths=[16, 24, 32], depths=[[1, 2], [1, 2, 3]]),
+        channels=[16, 32, 64, 128],
         num_groups=8,
         fixed_depths=[1, 1],
-        output_stride=8,
+        output_stride=16,
     ),
 )
