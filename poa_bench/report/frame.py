@@ -194,8 +194,8 @@ def _costs(fresh: pd.DataFrame, cells: pd.DataFrame, columns: pd.DataFrame) -> p
     costs["weights"] = 4 * costs.parameters  # what an extracted file holds: float32
     # throughput is latency again, and the only metric of a profile where more is better
     wanted = (columns.task == PROFILE) & columns.unit.isin(["ms", "MB"])
-    profile = cells[cells.column.isin(columns.index[wanted])]
-    for name, rows in profile.groupby("column", sort=False):
+    for name in columns.index[wanted]:
+        rows = cells[cells.column == name]
         metric = name.removeprefix(f"{PROFILE} ")
         if metric in costs:  # the profile repeats what every result carries
             continue

@@ -15,7 +15,6 @@ def latex_table(data: ReportData, caption: str, scores: list[str] | None = None)
     """
     scores = data.primaries if scores is None else scores
     numbers, shown = size_table(data, scores), shown_table(data, scores)
-    shown = shown.drop(columns=["alias"]) if (shown.alias == "").all() else shown
     if shown.series.nunique() == 1:
         shown = shown.drop(columns=["series"])
     styler = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)

@@ -14,7 +14,7 @@ from poa_bench.config_files import runnable_configs
 from poa_bench.report.frame import PIXELS, PROFILE, RANDOM, ReportData, sort_specs
 from poa_bench.report.tables import series_order
 
-LIGHT = ("knn", "linear")  # what `poa-bench evaluate` measures
+LIGHT = ("knn", "linear", PROFILE)  # what `poa-bench evaluate` measures
 _KEYS = ["task", "dataset", "protocol"]
 
 
@@ -23,6 +23,7 @@ def holes(data: ReportData) -> pd.DataFrame:
 
     A series is expected to have, at every size it has anywhere, every task measured in any series, with every seed the
     series has elsewhere for that task. Raw pixels are expected only for tasks that some raw-pixel result exists for.
+    The cost of a size need be measured in one series only.
 
     Returns:
         Columns `series`, `spec`, `task`, `dataset`, `protocol`, `seed`; empty if nothing is missing.
@@ -41,7 +42,17 @@ def holes(data: ReportData) -> pd.DataFrame:
             seeds = sorted(set(results.seed[same])) or [0]
             wanted = ((series, spec, *task, seed) for spec, seed in product(specs, seeds))
             rows += [row for row in wanted if row not in done]
-    return pd.DataFrame(rows, columns=["series", "spec", *_KEYS, "seed"])
+    return pd.DataFrame(rows + _unprofiled(data, fresh), columns=["series", "spec", *_KEYS, "seed"])
+
+
+def _unprofiled(data: ReportData, fresh: pd.DataFrame) -> list[tuple]:
+    profiles = data.columns.loc[data.columns.task == PROFILE, _KEYS].drop_duplicates()
+    known = set(fresh.spec[fresh.task == PROFILE])
+    rows = []
+    for series, profile in product(data.pretrained, profiles.itertuples(index=False, name=None)):
+        specs = sort_specs(fresh.spec[fresh.series == series])
+        rows += [(series, spec, *profile, 0) for spec in specs if spec not in known]
+    return rows
 
 
 def grouped(data: ReportData, missing: pd.DataFrame, results: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from poa_bench.report.frame import ReportData
 from poa_bench.report.pick import export_command
 from poa_bench.report.published import beside, read_published
 
+FRONT_IN_CAPTION = 10  # sizes; more are read better as a list
 ASSETS = Path(__file__).with_name("assets")
 TEMPLATES = Path(__file__).with_name("templates")
 SECTIONS = {
@@ -135,6 +136,8 @@ def _cost_caption(data: ReportData) -> str:
     if not data.pretrained or "parameters" not in data.costs or not data.primaries:
         return "Scores against costs."
     front = sentences.front_list(data, data.primaries[0], "parameters")
+    if len(front) > FRONT_IN_CAPTION:
+        front = [*front[:2], f"... ({len(front) - 4} more are listed below)", *front[-2:]]
     return f"Pareto front of {data.primaries[0]} against parameters, cheapest first: {'; '.join(front)}."
 
 

@@ -73,6 +73,9 @@ def size_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFram
         ["series", "spec"], key=lambda keys: keys.map(rank if keys.name == "series" else position)
     )
     front = ["size", "series", "alias", "width", "depth"]
+    if (table.alias.fillna("") == "").all():
+        front.remove("alias")
+        table = table.drop(columns="alias")
     return table[front + [name for name in table if name not in (*front, "spec")]].reset_index(drop=True)
 
 

@@ -110,6 +110,18 @@ def test_holes_are_every_cell_that_the_table_lacks(demo_folder):
     assert empty.sum() == 18 + 1  # and the raw pixels, of which no detection is expected
 
 
+def test_sizes_without_a_profile_are_holes_once():
+    results = [made_result(spec=spec, initialisation=kind) for spec in SPECS for kind in ("pretrained", "random")]
+    data = data_of([*results, made_profile("vit-w64-d4")])
+    missing = holes(data)
+    assert missing[["series", "spec", "task"]].values.tolist() == [
+        ["pre-trained", "vit-w48-d4", "profile"],
+        ["pre-trained", "vit-w64-d6", "profile"],
+    ]
+    (command,) = grouped(data, missing, "results").command
+    assert "--tasks profile --protocols profile-b1/1 --seeds 0" in command
+
+
 def test_the_commands_are_understood(demo_folder, capsys):
     """Each command is parsed by the real command line, and those of sweeps by the real sweep reader."""
     data = load_report_data(demo_folder)
@@ -130,8 +142,8 @@ def test_the_commands_are_understood(demo_folder, capsys):
 
 def test_broken_files_are_listed_and_do_not_stop_the_report(tmp_path):
     write_result(made_result(), tmp_path)
-    (tmp_path / "0" * 16).mkdir()
-    (tmp_path / "0" * 16 / "result.json").write_text("{", encoding="utf-8")
+    (tmp_path / ("0" * 16)).mkdir()
+    (tmp_path / ("0" * 16) / "result.json").write_text("{", encoding="utf-8")
     data = load_report_data(tmp_path)
     assert len(data.broken) == 1 and len(data.cells) == 1
 

@@ -92,9 +92,11 @@ def test_sorting_is_numeric_and_works_from_the_keyboard(opened):
     place = heading(opened, "params (M)")
     opened.locator("#size-table thead tr").first.locator("th").nth(place - 1).locator("[tabindex='0']").focus()
     opened.keyboard.press("Enter")
+    opened.wait_for_selector("#size-table th[aria-sort=ascending]")
     values = [float(text) for text in column(opened, place) if text != "–"]
     assert values == sorted(values) and len(set(values)) == 12
     opened.keyboard.press("Enter")
+    opened.wait_for_selector("#size-table th[aria-sort=descending]")
     values = [float(text) for text in column(opened, place) if text != "–"]
     assert values == sorted(values, reverse=True)
 
@@ -102,6 +104,7 @@ def test_sorting_is_numeric_and_works_from_the_keyboard(opened):
 def test_scores_with_a_spread_sort_by_their_mean(opened):
     place = heading(opened, "knn top1")
     opened.locator("#size-table thead tr").first.locator("th").nth(place - 1).click()
+    opened.wait_for_selector(f"#size-table th:nth-child({place})[aria-sort=ascending]")
     values = [float(text.split()[0]) for text in column(opened, place)]
     assert values == sorted(values) and values[0] == 45.0
 

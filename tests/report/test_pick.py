@@ -1,12 +1,10 @@
 """`pick` against brute force, its words, and the command in a real process."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from poa_bench.cli import main
 from poa_bench.errors import InputError
 from poa_bench.report.frame import load_report_data
 from poa_bench.report.pick import amount, choose, find_column, pick, pick_text
@@ -50,12 +48,11 @@ def test_secondary_metrics_and_latency_limits(demo_folder):
     assert found["choice"].best.spec == "vit-w64-d6" and found["choice"].cheaper.spec == "vit-w48-d4"
 
 
-def test_the_command(demo_folder):
-    words = [sys.executable, "-m", "poa_bench.cli", "pick", str(demo_folder), "--task", "seg", "--max-params", "0.3M"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "best:          vit-w64-d6" in done.stdout
-    done = subprocess.run([*words[:6], "sharpness"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "'sharpness' was not measured: there are 'knn top1'" in done.stderr
+def test_the_command(demo_folder, capsys):
+    assert main(["pick", str(demo_folder), "--task", "seg", "--max-params", "0.3M"]) == 0
+    assert "best:          vit-w64-d6" in capsys.readouterr().out
+    assert main(["pick", str(demo_folder), "--task", "sharpness"]) == 2
+    assert "'sharpness' was not measured: there are 'knn top1'" in capsys.readouterr().err
 
 
 def test_bad_input_says_what_is_allowed(demo_folder):
