@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from poa_bench.errors import InputError
 
-TOLERANCE = 1e-6  # largest gradient entry at which the minimum counts as found
+TOLERANCE = 1e-7  # largest gradient entry at which the minimum counts as found
 MOST_STEPS = 500
+ROWS = 65536  # images whose logits are held at once
 
 
 @dataclass(frozen=True)
@@ -112,23 +113,41 @@ def fit_path(
     Yields:
         (regulariser, weight (D, C), bias (C,)).
     """
-    values, basis = torch.linalg.eigh(features.T @ features / len(features))
-    components = features @ basis  # the penalty does not change under a rotation
-    weight = features.new_zeros(features.shape[1], classes)
+    values, basis, components = _principal_components(features)
+    weight = features.new_zeros(len(values), classes)
     bias = features.new_zeros(classes)
     for regulariser in regularisers:
-        scale = (values.clamp(min=0) / 4 + regulariser).rsqrt().unsqueeze(1)
-        scaled, bias = _minimise(components * scale.T, labels, weight / scale, bias, regulariser / 2 * scale**2)
-        weight = scaled * scale
+        scale = (values / 4 + regulariser).rsqrt().unsqueeze(1)
+        weight, bias = _minimise(components, labels, (weight, bias), scale, regulariser)
         yield regulariser, basis @ weight, bias
 
 
-def _minimise(inputs: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, penalty: Tensor) -> tuple[Tensor, Tensor]:
-    """L-BFGS from the given start on mean cross-entropy + sum of penalty (D, 1) * weight^2."""
+def _principal_components(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues (R,) of the second moment, its eigenvectors (D, R) and features @ eigenvectors (N, R).
+
+    The penalty does not change under this rotation, and the best weights have no part outside of the features' span.
+    """
+    count, width = features.shape
+    if width <= count:
+        values, basis = torch.linalg.eigh(features.T @ features / count)
+        return values.clamp(min=0), basis, features @ basis
+    values, left = torch.linalg.eigh(features @ features.T / count)  # the smaller matrix has the same eigenvalues
+    kept = values > 1e-14 * values[-1]
+    values, left = values[kept], left[:, kept]
+    length = (count * values).sqrt()
+    return values, features.T @ left / length, left * length
+
+
+def _minimise(inputs: Tensor, labels: Tensor, start: tuple[Tensor, Tensor], scale: Tensor, regulariser: float):
+    """L-BFGS on the loss of `fit_path`, over weights that are divided by scale (D, 1).
+
+    Returns:
+        (weight (D, C), bias (C,)), as `start` is.
+    """
     with torch.enable_grad():
-        weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+        scaled, bias = (start[0] / scale).requires_grad_(), start[1].clone().requires_grad_()
         solver = torch.optim.LBFGS(
-            [weight, bias],
+            [scaled, bias],
             max_iter=MOST_STEPS,
             tolerance_grad=TOLERANCE,
             tolerance_change=0,
@@ -137,12 +156,16 @@ def _minimise(inputs: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, pena
 
         def loss() -> Tensor:
             solver.zero_grad()
-            value = F.cross_entropy(torch.addmm(bias, inputs, weight), labels) + (penalty * weight**2).sum()
+            value = regulariser / 2 * (scale * scaled).square().sum()
             value.backward()
-            return value
+            for rows, targets in zip(inputs.split(ROWS), labels.split(ROWS), strict=True):
+                part = F.cross_entropy(torch.addmm(bias, rows, scale * scaled), targets, reduction="sum") / len(inputs)
+                part.backward()  # chunk by chunk: the logits of all rows would need too much memory
+                value = value + part.detach()
+            return value.detach()
 
         solver.step(loss)
-    return weight.detach(), bias.detach()
+    return (scale * scaled).detach(), bias.detach()
 
 
 def _standardisation(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from poa_bench.downstream import linear
 from poa_bench.downstream.linear import check_classes, fit_path, hold_out, linear_probe
 from poa_bench.downstream.protocols import LinearProtocol
 from poa_bench.errors import InputError
@@ -23,6 +24,34 @@ def test_minimum_is_that_of_scikit_learn(regulariser):
     # the weights' common part is free of loss and held at zero by the penalty; the bias' is free altogether
     assert np.allclose(weight.T.numpy(), oracle.coef_, atol=2e-4)
     assert np.allclose((bias - bias.mean()).numpy(), oracle.intercept_ - oracle.intercept_.mean(), atol=2e-4)
+
+
+def test_chunks_of_images_do_not_matter(monkeypatch):
+    features, labels = clusters(150, classes=4)
+    whole = list(fit_path(features.double(), labels, 4, [0.1, 1e-3]))
+    monkeypatch.setattr(linear, "ROWS", 37)
+    for (_, weight, bias), (_, other_weight, other_bias) in zip(
+        whole, fit_path(features.double(), labels, 4, [0.1, 1e-3]), strict=True
+    ):
+        assert torch.allclose(weight, other_weight, atol=1e-5) and torch.allclose(bias, other_bias, atol=1e-5)
+
+
+def test_more_features_than_images():
+    features, labels = clusters(40, classes=3, width=90)
+    features = features.double()
+    ((_, weight, bias),) = fit_path(features, labels, 3, [1e-2])
+    oracle = LogisticRegression(C=1 / (1e-2 * len(labels)), tol=1e-10, max_iter=10_000)
+    oracle.fit(features.numpy(), labels.numpy())
+    assert np.allclose(weight.T.numpy(), oracle.coef_, atol=2e-4)
+    # the bias of classes that can be told apart hardly matters: the losses are what can be compared
+    theirs = objective(features, labels, torch.tensor(oracle.coef_).T, torch.tensor(oracle.intercept_), 1e-2)
+    assert objective(features, labels, weight, bias, 1e-2) < theirs + 1e-9
+
+
+def objective(features, labels, weight, bias, regulariser):
+    """What is minimised."""
+    loss = torch.nn.functional.cross_entropy(features @ weight + bias, labels)
+    return (loss + regulariser / 2 * weight.square().sum()).item()
 
 
 def test_badly_conditioned_features_reach_the_minimum():
