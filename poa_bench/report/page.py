@@ -186,23 +186,12 @@ def correlation_table(data: ReportData) -> pd.DataFrame:
 
 
 def published_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Published rows as shown: whose they are comes first."""
-    columns = [
-        "method",
-        "variant",
-        "architecture",
-        "task",
-        "dataset",
-        "metric",
-        "value",
-        "epochs",
-        "protocol",
-        "note",
-        "source",
-    ]
-    extra = [name for name in ("ours", "our protocol") if name in rows]
-    shown = rows[columns + extra].copy()
-    if "ours" in shown:
+    """Published rows as shown, `ours` beside their value; those of sizes that were measured here come first."""
+    ours = [name for name in ("ours", "our protocol") if name in rows]
+    columns = ["method", "variant", "architecture", "task", "dataset", "metric", "value", *ours, "protocol", "epochs"]
+    shown = rows[[*columns, "note", "source"]].copy()
+    if ours:
+        shown = shown.sort_values("ours", key=pd.Series.isna, kind="stable")
         shown["ours"] = [tables.number(value) for value in shown.ours.astype(float)]
     return shown
 
