@@ -10,5 +10,6 @@ model = dict(
         num_groups=8,
         fixed_depths=[1, 1],
         output_stride=16,
+        zero_init_last=False,  # minutes of training need blocks that matter from the first step
     ),
 )
