@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -67,7 +68,9 @@ class Demo:
         command += ["--work-dir", str(work_dir), "--resume", "auto", "--cfg-options", f"randomness.seed={self.seed}"]
         log = self.folder / "pretrain.log"
         with open(log, "w") as stream:
-            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+            # threads that sleep while they wait: on a busy machine spinning ones make a step many times slower
+            environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment)
             try:
                 self._follow(process, log)
             finally:

@@ -17,5 +17,6 @@ default_hooks = dict(
     patch_weight=dict(begin=1),
     freeze_last_layer=dict(epochs=0),
     logger=dict(interval=20),
+    checkpoint=dict(interval=100),
 )
 log_processor = dict(window_size=20)
