@@ -1,0 +1,30 @@
+"""The demo's own part: what is finished is not repeated, and a failed pre-training says why. CI runs it as a whole."""
+
+import pytest
+
+from poa_bench import demo
+from poa_bench.errors import InputError
+
+
+def test_a_finished_pretraining_is_not_repeated(tmp_path, monkeypatch):
+    folder = tmp_path / "pretrain"
+    folder.mkdir()
+    (folder / "finished").write_text("iter_7.pth")
+    monkeypatch.setattr(demo.subprocess, "Popen", lambda *_, **__: pytest.fail("trained again"))
+    assert demo.Demo(out=str(tmp_path)).pretrain() == folder / "iter_7.pth"
+
+
+def test_a_failed_pretraining_shows_its_log_and_is_not_finished(tmp_path, monkeypatch):
+    broken = tmp_path / "broken.py"
+    broken.write_text("model = dict(type='poa_bench.NoSuchModel')\n")
+    monkeypatch.setattr(demo, "find_config", lambda _: broken)
+    with pytest.raises(InputError, match="pre-training ended with status 1; the end of .*pretrain.log"):
+        demo.Demo(out=str(tmp_path)).pretrain()
+    assert not (tmp_path / "pretrain" / "finished").exists()
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("family", ["vit", "swin", "resnet"])
+def test_configs_of_every_demo_exist(family, quick, tmp_path):
+    made = demo.Demo(family, quick, out=str(tmp_path))
+    assert demo.find_config(made.pretraining).is_file() and demo.find_config(made.sweep).is_file()
