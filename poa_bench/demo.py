@@ -40,7 +40,7 @@ class Demo:
     def __post_init__(self) -> None:
         suffix = "-quick" if self.quick else ""
         self.console = Console()
-        self.folder = Path(self.out or f"work_dirs/demo-{self.family}{suffix}").absolute()
+        self.folder = Path(self.out or f"work_dirs/demo-{self.family}{suffix}")  # as given: results name files in it
         self.pretraining = f"poa_{self.family}-digits{suffix}.py"
         self.sweep = f"sweep_digits{suffix}.py"
 
@@ -80,7 +80,7 @@ class Demo:
         if process.returncode:
             tail = "".join(log.read_text(errors="replace").splitlines(keepends=True)[-LOG_LINES:])
             raise InputError(f"pre-training ended with status {process.returncode}; the end of {log}:\n{tail}")
-        checkpoint = Path((work_dir / "last_checkpoint").read_text().strip())
+        checkpoint = work_dir / Path((work_dir / "last_checkpoint").read_text().strip()).name
         with atomic_path(finished) as temporary:
             temporary.write_text(checkpoint.name)
         return checkpoint
