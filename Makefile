@@ -4,8 +4,9 @@
 demo: setup
 	.venv/bin/poa-bench demo $(ARGS)
 
+# one process a core, at most 8 (each needs 2 GB), with one thread each: waiting threads would take the cores from others
 test: setup
-	.venv/bin/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

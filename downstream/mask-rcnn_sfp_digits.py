@@ -8,7 +8,7 @@ _base_ = [
     "../configs/_base_/schedules/dense_digits.py",
     "mmdet::_base_/default_runtime.py",
 ]
-# digits are 16 to 42 of 96 pixels: two levels and narrow heads are enough
+# digits are 16 to 28 of 64 pixels: two levels and narrow heads are enough
 strides = [4, 8]
 channels = 48
 model = dict(

@@ -9,7 +9,7 @@ _base_ = [
     "../configs/_base_/runtime/segmentation_runtime.py",
 ]
 model = dict(
-    data_preprocessor=dict(mean=_base_.digits_mean, std=_base_.digits_std, size=(96, 96)),  # as in pre-training
+    data_preprocessor=dict(mean=_base_.digits_mean, std=_base_.digits_std, size=(64, 64)),  # as in pre-training
     backbone=dict(spec="vit-w96-d4", families=dict(_delete_=True, **_base_.digits_families)),
     decode_head=dict(channels=48, pool_scales=(1, 2), num_classes=11),
     auxiliary_head=dict(channels=32, num_classes=11),

@@ -54,6 +54,10 @@ def read_config(arguments: argparse.Namespace) -> Config:
 
 def build_runner(config: Config) -> Runner:
     """The Runner of a config; several processes without a GPU talk through gloo."""
+    # mmengine keeps what was trained in the work directory, under the config's name; mim wants that name to be unique
+    # in the whole checkout
+    source = Path(config.filename)
+    config = Config(config.to_dict(), filename=str(source.with_stem(f"{source.stem}_resolved")), cfg_text=config.text)
     if config.launcher == "pytorch" and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group("gloo")

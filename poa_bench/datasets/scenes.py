@@ -1,6 +1,6 @@
 """Scenes of several digits for detection, instance segmentation and semantic segmentation.
 
-A scene is 128x128 pixels with 2 to 6 digits of 22 to 56 pixels that overlap little. Files, made once in the cache:
+A scene is 128x128 pixels with 2 to 5 digits of 32 to 56 pixels that overlap little. Files, made once in the cache:
 
     images/{train,val}/000000.jpg        RGB
     instances_{train,val}.json           COCO: boxes, masks as uncompressed run lengths, categories 1..10
@@ -54,10 +54,10 @@ def draw_scene(source: digits.Scans, rng: np.random.Generator) -> tuple[np.ndarr
         ``mask`` (128, 128) bool of the visible strokes.
     """
     canvas = (SCENE_SIZE, SCENE_SIZE)
-    picture = digits.add_clutter(digits.draw_background(canvas, rng), source, int(rng.integers(4, 10)), 40, rng)
+    picture = digits.add_clutter(digits.draw_background(canvas, rng), source, int(rng.integers(2, 6)), 40, rng)
     semantic = np.zeros(canvas, np.uint8)
     placed: list[tuple[int, np.ndarray]] = []
-    for _ in range(int(rng.integers(2, 7))):
+    for _ in range(int(rng.integers(2, 6))):
         position = int(rng.integers(len(source.labels)))
         ink = _place(source.strokes[position], [mask for _, mask in placed], rng)
         if ink is None:
@@ -73,7 +73,7 @@ def draw_scene(source: digits.Scans, rng: np.random.Generator) -> tuple[np.ndarr
 
 def _place(stroke: np.ndarray, others: list[np.ndarray], rng: np.random.Generator) -> np.ndarray | None:
     """Return the ink (128, 128) of a digit that hides little of the ``others``, or None where no place is found."""
-    height = np.exp(rng.uniform(np.log(22), np.log(56)))
+    height = np.exp(rng.uniform(np.log(32), np.log(56)))
     for _ in range(10):
         center = rng.uniform(0.55 * height, SCENE_SIZE - 0.55 * height, 2)
         ink = digits.draw_stroke(stroke, (SCENE_SIZE, SCENE_SIZE), center, height, rng)

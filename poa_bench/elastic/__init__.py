@@ -1,23 +1,44 @@
-"""Sizes and weights: search spaces, the supernet, cutting and loading sub-networks (torch and timm only)."""
+"""Sizes and weights: search spaces, the supernet, cutting and loading sub-networks (torch and timm only).
 
-from poa_bench.elastic import resnet, swin, vit  # noqa: F401  (each registers its family)
-from poa_bench.elastic.checkpoint import LoadReport, load_backbone, load_subnet, load_supernet, save_subnet
-from poa_bench.elastic.family import FAMILIES, Family, Output
+The names load on first use: what only reads the names of sizes (reports, picks) does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from poa_bench.elastic.space import ALIASES, SearchSpace, SubnetSpec, kept_blocks
-from poa_bench.elastic.supernet import Supernet
+
+if TYPE_CHECKING:
+    from poa_bench.elastic.checkpoint import LoadReport, load_backbone, load_subnet, load_supernet, save_subnet
+    from poa_bench.elastic.family import Family, Output, families, register
+    from poa_bench.elastic.supernet import Supernet
+
+_MODULES = {
+    "checkpoint": ("LoadReport", "load_backbone", "load_subnet", "load_supernet", "save_subnet"),
+    "family": ("Family", "Output", "families", "register"),
+    "supernet": ("Supernet",),
+}
 
 __all__ = [
     "ALIASES",
-    "FAMILIES",
     "Family",
     "LoadReport",
     "Output",
     "SearchSpace",
     "SubnetSpec",
     "Supernet",
+    "families",
     "kept_blocks",
     "load_backbone",
     "load_subnet",
     "load_supernet",
+    "register",
     "save_subnet",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"poa_bench.elastic.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from poa_bench import __version__
-from poa_bench.elastic.family import FAMILIES
+from poa_bench.elastic.family import families
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
 from poa_bench.errors import InputError
@@ -173,13 +173,13 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
         InputError: no such file, not an extracted sub-network, or its tensors do not fit.
     """
     metadata = read_metadata(path)
-    families = {family.network_class.__name__: family for family in FAMILIES.values()}
-    if metadata.get("timm_class") not in families:
+    classes = {family.network_class.__name__: family for family in families().values()}
+    if metadata.get("timm_class") not in classes:
         raise InputError(
             f"{path} is not an extracted sub-network (timm_class {metadata.get('timm_class')!r}, known are "
-            f"{', '.join(families)}): write one with `poa-bench extract`"
+            f"{', '.join(classes)}): write one with `poa-bench extract`"
         )
-    module = families[metadata["timm_class"]].construct(json.loads(metadata["timm_arguments"]))
+    module = classes[metadata["timm_class"]].construct(json.loads(metadata["timm_arguments"]))
     tensors = safetensors.torch.load_file(path)
     _load_strictly(module, tensors, path)
     return module.eval(), metadata

@@ -7,6 +7,7 @@ A new family is one file that defines a `Family` and calls `register`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,8 @@ from torch.overrides import TorchFunctionMode
 from poa_bench.elastic.space import SearchSpace, SubnetSpec
 from poa_bench.errors import InputError
 
-FAMILIES: dict[str, "Family"] = {}
+_BUILT_IN = ("vit", "swin", "resnet")  # modules of this package that register a family each
+_FAMILIES: dict[str, "Family"] = {}
 
 
 class Output(NamedTuple):
@@ -121,8 +123,15 @@ class Family(ABC):
 
 def register(family: Family) -> Family:
     """Make a family known by its name."""
-    FAMILIES[family.name] = family
+    _FAMILIES[family.name] = family
     return family
+
+
+def families() -> dict[str, Family]:
+    """All families that are known, by name."""
+    for name in _BUILT_IN:
+        import_module(f"poa_bench.elastic.{name}")
+    return dict(_FAMILIES)
 
 
 def get_family(name: str) -> Family:
@@ -131,9 +140,9 @@ def get_family(name: str) -> Family:
     Raises:
         InputError: there is none.
     """
-    if name not in FAMILIES:
-        raise InputError(f"unknown family {name!r}: use one of {', '.join(FAMILIES)}")
-    return FAMILIES[name]
+    if name not in (known := families()):
+        raise InputError(f"unknown family {name!r}: use one of {', '.join(known)}")
+    return known[name]
 
 
 def masked_where(tokens: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
-from poa_bench.elastic.family import FAMILIES, register
+from poa_bench.elastic import family as family_module
+from poa_bench.elastic.family import register
 from poa_bench.elastic.resnet import ResNet as ResNetFamily
 from poa_bench.errors import InputError
 
@@ -80,7 +81,7 @@ def official(golden):
     register(_SixteenChannelStem())
     space = SearchSpace("resnetgolden", (16, 24, 32), ((2, 3), (2, 4, 5, 6)))
     supernet = Supernet(space, **OPTIONS).eval()
-    del FAMILIES["resnetgolden"]
+    family_module._FAMILIES.pop("resnetgolden")
     prefix = "backbone/"
     weights = {key.removeprefix(prefix): torch.from_numpy(numbers[key]) for key in numbers if key.startswith(prefix)}
     supernet.mask_token.data.copy_(weights.pop("mask_token").flatten(1))

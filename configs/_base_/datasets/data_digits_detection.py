@@ -1,6 +1,6 @@
-# The embedded digit scenes for mmdet. They are 128 px with digits of 22 to 56 px: at 96 px, digits are about as large
-# as in the 32 px pictures of pre-training, and a ViT with patch 8 sees 144 patches.
-scale = (96, 96)
+# The embedded digit scenes for mmdet. They are 128 px with digits of 32 to 56 px: at 64 px, digits are about as large
+# as in the 32 px pictures of pre-training, and a ViT with patch 8 sees 64 patches.
+scale = (64, 64)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),

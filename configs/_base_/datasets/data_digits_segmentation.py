@@ -1,5 +1,5 @@
-# The embedded digit scenes for mmseg, at 96 px as for detection; predictions are compared at the full 128 px.
-scale = (96, 96)
+# The embedded digit scenes for mmseg, at 64 px as for detection; predictions are compared at the full 128 px.
+scale = (64, 64)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
