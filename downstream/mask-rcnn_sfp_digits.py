@@ -22,9 +22,9 @@ model = dict(
     ),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=channels, featmap_strides=strides),
-        bbox_head=dict(in_channels=channels, fc_out_channels=128, num_classes=10),
+        bbox_head=dict(in_channels=channels, fc_out_channels=128, num_classes=1),
         mask_roi_extractor=dict(out_channels=channels, featmap_strides=strides),
-        mask_head=dict(num_convs=2, in_channels=channels, conv_out_channels=channels, num_classes=10),
+        mask_head=dict(num_convs=2, in_channels=channels, conv_out_channels=channels, num_classes=1),
     ),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
@@ -37,7 +37,7 @@ log_processor = dict(by_epoch=False)
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=1))
 measurement = dict(
     task="detection",
-    protocol="mask-rcnn-sfp-digits/1",
+    protocol="mask-rcnn-sfp-digits/2",
     dataset="digits-scenes",
     split="val",
     metrics={

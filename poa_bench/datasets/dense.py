@@ -5,7 +5,7 @@ from mmdet.evaluation import CocoMetric
 from mmseg.datasets import BaseSegDataset
 
 from poa_bench.datasets import digits
-from poa_bench.datasets.scenes import PALETTE, SCANS_OF, SEMANTIC_CLASSES, scenes_folder
+from poa_bench.datasets.scenes import PALETTE, SCANS_OF, SEMANTIC_CLASSES, SINGLE_CLASS, scenes_folder
 from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS, METRICS
 
@@ -22,6 +22,7 @@ class DigitsDetection(CocoDataset):
 
     Args:
         split: 'train' or 'val'.
+        single_class: every digit is of the one class "digit": to find digits, not to read them.
         **kwargs: further arguments of mmdet's CocoDataset (``pipeline``, ``indices``, ``filter_cfg``, ...).
 
     Raises:
@@ -30,9 +31,11 @@ class DigitsDetection(CocoDataset):
 
     METAINFO = {"classes": digits.CLASSES, "palette": PALETTE}
 
-    def __init__(self, split: str = "train", **kwargs):
+    def __init__(self, split: str = "train", single_class: bool = False, **kwargs):
         images = f"images/{_check_split(split)}/"
-        annotations = f"instances_{split}.json"
+        annotations = _annotations(split, single_class)
+        if single_class:
+            kwargs = {"metainfo": {"classes": (SINGLE_CLASS,), "palette": PALETTE[:1]}, **kwargs}
         super().__init__(ann_file=annotations, data_root=str(scenes_folder()), data_prefix={"img": images}, **kwargs)
 
 
@@ -59,5 +62,9 @@ class DigitsSegmentation(BaseSegDataset):
 class DigitsCocoMetric(CocoMetric):
     """COCO's average precision over the scenes of ``split``: mmdet's metric with the annotation file found for it."""
 
-    def __init__(self, split: str = "val", **kwargs):
-        super().__init__(ann_file=str(scenes_folder() / f"instances_{_check_split(split)}.json"), **kwargs)
+    def __init__(self, split: str = "val", single_class: bool = False, **kwargs):
+        super().__init__(ann_file=str(scenes_folder() / _annotations(_check_split(split), single_class)), **kwargs)
+
+
+def _annotations(split: str, single_class: bool) -> str:
+    return f"{'objects' if single_class else 'instances'}_{split}.json"

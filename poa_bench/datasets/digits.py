@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from poa_bench.datasets.cache import build_once
 from poa_bench.errors import InputError
 
-VERSION = 3
+VERSION = 4
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SPLITS = {"train": 0.60, "val": 0.15, "test": 0.25}  # shares of the scans
 VARIANTS = {"train": 4, "val": 3, "test": 3}  # pictures made of each scan

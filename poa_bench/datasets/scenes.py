@@ -1,9 +1,11 @@
 """Scenes of several digits for detection, instance segmentation and semantic segmentation.
 
-A scene is 128x128 pixels with 2 to 5 digits of 32 to 56 pixels that overlap little. Files, made once in the cache:
+A scene is 128x128 pixels with 2 to 5 digits of 32 to 56 pixels that overlap little. The area of a digit
+is the convex hull of its stroke. Files, made once in the cache:
 
     images/{train,val}/000000.jpg        RGB
     instances_{train,val}.json           COCO: boxes, masks as uncompressed run lengths, categories 1..10
+    objects_{train,val}.json             the same with the single category "digit"
     semantic/{train,val}/000000.png      0 background, 1..10 the digits zero to nine, 255 (ignore) at their edge
 
 Train scenes show scans of the classification set's train split, val scenes show those of its test split.
@@ -22,12 +24,13 @@ SCENE_SIZE = 128
 SCANS_OF = {"train": "train", "val": "test"}
 SCENES = {"train": 600, "val": 150}
 SEMANTIC_CLASSES = ("background", *digits.CLASSES)
+SINGLE_CLASS = "digit"
 IGNORE = 255
 PALETTE = [  # of the ten digits, RGB
     (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189),
     (140, 86, 75), (227, 119, 194), (188, 189, 34), (23, 190, 207), (255, 215, 0),
 ]  # fmt: skip
-_MOST_OVERLAP = 0.1  # share of a digit's stroke that another may cover
+_MOST_OVERLAP = 0.1  # share of a digit's area that another may cover
 
 
 def scenes_folder() -> Path:
@@ -51,7 +54,7 @@ def draw_scene(source: digits.Scans, rng: np.random.Generator) -> tuple[np.ndarr
 
     Returns:
         ``picture`` (128, 128, 3) uint8 RGB, ``semantic`` (128, 128) uint8, and a list of ``(label 0..9, mask)`` with
-        ``mask`` (128, 128) bool of the visible strokes.
+        ``mask`` (128, 128) bool of its visible area.
     """
     canvas = (SCENE_SIZE, SCENE_SIZE)
     picture = digits.add_clutter(digits.draw_background(canvas, rng), source, int(rng.integers(2, 6)), 40, rng)
@@ -62,11 +65,11 @@ def draw_scene(source: digits.Scans, rng: np.random.Generator) -> tuple[np.ndarr
         ink = _place(source.strokes[position], [mask for _, mask in placed], rng)
         if ink is None:
             continue
-        mask, edge = ink > 0.5, (ink > 0.2) & (ink <= 0.5)
+        mask, edge = _hull(ink > 0.5), _hull(ink > 0.2)
         picture = digits.paint(picture, ink, rng.uniform(0.3, 0.6), rng)
         placed = [(label, earlier & ~mask) for label, earlier in placed]
         placed.append((int(source.labels[position]), mask))
-        semantic[edge] = IGNORE
+        semantic[edge & ~mask] = IGNORE
         semantic[mask] = source.labels[position] + 1
     return digits.finish(picture, rng), semantic, placed
 
@@ -77,10 +80,18 @@ def _place(stroke: np.ndarray, others: list[np.ndarray], rng: np.random.Generato
     for _ in range(10):
         center = rng.uniform(0.55 * height, SCENE_SIZE - 0.55 * height, 2)
         ink = digits.draw_stroke(stroke, (SCENE_SIZE, SCENE_SIZE), center, height, rng)
-        mask = ink > 0.5
+        mask = _hull(ink > 0.5)
         if all((mask & other).sum() <= _MOST_OVERLAP * min(mask.sum(), other.sum()) for other in others):
             return ink
     return None
+
+
+def _hull(ink: np.ndarray) -> np.ndarray:
+    """The convex hull of a stroke, (H, W) bool: an area that networks with patches of 8 pixels can show."""
+    filled = np.zeros(ink.shape, np.uint8)
+    points = np.argwhere(ink)[:, ::-1].astype(np.int32)
+    cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
+    return filled.astype(bool)
 
 
 def _write_scenes(folder: Path) -> None:
@@ -102,10 +113,14 @@ def _write_scenes(folder: Path) -> None:
                 number = len(coco["annotations"]) + 1
                 coco["annotations"].append(_annotation(number, scene + 1, label, mask))
         (folder / f"instances_{split}.json").write_text(json.dumps(coco))
+        coco["categories"] = [{"id": 1, "name": SINGLE_CLASS}]
+        for annotation in coco["annotations"]:
+            annotation["category_id"] = 1
+        (folder / f"objects_{split}.json").write_text(json.dumps(coco))
 
 
 def _annotation(number: int, image: int, label: int, mask: np.ndarray) -> dict:
-    """Return the COCO entry of one digit; its box [x, y, width, height] encloses the visible strokes."""
+    """Return the COCO entry of one digit; its box [x, y, width, height] encloses its visible area."""
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     return {
         "id": number,

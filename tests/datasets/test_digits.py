@@ -124,6 +124,9 @@ def test_scene_files_agree_with_each_other(split):
             assert (x, y, x + width - 1, y + height - 1) == (columns[0], rows[0], columns[-1], rows[-1])
             assert annotation["area"] == mask.sum() > 30
             assert set(np.unique(semantic[mask])) <= {annotation["category_id"], scenes.IGNORE}
+    objects = json.loads((folder / f"objects_{split}.json").read_text())
+    assert objects["categories"] == [{"id": 1, "name": "digit"}]
+    assert objects["annotations"] == [a | {"category_id": 1} for a in coco["annotations"]]
 
 
 def test_registered_classification():
