@@ -128,12 +128,12 @@ def test_profile_rows(checkpoint, data, tmp_path):
 def test_validation_is_held_out_of_train_where_there_is_none(checkpoint, data, tmp_path):
     path = tmp_path / "no_val.py"
     path.write_text("".join(line for line in DATA.splitlines(keepends=True) if not line.strip().startswith("val=")))
-    one, other = evaluate_checkpoint(
-        checkpoint, str(path), tmp_path / "results", tasks=["linear"], specs=["intact"], seeds=[0, 1]
+    results = evaluate_checkpoint(
+        checkpoint, str(path), tmp_path / "results", tasks=["linear"], specs=["intact"], seeds=[0, 1, 2, 3]
     )
-    assert one.facts["val_images"] == other.facts["val_images"] == pytest.approx(25, abs=3)
-    assert one.facts["train_images"] == 250
-    assert one.metrics["val_top1"] != other.metrics["val_top1"]
+    assert [result.facts["val_images"] for result in results] == [pytest.approx(25, abs=3)] * 4
+    assert {result.facts["train_images"] for result in results} == {250}
+    assert len({result.metrics["val_top1"] for result in results}) > 1, "the seed chooses the pictures held out"
 
 
 def test_one_failure_does_not_end_the_others(checkpoint, data, tmp_path):
