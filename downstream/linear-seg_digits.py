@@ -8,14 +8,12 @@ _base_ = [
     "../configs/_base_/schedules/dense_digits.py",
     "../configs/_base_/runtime/segmentation_runtime.py",
 ]
-# background covers five sixths of a scene: unweighted, the first hundreds of iterations predict nothing else
-digit_weights = [0.1, *[1.0] * 10]
 model = dict(
     data_preprocessor=dict(mean=_base_.digits_mean, std=_base_.digits_std, size=(64, 64)),  # as in pre-training
     backbone=dict(spec="vit-w96-d4", families=dict(_delete_=True, **_base_.digits_families)),
     decode_head=dict(
         num_classes=11,
-        loss_decode=dict(class_weight=digit_weights),
+        loss_decode=dict(class_weight=_base_.digit_weights),
     ),
 )
 # the backbone is frozen: nothing to decay over

@@ -1,11 +1,11 @@
-# As sweep_digits.py, to see that everything works: dense tasks with a tenth of the iterations, on the smallest size.
+# As sweep_digits.py, to see that everything works: dense tasks with 30 iterations, on the smallest size.
 _short = {
     "train_cfg.max_iters": 30,
     "param_scheduler.0.end": 3,
     "param_scheduler.1.begin": 3,
     "param_scheduler.1.end": 30,
 }
-_quick = {**_short, "measurement.protocol": "quick-digits/1"}
+_quick = {**_short, "measurement.protocol": "quick-digits/2"}
 _dense = dict(specs=["smallest"], initialisations=["pretrained", "random"])
 tasks = [
     dict(task="knn", dataset="digits", initialisations=["pretrained", "random", "pixels"]),
