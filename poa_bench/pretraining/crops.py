@@ -66,7 +66,6 @@ class MultiCrop:
         local_count: local crops per picture; 0 gives none.
         global_scale, local_scale: least and greatest share of the picture's area.
         flip: probability of a mirrored crop.
-        invert: probability of a negative crop (255 - value), before the photometric part.
         photometric: arguments of :class:`poa_bench.pretraining.photometric.Photometric`; None leaves colours alone.
         on_device: leave the photometric part to the model's data preprocessor.
 
@@ -82,13 +81,12 @@ class MultiCrop:
         global_scale: tuple[float, float] = (0.32, 1.0),
         local_scale: tuple[float, float] = (0.05, 0.32),
         flip: float = 0.5,
-        invert: float = 0.0,
         photometric: dict | None = None,
         on_device: bool = False,
     ):
         self.global_size, self.local_size, self.local_count = global_size, local_size, local_count
         self.global_scale, self.local_scale = tuple(global_scale), tuple(local_scale)
-        self.flip, self.invert = flip, invert
+        self.flip = flip
         self.photometric = None if photometric is None else _photometric(photometric)
         self.on_device = on_device and photometric is not None
 
@@ -119,8 +117,6 @@ class MultiCrop:
             cut = resize(picture[top : top + height, left : left + width], size)
             if random.random() < self.flip:
                 cut = cv2.flip(cut, 1)
-            if self.invert and random.random() < self.invert:
-                cut = 255 - cut
             if self.photometric is not None:
                 rows.append(self.photometric.draw(view, random))
                 cut = cut if self.on_device else change_bytes(cut, rows[-1])
