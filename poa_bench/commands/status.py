@@ -16,4 +16,7 @@ def run(args: argparse.Namespace) -> int | None:
     from poa_bench.sweep.options import sweep_of
     from poa_bench.sweep.status import show_status
 
-    show_status(sweep_of(args), args.watch)
+    try:
+        show_status(sweep_of(args), args.watch)
+    except KeyboardInterrupt:  # how one leaves --watch; the sweep itself goes on
+        return 130

@@ -41,6 +41,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, each as `CUDA_VISIBLE_DEVICES` names it."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return (named or [str(number) for number in range(count)])[:count]
+
+
+def _choose_gpus(wanted: int) -> list[str]:
+    found = visible_gpus() if wanted else []
+    if wanted > len(found):
+        advice = f"--gpus {len(found)}" if found else "--jobs N for N processes on the CPU"
+        raise InputError(f"--gpus {wanted}, but torch finds {len(found)} usable GPUs here: give {advice}")
+    return found[:wanted]
+
+
 class LocalExecutor:
     """Starts as many chunks at once as GPUs or jobs allow.
 
@@ -50,6 +67,9 @@ class LocalExecutor:
         preload: modules that every process will need.
         start: how processes start. `forkserver` imports the libraries once, in a process that does nothing else, and
             copies it; `fork` copies this one, which is safe only if it has computed nothing.
+
+    Raises:
+        InputError: `jobs` or `gpus` is out of range, or there are fewer GPUs.
     """
 
     def __init__(
@@ -61,13 +81,13 @@ class LocalExecutor:
     ) -> None:
         if (jobs is not None and jobs < 1) or gpus < 0:
             raise InputError(f"jobs {jobs} must be at least 1 and gpus {gpus} at least 0")
+        self._free_gpus = _choose_gpus(gpus)
         self.gpus = gpus
         self.jobs = gpus or jobs or max(min(cores(), 2), cores() // 2)
         self._context = multiprocessing.get_context(start)
         self._context.set_forkserver_preload([run_as_process.__module__, *preload])
-        self._free_gpus = list(range(gpus))
         self._queue: list[Chunk] = []
-        self._running: list[tuple[Chunk, BaseProcess, list[int]]] = []
+        self._running: list[tuple[Chunk, BaseProcess, list[str]]] = []
 
     @property
     def busy(self) -> bool:
@@ -130,12 +150,12 @@ class LocalExecutor:
             taken, self._free_gpus = self._free_gpus[:wanted], self._free_gpus[wanted:]
             self._running.append((chunk, self._launch(chunk, taken), taken))
 
-    def _launch(self, chunk: Chunk, gpus: list[int]) -> BaseProcess:
+    def _launch(self, chunk: Chunk, gpus: list[str]) -> BaseProcess:
         threads = str(cores() if chunk.alone else max(1, cores() // self.jobs))
         environment = {
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
-            "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
+            "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         }
         chunk = chunk.model_copy(update={"gpus": len(gpus)})
         chunk.log.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from poa_bench.errors import InputError
 from poa_bench.sweep import state
 from poa_bench.sweep.local import Ended, LocalExecutor
 from poa_bench.sweep.plan import Run, Sweep, expand
@@ -191,8 +192,8 @@ def run_sweep(
     Args:
         sweep: from `load_sweep` or `make_sweep`.
         executor: `local` packs the runs on this machine, `slurm` submits them as job arrays.
-        jobs: processes at a time (local, without GPUs).
-        gpus: GPUs to use (local).
+        jobs: processes at a time (local only, without GPUs).
+        gpus: GPUs to use (local only).
         retries: in place of the sweep's own.
         show: a progress display on the terminal; lines from time to time where the output is no terminal.
 
@@ -201,13 +202,17 @@ def run_sweep(
     """
     runs = expand(sweep)
     directory = Path(sweep.results).absolute()
-    directory.mkdir(parents=True, exist_ok=True)
     if executor == "slurm":
         from poa_bench.sweep.slurm import SlurmExecutor
 
+        if jobs or gpus:
+            raise InputError(
+                "--jobs and --gpus are of the local executor; on SLURM say --set slurm.max_jobs=N or --set slurm.gpus=N"
+            )
         chosen: Executor = SlurmExecutor(directory, sweep.name, sweep.slurm)
     else:
         chosen = LocalExecutor(jobs, gpus, modules_for(runs))
+    directory.mkdir(parents=True, exist_ok=True)
     runner = Runner(runs, directory, chosen, sweep.retries if retries is None else retries)
     with display(Watch(directory, runs), sweep.name, show) as report:
         return runner.carry_through(report)
