@@ -37,7 +37,7 @@ class SubnetBackbone(BaseModule):
             family is used, so one config serves all families.
         output: `levels` (multi-scale maps, for dense heads) or `pooled` (the class feature, for classification).
         out_fractions: ViT only: which blocks give the levels, as fractions of the depth; the last must be 1.
-            Swin and ResNet give their four stages.
+            Networks that halve their maps (Swin, ResNet) give their four stages.
         final_norm: apply the network's last norm to the levels (ViT: all; Swin: the last). The paper does not.
         frozen_stages: train no parameter of the stem and of the first n blocks (ViT) or stages (Swin, ResNet);
             0 freezes the stem, -1 nothing, `all` the whole backbone (it then runs without gradients).
@@ -75,7 +75,7 @@ class SubnetBackbone(BaseModule):
         self.final_norm = final_norm
         self.network = build_network(self.spec, families, drop_path_rate=drop_path_rate)
         self.network.set_grad_checkpointing(with_cp)
-        self.indices, self.channels, self.strides = levels_of(self.network, self.spec, out_fractions)
+        self.indices, self.channels, self.strides = levels_of(self.network, out_fractions)
         self.load_report = None
         self._layer_depths = timm_layer_depths(self.network)
         self._freeze(frozen_stages)
@@ -159,14 +159,15 @@ def build_network(spec: SubnetSpec, families: dict[str, dict[str, Any]], **optio
 
 
 def levels_of(
-    network: nn.Module, spec: SubnetSpec, out_fractions: Sequence[float] = OUT_FRACTIONS
+    network: nn.Module, out_fractions: Sequence[float] = OUT_FRACTIONS
 ) -> tuple[list[int], list[int], list[int]]:
     """timm's feature indices of the levels, and the channels and stride of each.
 
-    ViT: the blocks at `out_fractions` of the depth; Swin and ResNet: the last four entries, that is their stages.
+    Where all features have the same stride (ViT): the blocks at `out_fractions` of the depth; else (Swin, ResNet): the
+    last four entries, that is the stages.
     """
     info = network.feature_info
-    if spec.family != "vit":
+    if len({feature["reduction"] for feature in info}) > 1:
         indices = list(range(len(info) - 4, len(info)))
     else:
         if not out_fractions or not all(0 < fraction <= 1 for fraction in out_fractions) or out_fractions[-1] != 1:

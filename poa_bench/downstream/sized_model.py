@@ -39,7 +39,7 @@ def placeholder_values(backbone: dict[str, Any]) -> dict[str, Any]:
     spec = SubnetSpec.parse(backbone["spec"])
     with torch.device("meta"):  # shapes only
         network = build_network(spec, backbone["families"])
-    _, channels, strides = levels_of(network, spec, backbone.get("out_fractions", OUT_FRACTIONS))
+    _, channels, strides = levels_of(network, backbone.get("out_fractions", OUT_FRACTIONS))
     values = {"backbone.channels": channels, "backbone.strides": strides}
     values["sum(backbone.channels)"] = sum(channels)
     values["backbone.width"] = channels[-1]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from poa_bench import __version__
-from poa_bench.elastic.family import families
+from poa_bench.elastic.family import get_family
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
 from poa_bench.errors import InputError
@@ -164,22 +164,22 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
-    """Load an extracted file into the stock timm class that its metadata names.
+    """Load an extracted file into the stock timm network that its metadata describes.
 
     Returns:
         The module in eval mode, and the file's metadata.
 
     Raises:
-        InputError: no such file, not an extracted sub-network, or its tensors do not fit.
+        InputError: no such file, not an extracted sub-network, of an unknown family, or its tensors do not fit.
     """
     metadata = read_metadata(path)
-    classes = {family.network_class.__name__: family for family in families().values()}
-    if metadata.get("timm_class") not in classes:
+    if lacking := sorted({"spec", "timm_arguments"} - metadata.keys()):
         raise InputError(
-            f"{path} is not an extracted sub-network (timm_class {metadata.get('timm_class')!r}, known are "
-            f"{', '.join(classes)}): write one with `poa-bench extract`"
+            f"{path} is not an extracted sub-network (its metadata lacks {', '.join(lacking)}): write one with "
+            "`poa-bench extract`"
         )
-    module = classes[metadata["timm_class"]].construct(json.loads(metadata["timm_arguments"]))
+    family = get_family(SubnetSpec.parse(metadata["spec"]).family)
+    module = family.construct(json.loads(metadata["timm_arguments"]))
     tensors = safetensors.torch.load_file(path)
     _load_strictly(module, tensors, path)
     return module.eval(), metadata

@@ -8,9 +8,7 @@ import torch
 from timm.models.resnet import ResNet
 from torch import nn
 
-from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
-from poa_bench.elastic import family as family_module
-from poa_bench.elastic.family import register
+from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet, register
 from poa_bench.elastic.resnet import ResNet as ResNetFamily
 from poa_bench.errors import InputError
 
@@ -75,13 +73,14 @@ class _SixteenChannelStem(ResNetFamily):
         return network
 
 
+register(_SixteenChannelStem())
+
+
 @pytest.fixture(scope="module")
 def official(golden):
     numbers = np.load(golden("poa_resnet_backbone.npz"))
-    register(_SixteenChannelStem())
     space = SearchSpace("resnetgolden", (16, 24, 32), ((2, 3), (2, 4, 5, 6)))
     supernet = Supernet(space, **OPTIONS).eval()
-    family_module._FAMILIES.pop("resnetgolden")
     prefix = "backbone/"
     weights = {key.removeprefix(prefix): torch.from_numpy(numbers[key]) for key in numbers if key.startswith(prefix)}
     supernet.mask_token.data.copy_(weights.pop("mask_token").flatten(1))
