@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -82,11 +83,16 @@ def reference(sweep):
     return metrics_of(outcome for _, outcome in evaluate_light(expand(sweep), "cpu"))
 
 
-def slow_evaluate(original, seconds):
+def slow_evaluate(seconds, diary):
+    """`worker.evaluate` that takes longer for each run, and notes in a file what it has done."""
+    original = worker.evaluate
+
     def evaluate(*args):
-        for item in original(*args):
+        for run, outcome in original(*args):
             time.sleep(seconds)
-            yield item
+            with diary.open("a") as file:
+                file.write(f"{run.id}\n")
+            yield run, outcome
 
     return evaluate
 
@@ -152,10 +158,35 @@ def test_a_broken_result_is_put_aside_and_done_again(sweep, knn):
     assert victim.with_name("broken-result.json").exists()
 
 
+def test_results_of_two_machines_are_gathered_by_copying(sweep, knn, tmp_path):
+    everything = sweep(knn(1, 5), results=str(tmp_path / "gathered"))
+    for specs in (["vit-w32-d2", "vit-w32-d3", "vit-w32-d4"], ["vit-w48-d2", "vit-w48-d3", "vit-w48-d4"]):
+        machine = tmp_path / specs[0]
+        assert carry_through(sweep(knn(1, 5, specs=specs), results=str(machine))).done == 6
+        shutil.copytree(machine, everything.results, dirs_exist_ok=True)
+    logs = sorted(Path(everything.results).rglob("*.log"))
+    assert carry_through(everything).done == 12
+    assert sorted(Path(everything.results).rglob("*.log")) == logs, "nothing was left to do"
+    assert metrics_of(load_results(everything.results)[0]) == reference(everything)
+
+
 def runner_process(config):
     process = FORK.Process(target=carry_through, args=(config,))
     process.start()
     return process
+
+
+def test_runners_at_the_same_time_share_the_work(sweep, knn, tmp_path, monkeypatch):
+    """Two of one sweep, one of another sweep that has half of its runs in common."""
+    monkeypatch.setattr(worker, "evaluate", slow_evaluate(0.05, tmp_path / "diary"))
+    one, other = sweep(knn(1, 5)), sweep(knn(5, 7))
+    runners = [runner_process(config) for config in (one, one, other)]
+    for runner in runners:
+        runner.join()
+    results, _ = load_results(one.results)
+    assert metrics_of(results) == reference(one) | reference(other)
+    done = (tmp_path / "diary").read_text().split()
+    assert sorted(done) == sorted(result.run_id for result in results), "each of the 18 runs was done once"
 
 
 def active_pids(config):
@@ -164,40 +195,58 @@ def active_pids(config):
     return {owner.pid for owner in owners if owner and owner.pid}
 
 
-def test_30_kills_at_random_moments(sweep, knn, monkeypatch):
+def test_30_kills_at_random_moments(sweep, knn, tmp_path, monkeypatch):
     """The runner and its processes are killed; nothing is lost, half-written or done twice."""
-    monkeypatch.setattr(worker, "evaluate", slow_evaluate(worker.evaluate, 0.12))
     config = sweep(knn(1, 2, 3, 5, 7, initialisations=["pretrained", "random"]), retries=1000)
-    assert len(expand(config)) == 60
-    moments, finished, kills, runner = random.Random(0), {}, {"runner": 0, "process": 0}, runner_process(config)
+    runs = [run.id for run in expand(config)]
+    assert len(runs) == 60
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "evaluate", slow_evaluate(0.5, tmp_path / "diary"))
+        finished = kill_30_times(config)
+    missing = set(runs) - {path.parent.name for path in finished}
+    assert 0 < len(missing) < 60, "the kills came in the middle"
+    monkeypatch.setattr(worker, "evaluate", slow_evaluate(0, tmp_path / "last diary"))
+    assert carry_through(config).exit_code == 0
+    assert sorted((tmp_path / "last diary").read_text().split()) == sorted(missing), "only what is missing, and once"
+    results, _ = load_results(config.results)
+    assert len(results) == 60 and metrics_of(results) == reference(config)
+    assert all(path.read_bytes() == content for path, content in finished.items())
+    assert not list(Path(config.results).rglob("*.tmp"))
+
+
+def kill_30_times(config):
+    """Kill the sweep's runner or one of its processes, 15 times each; returns its results so far with their content.
+
+    The n-th kill comes at a random moment after n results: half of the sweep is done then, however fast the machine.
+    """
+    Path(config.results).mkdir()
+    moments, finished, runner = random.Random(0), {}, runner_process(config)
+    victims = moments.sample(["runner", "process"] * 15, 30)
     try:
-        while sum(kills.values()) < 30:
-            time.sleep(moments.uniform(0, 0.5))
-            victim = moments.choice(sorted(kills))
-            pids = [runner.pid] if victim == "runner" else sorted(active_pids(config))
-            if pids and runner.is_alive():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(moments.choice(pids), signal.SIGKILL)
-                    kills[victim] += 1
+        while victims:
             found = {path: path.read_bytes() for path in Path(config.results).rglob("result.json")}
             assert all(found[path] == content for path, content in finished.items()), "a result is written once"
             finished = found
             load_results(config.results)  # raises where one is half-written
+            runner.join(0.05)
             if not runner.is_alive():
-                runner.join()
                 runner = runner_process(config)
-            elif len(finished) == 60:
-                break
-        assert kills["runner"] >= 5 and kills["process"] >= 5
+            if len(finished) < 30 - len(victims):
+                continue
+            time.sleep(moments.uniform(0, 0.5))
+            pids = [runner.pid] if victims[-1] == "runner" else sorted(active_pids(config))
+            if pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(moments.choice(pids), signal.SIGKILL)
+                    victims.pop()
     finally:
         runner.kill()
         runner.join()
-    missing = 60 - len(finished)
-    logs = Path(config.results) / "chunks"
-    before = {path: path.stat().st_mtime_ns for path in logs.glob("*.log")}
-    assert carry_through(config).exit_code == 0
-    results, _ = load_results(config.results)
-    assert len(results) == 60 and metrics_of(results) == reference(config)
-    new = [path for path in logs.glob("*.log") if path not in before]
-    assert sum(path.read_text().count("few-digits") for path in new) <= missing, "only what was missing was done"
-    assert not list(Path(config.results).rglob("*.tmp"))
+    return wait_for_silence(config, finished)
+
+
+def wait_for_silence(config, finished):
+    """The processes of a killed runner end themselves a moment later, and may finish a run before."""
+    while active_pids(config):
+        time.sleep(0.1)
+    return finished | {path: path.read_bytes() for path in Path(config.results).rglob("result.json")}
