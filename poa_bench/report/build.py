@@ -15,6 +15,7 @@ from poa_bench.report.cards import card_contexts, metafile_texts
 from poa_bench.report.chart_data import chart_data
 from poa_bench.report.curves import read_curves
 from poa_bench.report.figure_files import write_figures
+from poa_bench.report.fill import PLACE_HOLDERS
 from poa_bench.report.frame import ReportData, load_report_data, nearby
 from poa_bench.report.latex import latex_table
 from poa_bench.report.missing import grouped, holes
@@ -59,14 +60,18 @@ def write_report(
 def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -> dict[str, Any]:
     """What the templates print: tables as data frames of text, sentences, provenance."""
     missing = holes(data)
+    lines = grouped(data, missing, results)
     return {
         "title": title,
-        "summary": sentences.summary(data),
+        "summary": [*sentences.summary(data), *sentences.trust(data, len(missing))],
         "shown": tables.shown_table(data),
+        "narrow": tables.narrow_table(data, data.primaries),
         "payoff": sentences.payoff(data),
+        "rivals": sentences.rivals(data),
         "version": __version__,
-        "holes": grouped(data, missing, results),
+        "holes": lines,
         "hole_count": len(missing),
+        "place_holders": [name for name in PLACE_HOLDERS if any(name in line for line in lines.command)],
         "stale": stale_table(data),
         "broken": data.broken,
         "protocols": protocol_table(data),
@@ -105,9 +110,26 @@ def stamp_table(data: ReportData) -> pd.DataFrame:
         for name in runs
         if name.startswith("versions.")
     ]
+    rows += [("measured on", text) for text in machine_sentences(runs)]
     rows.append(("tensors loaded", loaded_sentence(runs)))
     rows.append(("machine time", f"{runs.seconds.sum() / 60:.1f} minutes over all runs"))
     return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def machine_sentences(runs: pd.DataFrame) -> list[str]:
+    """Each device with its number type and threads, and the tasks that were measured with them."""
+    facts = [name for name in ("facts.device", "facts.dtype", "facts.threads") if name in runs]
+    if "facts.device" not in facts:
+        return []
+    groups = runs.dropna(subset=["facts.device"]).groupby(facts, dropna=False, sort=True).task
+    return [_machine(*keys, tasks=", ".join(sorted(set(tasks)))) for keys, tasks in groups]
+
+
+def _machine(device: str, dtype: object = None, threads: object = None, tasks: str = "") -> str:
+    words = [str(device)]
+    words += [str(dtype)] if pd.notna(dtype) else []
+    words += [f"{int(threads)} thread{'s' * (int(threads) != 1)}"] if pd.notna(threads) else []
+    return f"{', '.join(words)}: {tasks}"
 
 
 def loaded_sentence(runs: pd.DataFrame) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from poa_bench.report.analysis import gains, rank_correlation
-from poa_bench.report.figures import ChartData
+from poa_bench.report.figures import PUBLISHED, ChartData
 from poa_bench.report.frame import ReportData, axes
 from poa_bench.report.pick import checkpoints
+from poa_bench.report.published import beside, main_rows, read_published
 from poa_bench.report.tables import cost_scale, cost_title, series_order
 
 
@@ -34,10 +35,34 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
         rows=_records(table),
         pairs=_records(pd.concat(pairs)) if pairs else [],
         curves=[] if curves is None else _records(curves),
+        published=_records(published_points(data, beside(data, read_published()), scores, costs)),
         scores=scores,
         costs={short: cost_title(name) for short, name in costs.items()},
         series=series_order(data),
     )
+
+
+def published_points(
+    data: ReportData, published: pd.DataFrame, scores: dict[str, str], costs: dict[str, str]
+) -> pd.DataFrame:
+    """Published values with a place in our charts: one row per value, at the cost that the same size has here.
+
+    Args:
+        published: of `beside`: only task, metric and data set that were measured here, so that axes agree.
+        scores, costs: short name -> column.
+
+    Returns:
+        `spec`, `method`, `protocol`, `epochs`, `source`, `series` (of `figures.PUBLISHED`), the costs, and the value
+        under the short name of its score.
+    """
+    rows = pd.concat([main_rows(same) for _, same in published.groupby("column")]) if len(published) else published
+    known = (data.costs / [cost_scale(name) for name in data.costs.columns]).set_axis(list(costs), axis=1)
+    rows = rows.join(known.groupby("spec").first(), on="spec", how="inner")
+    for short, column in scores.items():
+        rows[short] = rows.value.where(rows.column == column)
+    rows["series"] = [PUBLISHED[0] if method == "POA" else PUBLISHED[1] for method in rows.method]
+    rows["epochs"] = rows.epochs.where(rows.epochs != "", "not stated")
+    return rows[["spec", "method", "series", "protocol", "epochs", "source", *costs, *scores]]
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from poa_bench.errors import InputError
 from poa_bench.report.frame import PROFILE, load_report_data, sort_specs
-from poa_bench.report.published import read_published, same_dataset
+from poa_bench.report.published import main_rows, read_published, same_dataset
 from poa_bench.report.tables import score
 
 PUBLISHED = "published:"
@@ -58,15 +58,11 @@ def read_side(text: str, published_folder: str | None = None) -> list[Side]:
 
 def _published(method: str, folder: str | None) -> Side:
     table = read_published(folder)
-    rows = table[(table.method == method) & (table.spec != "") & (table.variant == "")]
+    rows = main_rows(table[table.method == method])
     if rows.empty:
         known = sorted(set(table.method[table.spec != ""]))
         raise InputError(f"no published numbers of {method!r}: there are {', '.join(known) or 'none'}")
-    # the paper rounds the same number differently in its tables: the more precise one counts
-    digits = rows.value.map(lambda value: len(f"{value:g}"))
-    rows = rows.assign(digits=digits, seed=0).sort_values("digits", ascending=False, kind="stable")
-    rows = rows.drop_duplicates([*_KEYS, "dataset", "protocol"])
-    return Side(f"{method} (published)", rows, True)
+    return Side(f"{method} (published)", rows.assign(seed=0), True)
 
 
 def compare(sides: list[Side]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 import vl_convert
 
 from poa_bench.files import atomic_path
-from poa_bench.report import figures
+from poa_bench.report import figures, maps, tables
 from poa_bench.report.frame import ReportData
 
 FORMATS = ("svg", "png", "pdf")
@@ -38,8 +38,7 @@ def figure_charts(data: ReportData, drawn: figures.ChartData) -> Iterator[tuple[
     """(file name without ending, chart, description) of each figure that the results have the numbers for."""
     primaries = [short for short, name in drawn.scores.items() if name in data.primaries]
     shorts = dict(zip(data.costs.columns, drawn.costs, strict=True))
-    shown = ["parameters", "macs"] + [name for name in shorts if "p50" in name][:1]
-    for cost in shown if data.pretrained else ():
+    for cost in tables.main_costs(data) if data.pretrained else ():
         panels = [figures.score_against_cost(drawn, (score, shorts[cost])) for score in primaries]
         yield f"score_against_{cost}".replace(" ", "_"), _grid(panels), f"Scores against {cost}, with Pareto fronts."
     gained = [score for score in primaries if any(score.replace("s", "g") in row for row in drawn.rows)]
@@ -55,11 +54,11 @@ def figure_charts(data: ReportData, drawn: figures.ChartData) -> Iterator[tuple[
 def _maps(
     data: ReportData, drawn: figures.ChartData, series: str, suffix: str
 ) -> Iterator[tuple[str, figures.Spec, str]]:
-    panels = [figures.heat_map(drawn, series, short, family) for short, family in figures.mapped(data, drawn, series)]
+    panels = [maps.heat_map(drawn, series, short, family) for short, family in maps.mapped(data, drawn, series)]
     if panels:
         yield f"width_and_depth{suffix}", _grid(panels, own_colours=True), f"Scores of {series} over width and depth."
     if len(panels) > 1:
-        chart = figures.correlation_chart(series) | {"width": _WIDTH}
+        chart = maps.correlation_chart(series) | {"width": _WIDTH}
         yield f"rank_correlation{suffix}", chart, f"Rank correlation between the tasks over the sizes of {series}."
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from poa_bench.report.frame import PIXELS, RANDOM, ReportData, parse
+from poa_bench.report.frame import PIXELS, RANDOM
 
 OURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # Okabe and Ito: told apart with any colour vision
 CONTROLS = {RANDOM: "#e69f00", PIXELS: "#8a8a8a"}
-HEAT_SIZES = 4  # fewer sizes make no map
+LEAST_SHARE = 0.2
+PUBLISHED = ("published: POA", "published: other methods")
 
 Spec = dict[str, Any]
 
@@ -26,6 +27,7 @@ class ChartData:
         rows: one record per (series, size).
         pairs: records of `rank_correlation`, with `series`.
         curves: records of `read_curves`.
+        published: records of `published_points`.
         scores, costs: short name -> title.
         series: names in order.
     """
@@ -33,6 +35,7 @@ class ChartData:
     rows: list[dict[str, Any]]
     pairs: list[dict[str, Any]]
     curves: list[dict[str, Any]]
+    published: list[dict[str, Any]]
     scores: dict[str, str]
     costs: dict[str, str]
     series: list[str]
@@ -40,7 +43,7 @@ class ChartData:
     @property
     def datasets(self) -> dict[str, list[dict[str, Any]]]:
         """The named data sets of a specification."""
-        return {"rows": self.rows, "pairs": self.pairs, "curves": self.curves}
+        return {"rows": self.rows, "pairs": self.pairs, "curves": self.curves, "published": self.published}
 
 
 def finished(chart: Spec, data: ChartData | None, description: str) -> Spec:
@@ -51,37 +54,88 @@ def finished(chart: Spec, data: ChartData | None, description: str) -> Spec:
         "font": "sans-serif",
         "axis": {"gridColor": "#8883", "domainColor": "#888", "tickColor": "#888"},
         "title": {"anchor": "start", "fontWeight": 600, "fontSize": 13},
+        "legend": {"layout": {"bottom": {"anchor": "start", "direction": "vertical"}}},  # beside each other: cut off
         "background": "white" if data else "transparent",
     }
     return spec | ({"datasets": data.datasets} if data else {})
 
 
 def score_against_cost(data: ChartData, chosen: tuple[str, str] | None = None) -> Spec:
-    """Every size as a point, the Pareto front of each series as a line, raw pixels as a level.
+    """Every size as a point, the Pareto front of each series as a line, raw pixels as a level, published values hollow.
+
+    Controls that would leave the pre-trained sizes a small part of the axis are left out; the page can show them.
 
     Args:
         chosen: short names of a score and a cost; by default the reader of the page chooses.
     """
-    value = {"field": "y", "title": "score", "format": ".4~g"}
+    shown = controls_fit(data, chosen[0] if chosen else "s0")
+    measured = {row["series"] for row in data.rows if chosen is None or chosen[0] in row}
+    names = [name for name in data.series if name in measured and (shown or not chosen or name not in CONTROLS)]
     x, y = _quantity("x", zero=False), _quantity("y", zero=False)
-    colour = _colours(data, data.series)
-    shape = {"field": "series", "scale": {"domain": data.series}}
+    chart = _chosen_axes(data, chosen, "", "datum[{score}]")
+    published = any(chosen is None or chosen[0] in row for row in data.published)
+    layers = [_published_layer(chart["transform"], x, y)] if published else []
+    layers += _measured_layers(data, names, x, y)
+    if chosen is None and not CONTROLS.keys().isdisjoint(names):
+        box = {"name": "controls", "value": shown, "bind": {"input": "checkbox", "name": "show controls"}}
+        chart["params"] = [*chart["params"], box]
+        chart["transform"] = [*chart["transform"], {"filter": f"controls || {_NO_CONTROL}"}]
+    elif not shown:
+        chart["transform"] = [*chart["transform"], {"filter": _NO_CONTROL}]
+    # each layer with a legend of its own: filled and hollow marks cannot share one
+    resolve = {"scale": {"color": "independent", "shape": "independent"}}
+    return chart | {"layer": layers, "height": 340, "resolve": resolve}
+
+
+def controls_fit(data: ChartData, score: str) -> bool:
+    """Whether the axis of a score can show the controls and still give the pre-trained sizes `LEAST_SHARE` of it."""
+    every = [row[score] for row in data.rows if score in row]
+    ours = [row[score] for row in data.rows if score in row and row["series"] not in CONTROLS]
+    return len(ours) < 2 or max(ours) - min(ours) >= LEAST_SHARE * (max(every) - min(every))
+
+
+def _measured_layers(data: ChartData, names: list[str], x: Spec, y: Spec) -> list[Spec]:
+    value = {"field": "y", "title": "score", "format": ".4~g"}
+    colour = _colours(data, names)
+    shape = {"field": "series", "scale": {"domain": names}, "legend": _LEGEND}
+    unnamed = colour | {"legend": None}
     points = {
         "transform": [_KNOWN],
         "mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.75},
-        "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": _hover(data, value)},
+        "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": hover(data, value)},
     }
     front = {
         "transform": [_KNOWN, *_FRONT],
         "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.5},
-        "encoding": {"x": x, "y": y, "color": colour, "order": {"field": "x"}},
+        "encoding": {"x": x, "y": y, "color": unnamed, "order": {"field": "x"}},
     }
     level = {
         "transform": [{"filter": f"isValid(datum.y) && datum.series == '{PIXELS}'"}],
         "mark": {"type": "rule", "strokeDash": [5, 4]},
-        "encoding": {"y": y, "color": colour, "tooltip": [{"field": "series"}, value]},
+        "encoding": {"y": y, "color": unnamed, "tooltip": [{"field": "series"}, value]},
     }
-    return _chosen_axes(data, chosen, "", "datum[{score}]") | {"layer": [level, front, points], "height": 340}
+    return [*([level] if PIXELS in names else []), front, points]
+
+
+def _published_layer(calculated: list[Spec], x: Spec, y: Spec) -> Spec:
+    """Hollow marks in the colour of the text, below ours: values of others, which take no part in Pareto fronts."""
+    value = {"field": "y", "title": "published score", "format": ".4~g"}
+    said = [{"field": name} for name in ("protocol", "epochs", "source")]
+    return {
+        "data": {"name": "published"},
+        "transform": [*calculated, _KNOWN],
+        "mark": {"type": "point", "filled": False, "size": 45, "strokeWidth": 1, "stroke": "currentColor"},
+        "encoding": {
+            "x": x,
+            "y": y,
+            "shape": {
+                "field": "series",
+                "scale": {"domain": list(PUBLISHED), "range": ["diamond", "triangle-down"]},
+                "legend": _LEGEND | {"symbolStrokeColor": "currentColor", "symbolFillColor": "transparent"},
+            },
+            "tooltip": [{"field": "spec", "title": "size"}, {"field": "method"}, value, *said],
+        },
+    }
 
 
 def gain_chart(data: ChartData, chosen: tuple[str, str] | None = None) -> Spec:
@@ -102,84 +156,18 @@ def gain_chart(data: ChartData, chosen: tuple[str, str] | None = None) -> Spec:
             "x": _quantity("x", zero=False),
             "y": {"field": "y", "type": "quantitative", "title": None, "scale": {"padding": 12}},
             "color": _colours(data, [name for name in data.series if name not in CONTROLS]),
-            "shape": {"field": "verdict", "legend": _LEGEND | {"columns": 1}},
-            "tooltip": _hover(data, gain, {"field": "verdict"}),
+            "shape": {"field": "verdict", "legend": _LEGEND | {"columns": 1, "symbolFillColor": "#888"}},
+            "tooltip": hover(data, gain, {"field": "verdict"}),
         },
     }
     zero = {"data": {"values": [{}]}, "mark": {"type": "rule", "color": "#888"}, "encoding": {"y": {"datum": 0}}}
     return axes | {"layer": [zero, points], "height": 280}
 
 
-def heat_map(data: ChartData, series: str, score: str, family: str) -> Spec:
-    """A score over width and depth; for ResNets, with two elastic stages, over both depths, one panel per width."""
-    titles = _HEAT_AXES[family]
-    x, y = titles
-    known = [row[score] for row in data.rows if row["series"] == series and score in row]
-    middle = (min(known) + max(known)) / 2
-    place = {
-        "x": {"field": x, "type": "ordinal", "title": titles[x], "axis": {"labelAngle": 0}},
-        "y": {"field": y, "type": "ordinal", "title": titles[y], "sort": "descending"},
-    }
-    value = {"field": score, "type": "quantitative"}
-    cells = {
-        "mark": "rect",
-        "encoding": {
-            "color": value | {"scale": {"scheme": "viridis"}, "legend": None},
-            "tooltip": _hover(data, value | {"title": data.scores[score], "format": ".4~g"}),
-        },
-    }
-    contrast = {"condition": {"test": f"datum.{score} > {middle}", "value": "#000"}, "value": "#fff"}
-    text = {
-        "mark": {"type": "text", "fontSize": 9},
-        "encoding": {"text": value | {"format": ".3~g"}, "color": contrast},
-    }
-    chart = {
-        "title": data.scores[score],
-        "data": {"name": "rows"},
-        "transform": [{"filter": f"datum.series == {_text(series)} && isValid(datum.{score})"}],
-    }
-    panel = {"encoding": place, "layer": [cells, text], "height": {"step": 22}}
-    if "width" in titles:
-        return chart | panel
-    return chart | {"facet": {"column": {"field": "width", "title": "width"}}, "spec": panel | {"width": 110}}
-
-
-def mapped(data: ReportData, drawn: ChartData, series: str) -> list[tuple[str, str]]:
-    """(short name of a primary score, family) of each heat map that a series has enough sizes for."""
-    maps = []
-    for short, name in drawn.scores.items():
-        specs = data.wide()[name].xs(series).dropna().index if name in data.primaries else []
-        if len(specs) >= HEAT_SIZES:
-            maps.append((short, parse(specs[0]).family))
-    return maps
-
-
-def correlation_chart(series: str) -> Spec:
-    """Spearman's rank correlation of every pair of tasks; the number of sizes is in the hover text."""
-    rho = {"field": "rho", "type": "quantitative"}
-    contrast = {"condition": {"test": "abs(datum.rho) > 0.7", "value": "#fff"}, "value": "#000"}
-    return {
-        "data": {"name": "pairs"},
-        "transform": [{"filter": f"datum.series == {_text(series)} && isValid(datum.rho)"}],
-        "encoding": {
-            "x": {"field": "first", "title": None, "sort": None, "axis": {"labelAngle": -35, "labelLimit": 160}},
-            "y": {"field": "second", "title": None, "sort": None, "axis": {"labelLimit": 160}},
-            "tooltip": [{"field": "first"}, {"field": "second"}, rho | {"format": ".3f"}, {"field": "sizes"}],
-        },
-        "layer": [
-            {
-                "mark": "rect",
-                "encoding": {"color": rho | {"legend": None, "scale": {"scheme": "blueorange", "domain": [-1, 1]}}},
-            },
-            {"mark": {"type": "text"}, "encoding": {"text": rho | {"format": ".2f"}, "color": contrast}},
-        ],
-    }
-
-
 def curve_chart(data: ChartData, scalar: str | None = None) -> Spec:
     """One logged scalar over the steps, a line per run; by default the reader of the page chooses the scalar."""
     scalars = sorted({row["scalar"] for row in data.curves})
-    wanted = "scalar" if scalar is None else _text(scalar)
+    wanted = "scalar" if scalar is None else vega_text(scalar)
     legend = _LEGEND | {"columns": 1, "labelLimit": 400}
     chart = {
         "title": scalar or {"text": {"expr": "scalar"}},
@@ -201,13 +189,9 @@ def curve_chart(data: ChartData, scalar: str | None = None) -> Spec:
     return chart
 
 
-_HEAT_AXES = {
-    "vit": {"width": "width", "depth_1": "depth"},
-    "swin": {"width": "width", "depth_1": "depth of stage 3"},
-    "resnet": {"depth_1": "depth of stage 2", "depth_2": "depth of stage 3"},
-}
 _LEGEND = {"title": None, "orient": "bottom", "labelLimit": 320, "columns": 2}
 _KNOWN = {"filter": "isValid(datum.x) && isValid(datum.y)"}
+_NO_CONTROL = f"indexof({list(CONTROLS)}, datum.series) < 0"
 _CHEAPEST_FIRST = {"groupby": ["series"], "sort": [{"field": "x"}, {"field": "y", "order": "descending"}]}
 _FRONT = [  # as poa_bench.report.analysis.pareto_front
     {"window": [{"op": "max", "field": "y", "as": "best"}], "frame": [None, 0], **_CHEAPEST_FIRST},
@@ -218,18 +202,19 @@ _FRONT = [  # as poa_bench.report.analysis.pareto_front
 
 def _chosen_axes(data: ChartData, chosen: tuple[str, str] | None, prefix: str, y: str, **more: str) -> Spec:
     """Data, title and the fields `x` (the cost), `y` and `more` for a fixed or a chosen pair of score and cost."""
-    score, cost = (_text(name) for name in chosen) if chosen else ("score", "cost")
+    score, cost = (vega_text(name) for name in chosen) if chosen else ("score", "cost")
     fields = {"x": f"datum[{cost}]", "y": y, **more}
     calculated = [{"calculate": text.format(score=score), "as": name} for name, text in fields.items()]
     chart = {"data": {"name": "rows"}, "transform": calculated}
     if chosen:
-        return chart | {"title": f"{prefix}{data.scores[chosen[0]]} ↑ against {data.costs[chosen[1]]} →"}
+        return chart | {"title": [f"{prefix}{data.scores[chosen[0]]} ↑", f"against {data.costs[chosen[1]]} →"]}
     parameters = [
         {"name": "titles", "value": data.scores | data.costs},
         _choice("score", data.scores, "s0"),
         _choice("cost", data.costs, "c0"),
     ]
-    title = {"text": {"expr": f"'{prefix}' + titles[score] + ' ↑ against ' + titles[cost] + ' →'"}}
+    # two lines: a phone is narrow
+    title = {"text": {"expr": f"['{prefix}' + titles[score] + ' ↑', 'against ' + titles[cost] + ' →']"}}
     return chart | {"params": parameters, "title": title}
 
 
@@ -239,7 +224,7 @@ def _choice(name: str, titles: dict[str, str], first: str) -> Spec:
 
 
 def _quantity(field: str, zero: bool) -> Spec:
-    return {"field": field, "type": "quantitative", "title": None, "scale": {"zero": zero}}
+    return {"field": field, "type": "quantitative", "title": None, "scale": {"zero": zero, "padding": 6}}
 
 
 def _colours(data: ChartData, names: list[str]) -> Spec:
@@ -248,11 +233,11 @@ def _colours(data: ChartData, names: list[str]) -> Spec:
     return {"field": "series", "scale": {"domain": names, "range": [colour[name] for name in names]}, "legend": _LEGEND}
 
 
-def _hover(data: ChartData, *more: Spec) -> list[Spec]:
+def hover(data: ChartData, *more: Spec) -> list[Spec]:
     costs = [{"field": short, "title": title, "format": ".4~g"} for short, title in data.costs.items()]
     return [{"field": "spec", "title": "size"}, {"field": "series"}, *more, *costs]
 
 
-def _text(value: str) -> str:
+def vega_text(value: str) -> str:
     """A string of Vega's expression language."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

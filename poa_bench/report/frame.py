@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from poa_bench.downstream.protocols import DEFAULTS
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
 from poa_bench.report.stale import stale_reasons
@@ -147,28 +148,35 @@ def _series(long: pd.DataFrame) -> pd.Series:
 
 
 def _columns(long: pd.DataFrame) -> pd.Series:
-    """The shortest label that tells columns apart: task, metric, then data set, protocol, device where they differ."""
+    """The shortest label that tells columns apart: task, metric, then data set, protocol, number type, device."""
     fresh = long[long.stale == ""]
     label = long.task + " " + long.metric
-    for extra in ("dataset", "protocol", "facts.device"):
-        if extra not in long or (extra == "facts.device" and PROFILE not in set(long.task)):
+    for extra in ("dataset", "protocol", "facts.dtype", "facts.device"):
+        if extra not in long:
             continue
         variants = fresh.groupby("task")[extra].nunique()
         differs = long.task.map(variants).fillna(1) > 1
-        if extra == "facts.device":
+        if extra == "facts.device":  # scores do not depend on it
             differs &= long.task == PROFILE
-        label = label.where(~differs, label + " · " + long[extra].astype(str))
+        label = label.where(~differs, label + " · " + long[extra].fillna("not said").astype(str))
     return label
 
 
 def _describe_columns(fresh: pd.DataFrame) -> pd.DataFrame:
-    """One row per column: task, dataset, protocol, metric, unit, primary; primaries first within the order of tasks."""
+    """One row per column: task, dataset, protocol, metric, unit, primary; primaries first, then in the order of tasks.
+
+    Within a task, the protocols that are measured by default come first; the order never depends on that of files.
+    """
     described = fresh.drop_duplicates("column").set_index("column")
     described = described[["task", "dataset", "split", "protocol", "metric", "unit", "primary"]].copy()
-    order = {"knn": 0, "linear": 1, "classification": 2, "detection": 3, "segmentation": 4, PROFILE: 9}
-    described["order"] = described.task.map(order).fillna(5)
-    described = described.sort_values(["primary", "order"], ascending=[False, True], kind="stable")
-    return described.drop(columns="order")
+    tasks = {"knn": 0, "linear": 1, "classification": 2, "detection": 3, "segmentation": 4, PROFILE: 9}
+    defaults = [protocol.name for protocols in DEFAULTS.values() for protocol in protocols]
+    place = {name: position for position, name in enumerate(defaults)}
+    described["order"] = described.task.map(tasks).fillna(5)
+    described["default"] = described.protocol.map(place).fillna(len(place))
+    keys = ["primary", "order", "task", "dataset", "default", "protocol"]
+    described = described.sort_values(keys, ascending=[False, *[True] * 5], kind="stable")
+    return described.drop(columns=["order", "default"])
 
 
 def _cells(fresh: pd.DataFrame) -> pd.DataFrame:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import pandas as pd
 
 from poa_bench.report.frame import ReportData
-from poa_bench.report.tables import DASH, shown_table, size_table
+from poa_bench.report.tables import DASH, narrow_table, size_table
+
+_SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
 
 
 def latex_table(data: ReportData, caption: str, scores: list[str] | None = None) -> str:
-    """A `tabular` of every size that compiles with `\\usepackage{booktabs}` (`longtable` too beyond a page).
+    """A `tabular` of every size, or a `longtable` where it is longer than a page; its first line names the packages.
 
+    It has the costs of `main_costs` and the primary scores, unless `scores` names others: more do not fit on paper.
     Bold marks the best mean of each score column over all rows; controls compete like anybody.
     """
     scores = data.primaries if scores is None else scores
-    numbers, shown = size_table(data, scores), shown_table(data, scores)
+    numbers, shown = size_table(data, scores), narrow_table(data, scores)
     if shown.series.nunique() == 1:
         shown = shown.drop(columns=["series"])
     styler = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
@@ -25,13 +32,20 @@ def latex_table(data: ReportData, caption: str, scores: list[str] | None = None)
         )
     text = styler.to_latex(
         hrules=True,
-        caption=caption,
+        caption=_escaped(caption),
         label="tab:sizes",
         position_float=None if _is_long(shown) else "centering",
         environment="longtable" if _is_long(shown) else None,
         column_format="l" * _text_columns(shown) + "r" * (shown.shape[1] - _text_columns(shown)),
     )
-    return text.replace("±", r"$\pm$").replace(DASH, "--").replace("·", r"$\cdot$")
+    packages = "booktabs,longtable" if _is_long(shown) else "booktabs"
+    text = text.replace("±", r"$\pm$").replace(DASH, "--").replace("·", r"$\cdot$")
+    return f"% needs \\usepackage{{{packages}}}\n{text}"
+
+
+def _escaped(text: str) -> str:
+    """A text in which nothing is a command; pandas does this for cells only."""
+    return "".join(_SPECIAL.get(letter, letter) for letter in text)
 
 
 def _is_long(table: pd.DataFrame) -> bool:

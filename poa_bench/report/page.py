@@ -12,11 +12,11 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
-from poa_bench.report import figures, sentences, tables
+from poa_bench.report import figures, maps, sentences, tables
 from poa_bench.report.analysis import gains, rank_correlation
 from poa_bench.report.frame import ReportData
 from poa_bench.report.pick import export_command
-from poa_bench.report.published import beside, read_published
+from poa_bench.report.published import FIELDS, beside, read_published
 
 FRONT_IN_CAPTION = 10  # sizes; more are read better as a list
 ASSETS = Path(__file__).with_name("assets")
@@ -65,6 +65,7 @@ def page_html(data: ReportData, drawn: figures.ChartData, context: dict[str, Any
         | {
             "sections": {name: label for name, label in SECTIONS.items() if name in used},
             "charts": charts,
+            "secondary": [name for name in data.scores if name not in data.primaries],
             "numbers": _numbers(tables.size_table(data)),
             "gains": gain_text,
             "gain_numbers": gain_numbers,
@@ -74,21 +75,33 @@ def page_html(data: ReportData, drawn: figures.ChartData, context: dict[str, Any
             "correlations": correlation_table(data),
             "published": published_table(matches if len(matches) else published),
             "published_matches": len(matches),
-            "published_note": published_note(len(matches), len(published)),
-            "report_json": json_script(_json(drawn, charts)),
+            "published_note": published_note(len(matches.drop_duplicates(FIELDS)), len(published)),
+            "published_drawn": len({(point["spec"], point["method"]) for point in drawn.published}),
+            "report_json": json_script(_json(data, drawn, charts)),
             "chart_library": chart_library(),
             "asset": asset,
         },
     )
 
 
-def _json(drawn: figures.ChartData, charts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _json(data: ReportData, drawn: figures.ChartData, charts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "specs": {name: chart["spec"] for name, chart in charts.items()},
         "datasets": drawn.datasets,
         "scores": drawn.scores,
         "costs": drawn.costs,
         "export": export_command("CHECKPOINT", "SPEC"),
+        "same": same_by_other_protocols(data, drawn),
+    }
+
+
+def same_by_other_protocols(data: ReportData, drawn: figures.ChartData) -> dict[str, list[str]]:
+    """Short name of each score -> those of the same task, data set and metric by other protocols."""
+    key = data.columns[["task", "dataset", "metric"]].apply(tuple, axis=1)
+    names = drawn.scores.items()
+    return {
+        short: [other for other, other_name in names if other != short and key[other_name] == key[name]]
+        for short, name in names
     }
 
 
@@ -101,16 +114,16 @@ def page_charts(data: ReportData, drawn: figures.ChartData) -> dict[str, dict[st
             "Gain of pre-training at each size; below the line it costs accuracy.",
         )
     for series in data.pretrained:
-        for short, family in figures.mapped(data, drawn, series):
+        for short, family in maps.mapped(data, drawn, series):
             caption = _heat_caption(data, series, drawn.scores[short])
-            charts[f"heat-{len(charts)}"] = (figures.heat_map(drawn, series, short, family), caption)
+            charts[f"heat-{len(charts)}"] = (maps.heat_map(drawn, series, short, family), caption)
     for place, series in enumerate(data.pretrained):
         pairs = rank_correlation(data, series)
         if pairs[pairs["first"] != pairs["second"]].rho.notna().any():
             caption = (
                 f"Rank correlation between the tasks over the sizes of {series}; the numbers are in the table below."
             )
-            charts[f"correlation-{place}"] = (figures.correlation_chart(series), caption)
+            charts[f"correlation-{place}"] = (maps.correlation_chart(series), caption)
     if drawn.curves:
         charts["curves"] = (figures.curve_chart(drawn), "Values logged during training.")
     return {
@@ -186,14 +199,17 @@ def correlation_table(data: ReportData) -> pd.DataFrame:
 
 
 def published_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Published rows as shown, `ours` beside their value; those of sizes that were measured here come first."""
-    ours = [name for name in ("ours", "our protocol") if name in rows]
-    columns = ["method", "variant", "architecture", "task", "dataset", "metric", "value", *ours, "protocol", "epochs"]
-    shown = rows[[*columns, "note", "source"]].copy()
-    if ours:
-        shown = shown.sort_values("ours", key=pd.Series.isna, kind="stable")
-        shown["ours"] = [tables.number(value) for value in shown.ours.astype(float)]
-    return shown
+    """Published rows as shown, `ours` beside their value; sizes that were measured here first, then main results."""
+    columns = ["method", "variant", "architecture", "task", "dataset", "metric", "value", "protocol", "epochs"]
+    if "ours" not in rows:
+        return rows[[*columns, "note", "source"]]
+    said = [f"{value:.2f} by {protocol}" for value, protocol in zip(rows.ours, rows["our protocol"], strict=True)]
+    rows = rows.assign(said=pd.Series(said, index=rows.index).where(rows.ours.notna()))
+    shown = rows.groupby(FIELDS, sort=False).said.agg(lambda texts: "; ".join(texts.dropna())).reset_index()
+    order = {"said": shown.said == "", "variant": shown.variant != ""}
+    shown = shown.sort_values(["said", "variant"], key=lambda column: order[column.name], kind="stable")
+    shown["ours"] = shown.said.where(shown.said != "", tables.DASH)
+    return shown[[*columns[:7], "ours", *columns[7:], "note", "source"]]
 
 
 def published_note(matches: int, total: int) -> str:

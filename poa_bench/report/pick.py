@@ -12,7 +12,7 @@ import pandas as pd
 
 from poa_bench.errors import InputError
 from poa_bench.report.frame import PROFILE, ReportData, load_report_data
-from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number
+from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number, score
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,14 @@ class Choice:
 
 @lru_cache(maxsize=1024)
 def candidates(data: ReportData, column: str) -> pd.DataFrame:
-    """Every pre-trained size measured: `series`, `spec`, `score`, `checkpoint` and the costs, in base units."""
+    """Every pre-trained size measured, and the costs in base units.
+
+    Returns:
+        `series`, `spec`, `score` (mean over seeds), `std`, `seeds`, `checkpoint`, then a column per cost.
+    """
     scores = data.cells[(data.cells.column == column) & data.cells.series.isin(data.pretrained)]
-    scores = scores.dropna(subset=["mean"])[["series", "spec", "mean"]].rename(columns={"mean": "score"})
+    scores = scores.dropna(subset=["mean"])[["series", "spec", "mean", "std", "seeds"]]
+    scores = scores.rename(columns={"mean": "score"})
     scores = scores.join(checkpoints(data), on=["series", "spec"]).join(data.costs, on=["series", "spec"])
     return scores.sort_values(["series", "spec"]).reset_index(drop=True)
 
@@ -64,20 +69,27 @@ def pick(table: pd.DataFrame, limits: Mapping[str, float], cost: str = "paramete
     )
 
 
-def find_column(data: ReportData, task: str, metric: str | None = None) -> str:
-    """The column meant by a task (or the beginning of its name) and a metric (the primary one by default).
+def find_columns(data: ReportData, task: str, metric: str | None = None) -> list[str]:
+    """The columns meant by a task (or the beginning of its name) and a metric (the primary one by default).
+
+    Returns:
+        One column, or several that measure the same by different protocols: the one with the most sizes first; among
+        equals they keep the report's order, in which the protocol that is measured by default is the first.
 
     Raises:
-        InputError: no column or more than one fits; the sentence lists what there is.
+        InputError: none fits, or columns of several tasks or data sets do; the sentence lists what there is.
     """
     columns = data.columns[data.columns.task != PROFILE]
-    chosen = columns[columns.task.str.startswith(task) | (columns.index == task)]
+    if task in columns.index:
+        return [task]
+    chosen = columns[columns.task.str.startswith(task)]
     chosen = chosen[chosen.primary] if metric is None else chosen[chosen.metric == metric]
-    if len(chosen) == 1:
-        return chosen.index[0]
     wanted = f"task {task!r}" + (f" with metric {metric!r}" if metric else "")
-    if len(chosen) > 1:
-        raise InputError(f"{wanted} fits {len(chosen)} columns: give one of {_quoted(chosen.index)} as --task")
+    if len(chosen[["task", "dataset", "metric"]].drop_duplicates()) > 1:
+        choices = " or ".join(f"--task {shlex.quote(name)}" for name in chosen.index)
+        raise InputError(f"{wanted} fits several tasks or data sets: say which one by {choices}")
+    if len(chosen):
+        return sorted(chosen.index, key=lambda column: -len(candidates(data, column)))
     close = difflib.get_close_matches(task, list(columns.index), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise InputError(f"{wanted} was not measured: there are {_quoted(columns.index)}{hint}")
@@ -133,16 +145,33 @@ def choose(
         latency: (milliseconds or None, words of the latency's name).
 
     Returns:
-        `column`, `cost` (what cheaper means), `choice`, `limits`, `decimals`.
+        `column`, `cost` (what cheaper means), `choice`, `limits`, `decimals`, `others` ({column of another protocol:
+        the best size by it and its series, or None}) and, where there are others, `why` this column was taken.
     """
     data = load_report_data(results)
     bounds = {name: value for name, value in limits.items() if value is not None}
     if latency[0] is not None:
         bounds = {find_latency(data, latency[1]): latency[0], **bounds}
-    column = find_column(data, task, metric)
+    column, *others = find_columns(data, task, metric)
     cost = next(iter(bounds), "parameters")
-    choice = pick(candidates(data, column), bounds, cost)
-    return {"column": column, "cost": cost, "choice": choice, "limits": bounds, "decimals": decimals_of(data, column)}
+    best = {name: pick(candidates(data, name), bounds, cost).best for name in others}
+    return {
+        "column": column,
+        "cost": cost,
+        "choice": pick(candidates(data, column), bounds, cost),
+        "limits": bounds,
+        "decimals": decimals_of(data, column),
+        "others": {name: None if row is None else _named(row) for name, row in best.items()},
+        "why": _why_first(data, [column, *others]),
+    }
+
+
+def _why_first(data: ReportData, columns: list[str]) -> str:
+    """Why `find_columns` has put the first column before the second."""
+    first, *rest = (len(candidates(data, column)) for column in columns)
+    if rest and first > rest[0]:
+        return f"it has the most sizes, {first}"
+    return "it comes first in the report"
 
 
 def pick_text(found: dict) -> str:
@@ -167,17 +196,29 @@ def pick_text(found: dict) -> str:
         loss = best.score - choice.cheaper.score
         worse = f"{choice.cheaper.spec} loses {loss:.{decimals}f}"
         lines.append(f"next cheaper:  {worse} and saves {saved:.0f} % of {cost_title(cost)}")
+    lines += [_protocol_line(best, found)] if found["others"] else []
     if choice.unknown:
         lines.append(f"left out:      {choice.unknown} sizes for which a limited cost was not measured")
     return "\n".join([*lines, f"export:        {export_command(best.checkpoint, best.spec)}"])
 
 
-def _described(row: pd.Series, decimals: int) -> str:
-    costs = [
-        name for name in row.index if name not in ("series", "spec", "score", "checkpoint") and pd.notna(row[name])
+def _named(row: pd.Series) -> str:
+    return f"{row.spec} ({row.series})"
+
+
+def _protocol_line(best: pd.Series, found: dict) -> str:
+    """Which of several protocols was taken, why, and whether the others would choose differently."""
+    said = [
+        f"by {shlex.quote(name)} (as --task) the best is " + ("the same" if other == _named(best) else other or "none")
+        for name, other in found["others"].items()
     ]
+    return f"protocol:      {found['column']} was taken: {found['why']}; {'; '.join(said)}"
+
+
+def _described(row: pd.Series, decimals: int) -> str:
+    costs = [name for name in row.index[row.index.get_loc("checkpoint") + 1 :] if pd.notna(row[name])]
     shown = ", ".join(f"{number(row[name] / cost_scale(name))} {cost_title(name)}" for name in costs)
-    return f"{row.spec} ({row.series}): {row.score:.{decimals}f}; {shown}"
+    return f"{_named(row)}: {score(row.score, row['std'], row.seeds, decimals)}; {shown}"
 
 
 def _quoted(names: pd.Index) -> str:

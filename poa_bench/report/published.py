@@ -16,6 +16,7 @@ FIELDS = [
     "table", "method", "variant", "architecture", "spec", "task", "dataset",
     "protocol", "metric", "value", "unit", "epochs", "note", "source",
 ]  # fmt: skip
+_SHORT_NAMES = {"imagenet1k": "imagenet", "in1k": "imagenet", "coco2017": "coco", "ade20k150": "ade20k"}
 
 
 def read_published(folder: str | os.PathLike | None = None) -> pd.DataFrame:
@@ -46,10 +47,21 @@ def _read(path: Path) -> pd.DataFrame:
     return table
 
 
-def beside(data: ReportData, published: pd.DataFrame) -> pd.DataFrame:
-    """The published rows whose task, metric and data set were measured here, with `ours`: the same size's value.
+def main_rows(published: pd.DataFrame) -> pd.DataFrame:
+    """The rows of networks of a known size, without the variants of ablations, each number once.
 
-    Where several pre-trained networks have the size, `ours` is the best of them. Protocols may differ: both are listed.
+    The paper rounds the same number differently in its tables: the more precise one is kept.
+    """
+    rows = published[(published.spec != "") & (published.variant == "")]
+    precise = rows.value.map(lambda value: len(f"{value:g}")).sort_values(ascending=False, kind="stable").index
+    return rows.loc[precise].drop_duplicates(["method", "spec", "task", "dataset", "protocol", "metric"]).sort_index()
+
+
+def beside(data: ReportData, published: pd.DataFrame) -> pd.DataFrame:
+    """The published rows whose task, metric and data set were measured here, once for each `column` of ours they fit.
+
+    `ours` is our value at the same size; where several pre-trained networks have the size, the best of them. Protocols
+    may differ: both are listed.
     """
     rows = []
     for column in data.columns.itertuples():
@@ -58,11 +70,16 @@ def beside(data: ReportData, published: pd.DataFrame) -> pd.DataFrame:
         cells = data.cells[(data.cells.column == column.Index) & data.cells.series.isin(data.pretrained)]
         ours = cells.groupby("spec")["mean"].max()
         matching = published[same]
-        rows.append(matching.assign(ours=matching.spec.map(ours), **{"our protocol": column.protocol}))
+        added = {"column": column.Index, "ours": matching.spec.map(ours), "our protocol": column.protocol}
+        rows.append(matching.assign(**added))
     return pd.concat(rows, ignore_index=True)
 
 
 def same_dataset(first: str, second: str) -> bool:
-    """True for `imagenet` and `ImageNet-1K`: spelling apart, one name begins with the other."""
-    first, second = ("".join(letter for letter in name.lower() if letter.isalnum()) for name in (first, second))
-    return first.startswith(second) or second.startswith(first)
+    """True for `imagenet` and `ImageNet-1K`: the same apart from spelling. `cifar10` is not CIFAR-100."""
+    return _plain_name(first) == _plain_name(second)
+
+
+def _plain_name(dataset: str) -> str:
+    plain = "".join(letter for letter in dataset.lower() if letter.isalnum())
+    return _SHORT_NAMES.get(plain, plain)

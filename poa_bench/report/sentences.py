@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
+import pandas as pd
+
 from poa_bench.downstream.protocols import parse_protocol
 from poa_bench.errors import InputError
 from poa_bench.report.analysis import gains, pareto_front, series_scores
@@ -58,17 +60,63 @@ def _best(data: ReportData, series: str, column: str) -> str:
     parameters = data.costs.parameters[series]
     largest, smallest, best = scores.index[-1], scores.index[0], scores.idxmax()
     decimals = decimals_of(data, column)
-    text = f"{column}{_of(data, series)}: the best of {len(scores)} sizes is {best} with {scores[best]:.{decimals}f}"
+    head, value = f"{column}{_of(data, series)}:", f"{scores[best]:.{decimals}f}"
     if len(scores) == 1:
-        return text.replace("the best of 1 sizes", "the only size") + "."
-    text += "" if best == largest else f", above the largest one's {scores[largest]:.{decimals}f}"
+        return f"{head} the only size is {best} with {value}."
+    if best == largest:
+        text = f"{head} the best of {len(scores)} sizes is the largest, {best}, with {value}"
+    else:
+        text = f"{head} the best of {len(scores)} sizes is {best} with {value}"
+        text += f", above the largest one's {scores[largest]:.{decimals}f}"
     point = 1.0 if decimals == 2 else 0.01
     near = parameters[scores.index[scores >= scores[best] - point]].idxmin()
     if near != best:
-        share = f"{100 * parameters[near] / parameters[best]:.0f} %"
-        text += f"; {near} is within {point:g} of it with {share} of its parameters"
-    share = f"{100 * parameters[smallest] / parameters[best]:.0f} %"
-    return text + f"; the smallest, {smallest}, loses {scores[best] - scores[smallest]:.{decimals}f} with {share}."
+        text += f"; {near} is within {point:g} of it with {_share(parameters, near, best)} of its parameters"
+    if smallest == best:
+        return text + "; it is the smallest too."
+    loss = f"{scores[best] - scores[smallest]:.{decimals}f}"
+    if smallest == near:
+        return text + f" (it is the smallest, and loses {loss})."
+    share = _share(parameters, smallest, best)
+    return text + f"; the smallest, {smallest}, loses {loss} and has {share} of its parameters."
+
+
+def _share(parameters: pd.Series, spec: str, best: str) -> str:
+    return f"{100 * parameters[spec] / parameters[best]:.0f} %"
+
+
+def trust(data: ReportData, missing: int) -> list[str]:
+    """How far the numbers can be relied upon: seeds, what is missing, what was left out.
+
+    Args:
+        missing: how many runs would complete the table.
+    """
+    stale = data.long.run_id[data.long.stale != ""].nunique()
+    sentences = [_seeds(data)] if data.primaries else []
+    if missing:
+        sentences.append(f"{_runs(missing)} missing for a full table; nothing is averaged over them.")
+    if stale:
+        sentences.append(f"{_runs(stale)} stale and left out, because a newer checkpoint or protocol replaced them.")
+    if data.broken:
+        files = "file" if len(data.broken) == 1 else "files"
+        sentences.append(f"{len(data.broken)} result {files} could not be read.")
+    return sentences
+
+
+def _runs(count: int) -> str:
+    return "1 run is" if count == 1 else f"{count} runs are"
+
+
+def _seeds(data: ReportData) -> str:
+    scored = data.cells[data.cells.column.isin(data.primaries) & data.cells["mean"].notna()]
+    if scored.empty:
+        return "No score has all its seeds."
+    least, most = int(scored.seeds.min()), int(scored.seeds.max())
+    if most == 1:
+        return "Every score is of one seed: its spread is unknown, and a small difference between sizes may be chance."
+    if least == most:
+        return f"Every score is a mean over {most} seeds, with the standard deviation behind ±."
+    return f"Scores are means over {least} to {most} seeds; where there are several, ± is their standard deviation."
 
 
 def _of(data: ReportData, series: str) -> str:
@@ -91,13 +139,32 @@ def payoff(data: ReportData) -> list[str]:
     return sentences
 
 
-def _gain_sentence(data: ReportData, series: str, column: str, both) -> str:
+def rivals(data: ReportData) -> list[str]:
+    """The first pre-trained network against each other one, such as one that was trained alone, at common sizes."""
+    sentences = []
+    for other, column in product(data.pretrained[1:], data.primaries):
+        mine, theirs = (series_scores(data, series, column)["mean"] for series in (data.pretrained[0], other))
+        ahead = (mine - theirs).dropna()
+        if ahead.empty:
+            continue
+        decimals = decimals_of(data, column)
+        low, high = f"{ahead.min():+.{decimals}f}", f"{ahead.max():+.{decimals}f}"
+        sentences.append(
+            f"{column}: {data.pretrained[0]} is ahead of {other} at {(ahead > 0).sum()} of {len(ahead)} common "
+            f"size{'s' * (len(ahead) != 1)}; the difference is {low if low == high else f'{low} to {high}'}."
+        )
+    return sentences
+
+
+def _gain_sentence(data: ReportData, series: str, column: str, both: pd.DataFrame) -> str:
     decimals = decimals_of(data, column)
     losers = list(both.index[both.gain <= 0])
     unclear = list(both.index[(both.gain > 0) & ~both.clear])
     low, high = f"{both.gain.min():+.{decimals}f}", f"{both.gain.max():+.{decimals}f}"
     text = f"{column}{_of(data, series)}: pre-training gains {low if low == high else f'{low} to {high}'} over {RANDOM}"
-    text += f" at the {len(both)} sizes with both"
+    text += f" at the {len(both)} size{'s' * (len(both) != 1)} with both"
+    if series_scores(data, series, column).seeds[both.index].max() == 1:
+        text += " (one seed)"
     if not losers and not unclear:
         return text + "; it pays at every one of them."
     if losers:
@@ -107,7 +174,7 @@ def _gain_sentence(data: ReportData, series: str, column: str, both) -> str:
     return text + "."
 
 
-def _pixel_clause(table) -> str:
+def _pixel_clause(table: pd.DataFrame) -> str:
     known = table.dropna(subset=["gain_over_pixels"])
     if known.empty:
         return ""

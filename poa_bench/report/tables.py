@@ -84,6 +84,17 @@ def series_order(data: ReportData) -> list[str]:
     return data.pretrained + [name for name in (RANDOM, PIXELS) if name in set(data.cells.series)]
 
 
+def main_costs(data: ReportData) -> list[str]:
+    """The costs that a page of paper has room for: parameters, MACs and the first median latency."""
+    return ["parameters", "macs"] + [name for name in data.costs if "p50" in name][:1]
+
+
+def narrow_table(data: ReportData, scores: list[str]) -> pd.DataFrame:
+    """`shown_table` with `main_costs` only."""
+    dropped = [cost_title(name) for name in data.costs if name not in main_costs(data)]
+    return shown_table(data, scores).drop(columns=dropped)
+
+
 def shown_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFrame:
     """`size_table` as text: rounded, `mean ± std` over seeds, dashes for what is missing."""
     table = size_table(data, scores)

@@ -9,7 +9,7 @@ from scipy import stats
 
 from poa_bench.report.analysis import gains, pareto_front, rank_correlation
 from poa_bench.report.frame import report_data
-from poa_bench.report.sentences import payoff, summary
+from poa_bench.report.sentences import payoff, rivals, summary, trust
 from poa_bench.sweep.results import results_frame
 from tests.report.made import demo_results, made_result
 
@@ -58,9 +58,46 @@ def test_the_summary_names_the_best_and_the_cheapest_near_it():
     sentences = summary(report_data(results_frame(demo_results())))
     assert sentences[0].startswith("170 runs: 12 sizes cut from 1 pre-trained network, scored on knn top1, linear top1")
     assert sentences[1] == (
-        "knn top1: the best of 12 sizes is vit-w96-d8 with 74.10; vit-w80-d8 is within 1 of it with 69 % of its "
-        "parameters; the smallest, vit-w48-d4, loses 7.00 with 12 %."
+        "knn top1: the best of 12 sizes is the largest, vit-w96-d8, with 74.10; vit-w80-d8 is within 1 of it with 69 % "
+        "of its parameters; the smallest, vit-w48-d4, loses 7.00 and has 12 % of its parameters."
     )
+
+
+def test_the_summary_is_true_where_the_smallest_is_the_best_or_nearly():
+    best = [made_result(), made_result(spec="vit-w64-d4", shift=-5)]
+    assert summary(report_data(results_frame(best)))[1] == (
+        "knn top1: the best of 2 sizes is vit-w48-d4 with 67.00, above the largest one's 63.00; it is the smallest too."
+    )
+    near = [made_result(), made_result(spec="vit-w64-d4", shift=-0.5)]
+    assert summary(report_data(results_frame(near)))[1] == (
+        "knn top1: the best of 2 sizes is the largest, vit-w64-d4, with 67.50; vit-w48-d4 is within 1 of it with 56 % "
+        "of its parameters (it is the smallest, and loses 0.50)."
+    )
+
+
+def test_the_summary_says_how_far_to_trust_the_numbers():
+    one = [made_result(), made_result("linear"), made_result(spec="vit-w64-d4")]
+    sentences = trust(report_data(results_frame(one)), missing=1)
+    assert sentences == [
+        "Every score is of one seed: its spread is unknown, and a small difference between sizes may be chance.",
+        "1 run is missing for a full table; nothing is averaged over them.",
+    ]
+    assert trust(report_data(results_frame([made_result(seed=seed) for seed in range(3)])), missing=0) == [
+        "Every score is a mean over 3 seeds, with the standard deviation behind ±."
+    ]
+    old = [made_result("linear", seed=0, protocol="linear-logreg-grid13-valsplit/0"), made_result("linear")]
+    mixed = trust(report_data(results_frame([*old, made_result(), made_result(seed=1)])), missing=0)
+    assert mixed[0].startswith("Scores are means over 1 to 2 seeds")
+    assert mixed[1].startswith("1 run is stale and left out")
+
+
+def test_a_network_is_compared_with_others_at_common_sizes():
+    alone = [made_result(spec="vit-w64-d4", checkpoint="alone.pth", sha="b" * 64, shift=-2)]
+    both = [made_result(), made_result(spec="vit-w64-d4"), *alone]
+    assert rivals(report_data(results_frame(both))) == [
+        "knn top1: epoch_10 (aaaaaaaa) is ahead of alone (bbbbbbbb) at 1 of 1 common size; the difference is +2.00."
+    ]
+    assert rivals(report_data(results_frame(both[:2]))) == []
 
 
 def test_rank_correlation_is_spearmans_over_the_sizes_with_both():

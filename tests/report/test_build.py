@@ -85,9 +85,10 @@ def test_model_cards_are_read_by_the_hubs_library(report):
 
 def test_latex_marks_the_best_of_each_score():
     data = report_data(results_frame(demo_results()))
-    text = latex_table(data, "Sizes")
+    text = latex_table(data, "Sizes of a_b, 50 %")
     assert text.count(r"\textbf{") == 4 and r"\textbf{74.10 $\pm$ 0.10}" in text
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule")) and r"bbox\_mAP" in text
+    assert text.startswith("% needs \\usepackage{booktabs}\n") and r"\caption{Sizes of a\_b, 50 \%}" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len({line.count("&") for line in rows}) == 1
 

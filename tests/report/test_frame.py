@@ -2,15 +2,18 @@
 
 import math
 import shlex
+from itertools import permutations
 
 import pytest
 
 from poa_bench.cli import build_parser
 from poa_bench.errors import InputError
+from poa_bench.report.build import write_report
 from poa_bench.report.frame import RANDOM, load_report_data, report_data
 from poa_bench.report.missing import grouped, holes
 from poa_bench.sweep.options import sweep_of
 from poa_bench.sweep.results import results_frame, write_result
+from poa_bench.sweep.tasks import resolve
 from tests.report.made import later, made_profile, made_result
 
 SPECS = ("vit-w48-d4", "vit-w64-d4", "vit-w64-d6")
@@ -84,6 +87,28 @@ def test_columns_are_told_apart_by_what_differs():
     ]
 
 
+def test_scores_of_other_number_types_are_other_columns():
+    half = [made_result(spec=spec, facts={"dtype": "bfloat16"}, config_hash="d" * 64) for spec in SPECS]
+    full = [made_result(spec=spec, facts={"dtype": "float32"}) for spec in SPECS[:2]]
+    data = data_of([*half, *full])
+    assert data.scores == ["knn top1 · bfloat16", "knn top1 · float32"]
+    missing = holes(data)
+    assert missing[["spec", "column"]].values.tolist() == [["vit-w64-d6", "knn top1 · float32"]]
+    assert "--amp" not in grouped(data, missing, "results").command[0]
+    data = data_of([*half[:2], made_result("linear", SPECS[2], facts={"dtype": "bfloat16"})])
+    commands = grouped(data, holes(data), "results").command
+    assert all(
+        command.endswith("--amp bf16 --specs " + specs)
+        for command, specs in zip(commands, (SPECS[2], ",".join(SPECS[:2])), strict=True)
+    )
+
+
+def test_the_order_of_columns_is_not_that_of_files():
+    both = [made_result(), made_result(protocol="knn-k10-T0.07/1"), made_result("linear")]
+    orders = [data_of(list(results)).scores for results in permutations(both)]
+    assert orders == [["knn top1 · knn-k20-T0.07/1", "knn top1 · knn-k10-T0.07/1", "linear top1"]] * 6
+
+
 def test_costs_are_shared_with_series_that_were_not_profiled():
     data = data_of([made_profile("vit-w48-d4"), made_result(initialisation="random"), made_result()])
     assert data.costs.loc[(RANDOM, "vit-w48-d4"), "latency_p50_ms_batch1"] == pytest.approx(1.92)
@@ -138,6 +163,50 @@ def test_the_commands_are_understood(demo_folder, capsys):
     assert sweeps[2].tasks[0].initialisations == ["random"]
     assert kinds[4].specs == ["vit-w64-d4", "vit-w64-d6"] and kinds[4].tasks == ["knn"]
     assert kinds[5].initialisation == "random" and kinds[5].tasks == ["linear"]
+
+
+def test_a_command_has_the_settings_of_the_sweep_that_measures_by_the_protocol():
+    """The quick digits protocol is no config's own, and sizes of COCO have their own settings and several GPUs."""
+    quick = {"protocol": "quick-digits/2", "dataset": "digits-scenes"}
+    data = data_of([*(made_result(spec=spec) for spec in SPECS[:2]), made_result("segmentation", **quick)])
+    (command,) = grouped(data, holes(data), "results").command
+    sweep = sweep_of(build_parser().parse_args(shlex.split(command)[1:]))
+    assert sweep.tasks[0].settings["config"] == "upernet_digits.py"
+    assert resolve(sweep.tasks[0]).protocols == ["quick-digits/2"]
+    assert sweep.tasks[0].settings["cfg_options"]["train_cfg.max_iters"] == 30
+
+    coco = {"protocol": "cascade-mask-rcnn-fpn-36e/1", "dataset": "coco"}
+    specs = ("vit-w384-d12", "vit-w768-d12", "vit-w1024-d24", "vit-w448-d12")
+    data = data_of([*(made_result(spec=spec) for spec in specs), made_result("detection", specs[2], **coco)])
+    lines = grouped(data, holes(data), "results")
+    tasks = [sweep_of(build_parser().parse_args(shlex.split(line)[1:])).tasks[0] for line in lines.command]
+    rates = {task.specs[0]: task.settings.get("cfg_options", {}).get("optim_wrapper.optimizer.lr") for task in tasks}
+    assert rates == {"vit-w384-d12": 3e-4, "vit-w768-d12": 1e-4, "vit-w448-d12": None}
+    assert [task.gpus for task in tasks] == [8, 1, 8] and "run sweep_coco" in lines.command[0]
+
+
+def test_commands_name_the_checkpoint_that_a_size_was_cut_from():
+    alone = [
+        made_result(spec=spec, checkpoint=f"{spec}.pth", sha=str(place) * 64, facts={"series": "trained alone"})
+        for place, spec in enumerate(SPECS)
+    ]
+    linear = made_result(
+        "linear", SPECS[0], checkpoint=f"{SPECS[0]}.pth", sha="0" * 64, facts={"series": "trained alone"}
+    )
+    data = data_of([*alone, linear])
+    lines = grouped(data, holes(data), "results")
+    assert [(line.specs, line.checkpoint) for line in lines.itertuples()] == [
+        (["vit-w64-d4"], "vit-w64-d4.pth"),
+        (["vit-w64-d6"], "vit-w64-d6.pth"),
+    ]
+
+
+def test_what_no_config_says_is_left_open_and_said(tmp_path):
+    write_result(made_result(dataset="my-pictures"), tmp_path / "in")
+    write_result(made_result("linear", "vit-w64-d4", dataset="my-pictures"), tmp_path / "in")
+    write_report(tmp_path / "in", tmp_path / "out", with_figures=False)
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "--data CONFIG.py" in text and "CONFIG.py stands for what the results do not say" in text
 
 
 def test_broken_files_are_listed_and_do_not_stop_the_report(tmp_path):

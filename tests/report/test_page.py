@@ -7,9 +7,11 @@ import pytest
 
 from poa_bench.report.build import report_context
 from poa_bench.report.chart_data import chart_data
-from poa_bench.report.frame import load_report_data
+from poa_bench.report.frame import load_report_data, report_data
 from poa_bench.report.page import page_html
 from poa_bench.report.pick import candidates, pick
+from poa_bench.sweep.results import results_frame
+from tests.report.made import made_result
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -35,7 +37,11 @@ def data(demo_folder):
 
 @pytest.fixture(scope="module")
 def page_file(data, tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "index.html"
+    return write_page(data, tmp_path_factory.mktemp("page"))
+
+
+def write_page(data, folder):
+    path = folder / "index.html"
     path.write_text(page_html(data, chart_data(data), report_context(data, "demo")), encoding="utf-8")
     return path
 
@@ -143,6 +149,19 @@ def test_the_slider_gives_the_same_answers_as_the_command(opened, data):
     assert slider.get_attribute("aria-valuetext") == "any"
 
 
+def test_every_metric_is_a_click_away(opened):
+    names = opened.locator("#size-table thead tr").first
+    assert "detection segm_mAP" not in names.inner_text()
+    opened.locator("#every-metric").check()
+    assert "detection segm_mAP" in names.inner_text()
+    field = opened.get_by_label("Filter detection segm_mAP", exact=True)
+    field.fill("29.00")
+    opened.wait_for_function("document.querySelectorAll('#size-table tbody tr').length == 1")
+    field.fill("")
+    opened.locator("#every-metric").uncheck()
+    assert "detection segm_mAP" not in names.inner_text()
+
+
 def test_hovering_a_point_tells_what_it_is(opened):
     opened.locator("figure[data-chart=cost]").scroll_into_view_if_needed()
     point = opened.locator("figure[data-chart=cost] .mark-symbol path[aria-roledescription=point]").first
@@ -195,6 +214,26 @@ def test_on_paper_controls_are_gone_and_whole_tables_there(opened):
     box = opened.locator("#size-table").locator("xpath=ancestor::div[contains(@class, 'scroll')]")
     assert box.evaluate("e => getComputedStyle(e).maxHeight") == "none"
     opened.emulate_media(media="screen")
+
+
+def test_published_values_are_hollow_marks_that_say_whose_they_are(browser, tmp_path):
+    results = [made_result(spec=spec, dataset="imagenet") for spec in ("vit-w384-d12", "vit-w768-d12")]
+    results.append(made_result(spec="vit-w384-d12", dataset="imagenet", protocol="knn-k10-T0.07/1", shift=1))
+    page = browser.new_page()
+    page.goto(write_page(report_data(results_frame(results)), tmp_path).as_uri())
+    page.wait_for_selector("body[data-drawn]")
+    figure = page.locator("figure[data-chart=cost]")
+    assert {"published: POA", "published: other methods"} <= set(
+        figure.locator(".role-legend-label text").all_inner_texts()
+    )
+    marks = figure.locator("path[aria-roledescription=point]").all()
+    hollow = [mark for mark in marks if mark.get_attribute("fill") in (None, "transparent")]
+    assert len(marks) - len(hollow) == 2 and len(hollow) > 10
+    labels = " ".join(mark.get_attribute("aria-label") for mark in hollow)
+    assert "method: DINO" in labels and "published score: 76.78" in labels
+    answer = page.locator("#pick-answer").inner_text()
+    assert "Best by knn top1 · knn-k10-T0.07/1: vit-w384-d12 (pre-trained)" in answer
+    page.close()
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser, page_file):

@@ -7,7 +7,9 @@ import pytest
 from poa_bench.cli import main
 from poa_bench.errors import InputError
 from poa_bench.report.frame import load_report_data
-from poa_bench.report.pick import amount, choose, find_column, pick, pick_text
+from poa_bench.report.pick import amount, choose, find_columns, pick, pick_text
+from poa_bench.sweep.results import write_result
+from tests.report.made import made_result
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -33,9 +35,9 @@ def test_words(demo_folder):
     found = choose(demo_folder, "knn", None, {"parameters": 0.5e6}, (None, ""))
     assert pick_text(found).splitlines() == [
         "knn top1 with params (M) <= 0.5000",
-        "best:          vit-w64-d8 (pre-trained): 72.10; 0.3932 params (M), 0.02517 MACs (G), "
+        "best:          vit-w64-d8 (pre-trained): 72.10 ± 0.10; 0.3932 params (M), 0.02517 MACs (G), "
         "1.573 weights, float32 (MB), 5.120 latency p50, batch 1 (ms), 6.400 latency p95, batch 1 (ms)",
-        "runner-up:     vit-w48-d8 (pre-trained): 71.10; 0.2212 params (M), 0.01416 MACs (G), "
+        "runner-up:     vit-w48-d8 (pre-trained): 71.10 ± 0.10; 0.2212 params (M), 0.01416 MACs (G), "
         "0.8847 weights, float32 (MB), 3.840 latency p50, batch 1 (ms), 4.800 latency p95, batch 1 (ms)",
         "next cheaper:  vit-w48-d8 loses 1.00 and saves 44 % of params (M)",
         "export:        poa-bench extract work_dirs/poa/epoch_10.pth vit-w64-d8 -o vit-w64-d8.safetensors",
@@ -55,10 +57,44 @@ def test_the_command(demo_folder, capsys):
     assert "'sharpness' was not measured: there are 'knn top1'" in capsys.readouterr().err
 
 
+def test_one_of_several_protocols_is_taken_and_it_is_said(tmp_path, capsys):
+    for spec, shift in (("vit-w48-d4", 0), ("vit-w64-d4", -5)):
+        write_result(made_result(spec=spec), tmp_path)
+        write_result(made_result(spec=spec, protocol="knn-k10-T0.07/1", shift=shift), tmp_path)
+    assert main(["pick", str(tmp_path), "--task", "knn"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "knn top1 · knn-k20-T0.07/1" and lines[1].startswith("best:          vit-w64-d4")
+    assert lines[4] == (
+        "protocol:      knn top1 · knn-k20-T0.07/1 was taken: it comes first in the report; "
+        "by 'knn top1 · knn-k10-T0.07/1' (as --task) the best is vit-w48-d4 (pre-trained)"
+    )
+    assert main(["pick", str(tmp_path), "--task", "knn top1 · knn-k10-T0.07/1"]) == 0
+    out = capsys.readouterr().out
+    assert "best:          vit-w48-d4" in out and "protocol:" not in out
+
+
+def test_the_protocol_with_more_sizes_is_taken(tmp_path):
+    for spec in ("vit-w48-d4", "vit-w64-d4"):
+        write_result(made_result(spec=spec, protocol="knn-k10-T0.07/1"), tmp_path)
+    write_result(made_result(spec="vit-w64-d4"), tmp_path)
+    text = pick_text(choose(str(tmp_path), "knn", None, {}, (None, "")))
+    assert "knn top1 · knn-k10-T0.07/1 was taken: it has the most sizes, 2; by" in text
+    assert text.splitlines()[-2].endswith("(as --task) the best is the same")
+
+
+def test_several_data_sets_are_asked_about_with_what_to_type(tmp_path):
+    write_result(made_result(), tmp_path)
+    write_result(made_result(dataset="letters"), tmp_path)
+    with pytest.raises(InputError, match="say which one by --task 'knn top1 · digits' or --task 'knn top1 · letters'"):
+        choose(str(tmp_path), "knn", None, {}, (None, ""))
+    found = choose(str(tmp_path), "knn top1 · letters", None, {}, (None, ""))
+    assert found["column"] == "knn top1 · letters" and found["others"] == {}
+
+
 def test_bad_input_says_what_is_allowed(demo_folder):
     data = load_report_data(demo_folder)
     with pytest.raises(InputError, match="did you mean 'knn top1'"):
-        find_column(data, "knn top2")
+        find_columns(data, "knn top2")
     with pytest.raises(InputError, match="write a positive number"):
         amount("lots")
     with pytest.raises(InputError, match="fits 0 of the latencies measured: latency_p50_ms_batch1"):

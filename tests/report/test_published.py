@@ -1,11 +1,14 @@
 """The transcribed tables of the paper."""
 
 import pytest
+import vl_convert
 
 from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.errors import InputError
+from poa_bench.report import figures
+from poa_bench.report.chart_data import chart_data
 from poa_bench.report.frame import report_data
-from poa_bench.report.published import FIELDS, beside, read_published
+from poa_bench.report.published import FIELDS, beside, main_rows, read_published, same_dataset
 from poa_bench.sweep.results import results_frame
 from tests.conftest import SHARED
 from tests.report.made import made_result
@@ -62,6 +65,46 @@ def test_published_rows_stand_beside_ours_only_for_the_same_data_set(published):
     same = table[(table.spec == "vit-w384-d12") & (table.method == "POA")]
     assert (same.ours == ours.primary).all() and table[table.spec == "vit-w768-d12"].ours.isna().all()
     assert beside(report_data(results_frame([made_result()])), published).empty
+
+
+def test_data_sets_of_similar_names_are_not_the_same():
+    assert same_dataset("imagenet", "ImageNet-1K") and same_dataset("coco", "COCO") and same_dataset("ade20k", "ADE20K")
+    assert not same_dataset("cifar10", "CIFAR-100") and not same_dataset("imagenet22k", "ImageNet-1K")
+    assert not same_dataset("digits", "digits-scenes") and not same_dataset("inaturalist", "iNaturalist 2018")
+
+
+def test_each_published_number_counts_once_and_variants_of_ablations_not(published):
+    rows = main_rows(published)
+    poa = rows[(rows.method == "POA") & (rows.spec == "vit-w384-d12") & (rows.task == "knn")]
+    assert poa.value.tolist() == [76.78]  # 76.8 in Tables 1 and 4; 75.3 and others are ablations
+    assert set(rows.variant) == {""}
+
+
+def test_published_points_stand_where_axes_agree_at_the_cost_of_their_size():
+    imagenet = [made_result(spec=spec, dataset="imagenet") for spec in ("vit-w384-d12", "vit-w448-d12")]
+    digits = made_result("linear", spec="vit-w384-d12")
+    drawn = chart_data(report_data(results_frame([*imagenet, digits])))
+    knn = next(short for short, name in drawn.scores.items() if name == "knn top1")
+    points = {(point["spec"], point["method"]): point for point in drawn.published}
+    assert {spec for spec, _ in points} == {"vit-w384-d12", "vit-w448-d12"}  # no other size has a cost here
+    assert points["vit-w384-d12", "DINO"][knn] == 74.5
+    assert points["vit-w384-d12", "DINO"]["series"] == "published: other methods"
+    assert points["vit-w448-d12", "POA"][knn] == 78.42
+    assert points["vit-w448-d12", "POA"]["c0"] == pytest.approx(448 * 448 * 12 * 12 / 1e6)
+    linear = next(short for short, name in drawn.scores.items() if name == "linear top1")
+    assert not any(linear in point for point in drawn.published)  # measured on digits, published on ImageNet
+    assert chart_data(report_data(results_frame([digits]))).published == []
+
+
+def test_charts_with_published_values_are_drawn_hollow_and_named_so():
+    results = [made_result(spec=spec, dataset="imagenet") for spec in ("vit-w384-d12", "vit-w768-d12")]
+    drawn = chart_data(report_data(results_frame(results)))
+    spec = figures.finished(figures.score_against_cost(drawn, ("s0", "c0")), drawn, "test")
+    svg = vl_convert.vegalite_to_svg(spec)
+    assert "published: POA" in svg and "published: other methods" in svg
+    plain = chart_data(report_data(results_frame([made_result()])))
+    svg = vl_convert.vegalite_to_svg(figures.finished(figures.score_against_cost(plain, ("s0", "c0")), plain, "test"))
+    assert "published" not in svg
 
 
 def test_bad_files_are_refused_with_the_reason(tmp_path):

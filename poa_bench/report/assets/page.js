@@ -23,25 +23,31 @@ async function drawCharts() {
 
 /** DataTables leaves the filters of a column without a name: say which column they filter. */
 function nameFilters(table) {
-  const titles = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
-  for (const field of table.tHead.querySelectorAll(".dtcc input, .dtcc select")) {
-    const title = titles[field.closest("[data-dt-column]").dataset.dtColumn];
+  for (const field of table.table().header().querySelectorAll(".dtcc input, .dtcc select")) {
+    const title = table.column(Number(field.closest("[data-dt-column]").dataset.dtColumn)).title();
     field.ariaLabel = (field.tagName === "SELECT" ? "How to filter " : "Filter ") + title;
   }
 }
 
 for (const id of ["size-table", "gain-table", "published-table"]) {
-  const table = document.getElementById(id);
-  if (table) {
-    new DataTable(table, {
+  const element = document.getElementById(id);
+  if (element) {
+    const table = new DataTable(element, {
       paging: false,
       order: [],
       autoWidth: false,
       layout: { topStart: "info", topEnd: "search", bottomStart: null, bottomEnd: null },
       columnControl: { target: 1, content: ["search"] },
+      columnDefs: [{ targets: "secondary", visible: false }],
       language: { search: "Search all columns" },
     });
     nameFilters(table);
+    if (id === "size-table") {
+      document.getElementById("every-metric")?.addEventListener("change", (event) => {
+        table.columns(".secondary").visible(event.target.checked);
+        nameFilters(table);
+      });
+    }
   }
 }
 
@@ -81,7 +87,8 @@ function showPick() {
     answer.replaceChildren("No measured size is within these limits.");
     return;
   }
-  const describe = (row) => `${row.spec} (${row.series}): ${report.scores[score]} ${format(row[score])}, ` +
+  const spread = (row) => (score.replace("s", "e") in row ? ` ± ${format(row[score.replace("s", "e")])}` : "");
+  const describe = (row) => `${row.spec} (${row.series}): ${report.scores[score]} ${format(row[score])}${spread(row)}, ` +
     Object.entries(report.costs).filter(([name]) => name in row).map(([name, title]) => `${format(row[name])} ${title}`).join(", ");
   const command = Object.assign(document.createElement("code"), {
     textContent: report.export.replaceAll("CHECKPOINT", best.checkpoint).replaceAll("SPEC", best.spec),
@@ -91,6 +98,11 @@ function showPick() {
   if (cheaper) {
     const loss = format(best[score] - cheaper[score]);
     lines.push(paragraph("Next cheaper:", `${cheaper.spec} loses ${loss} and needs ${format(cheaper[cost])} instead of ${format(best[cost])} ${report.costs[cost]}`));
+  }
+  for (const other of report.same[score]) {
+    const chosen = pick(other, limits, cost).best;
+    const text = !chosen ? "none" : chosen === best ? "the same" : `${chosen.spec} (${chosen.series})`;
+    lines.push(paragraph(`Best by ${report.scores[other]}:`, text));
   }
   lines.push(paragraph("Export:", command));
   answer.replaceChildren(...lines);

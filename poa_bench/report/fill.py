@@ -1,0 +1,130 @@
+"""The commands that measure what a report lacks, so that the new results are of the same runs as the old ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from poa_bench.config_files import config_root, runnable_configs
+from poa_bench.elastic.space import SubnetSpec
+from poa_bench.report.frame import PIXELS, PROFILE, RANDOM, ReportData
+
+LIGHT = ("knn", "linear", PROFILE)  # what `poa-bench evaluate` measures
+PLACE_HOLDERS = ("CHECKPOINT", "CONFIG.py")  # for what neither the results nor the project's configs say
+_RELATIVE = {"smallest", "middle", "intact"}  # names of sizes that every space has
+_AMP = {"bfloat16": "bf16", "float16": "fp16"}
+
+
+def sources(data: ReportData, missing: pd.DataFrame) -> pd.DataFrame:
+    """What a command needs beside the size, for each row of `holes`; rows with the same values share a command.
+
+    Returns:
+        `checkpoint`, and `how`: JSON of the number type (light tasks) or of the sweep's name and task entry.
+    """
+    known, types = _Checkpoints(data), _number_types(data)
+    found = []
+    for row in missing.itertuples():
+        if row.task in LIGHT:
+            how = json.dumps({"amp": _AMP.get(types.get(row.column))})
+        else:
+            how = _dense_source(row.task, row.protocol, row.spec)
+        found.append((known.of(row.series, row.spec), how))
+    return pd.DataFrame(found, columns=["checkpoint", "how"], index=missing.index)
+
+
+def _number_types(data: ReportData) -> dict[str, str]:
+    if "facts.dtype" not in data.long:
+        return {}
+    return data.long.dropna(subset=["facts.dtype"]).set_index("column")["facts.dtype"].to_dict()
+
+
+def command(line: Any, results: str) -> str:
+    """The command of one line of `grouped`.
+
+    Args:
+        line: `series`, `task`, `dataset`, `protocol`, `seed`, `specs`, `checkpoint`, `how`.
+        results: the folder that the command writes to.
+    """
+    kind = {RANDOM: "random", PIXELS: "pixels"}.get(line.series, "pretrained")
+    how = json.loads(line.how)
+    if line.task in LIGHT:
+        words = ["evaluate", line.checkpoint, "--data", _data(line.dataset), "-o", results, "--tasks", line.task]
+        words += ["--protocols", line.protocol, "--seeds", str(line.seed), "--initialisation", kind]
+        words += ["--amp", how["amp"]] if how["amp"] else []
+        return shlex.join(["poa-bench", *words] + ([] if kind == "pixels" else ["--specs", ",".join(line.specs)]))
+    task = {"task": line.task, "specs": line.specs, "initialisations": [kind], "seeds": [line.seed], **how["entry"]}
+    words = ["run", how["sweep"], "--checkpoint", line.checkpoint, "--results", results]
+    return shlex.join(["poa-bench", *words, "--set", f"tasks={json.dumps([task])}"])
+
+
+class _Checkpoints:
+    """Which checkpoint a missing cell is of; for a control, which one says what its network looks like."""
+
+    def __init__(self, data: ReportData) -> None:
+        known = data.long[(data.long.stale == "") & data.long.checkpoint.notna()].sort_values("created")
+        keys = (["series", "spec"], ["series", "family"], ["spec"], ["family"])
+        self.newest = [known.groupby(key).checkpoint.last().to_dict() for key in keys]
+        self.last = known.checkpoint.iloc[-1] if len(known) else PLACE_HOLDERS[0]
+
+    def of(self, series: str, spec: str) -> str:
+        """The series' own checkpoint of this size, or else of this family, or else that of another series."""
+        family = spec.split("-")[0]
+        wanted = ((series, spec), (series, family), spec, family)
+        found = (names[key] for names, key in zip(self.newest, wanted, strict=True) if key in names)
+        return next(found, self.last)
+
+
+def _data(dataset: str) -> str:
+    """What `poa-bench evaluate --data` takes: a data set's name, where an evaluation config comes with the project."""
+    folder = config_root() / "configs" / "_base_" / "datasets"
+    return dataset if (folder / f"evaluation_{dataset}.py").is_file() else PLACE_HOLDERS[1]
+
+
+@lru_cache(maxsize=4096)
+def _dense_source(task: str, protocol: str, spec: str) -> str:
+    """JSON of `sweep`, and the `entry` of its tasks that measures a size by a protocol, without what says which runs.
+
+    Where no sweep of the project has the size, the config that says the protocol is taken as it is.
+    """
+    for sweep, entry in _sweep_entries():
+        if entry["task"] == task and _protocol(entry["settings"]) == protocol and _serves(entry, spec):
+            kept = {name: entry[name] for name in ("gpus", "settings") if name in entry}
+            return json.dumps({"sweep": sweep, "entry": kept})
+    names = [name for name in runnable_configs() if _protocol({"config": name}) == protocol]
+    return json.dumps({"sweep": "sweep_digits", "entry": {"settings": {"config": (names or PLACE_HOLDERS[1:])[0]}}})
+
+
+@lru_cache(maxsize=1)
+def _sweep_entries() -> list[tuple[str, dict[str, Any]]]:
+    """(sweep, entry) of every dense task in the project's sweeps."""
+    from mmengine.config import Config
+
+    paths = [path for path in runnable_configs().values() if path.parent.name == "sweeps"]
+    entries = [(path.stem, entry) for path in paths for entry in Config.fromfile(path).to_dict()["tasks"]]
+    return [(sweep, entry) for sweep, entry in entries if "config" in entry.get("settings", {})]
+
+
+@lru_cache(maxsize=256)
+def _protocol_in(config: str) -> str | None:
+    """The protocol that the text of a config names; reading it whole would need mmdet or mmseg."""
+    path = runnable_configs().get(config)
+    said = re.search(r"""protocol=["']([^"']+)["']""", path.read_text(encoding="utf-8")) if path else None
+    return said[1] if said else None
+
+
+def _protocol(settings: dict[str, Any]) -> str | None:
+    return settings.get("cfg_options", {}).get("measurement.protocol") or _protocol_in(settings["config"])
+
+
+def _serves(entry: dict[str, Any], spec: str) -> bool:
+    """Whether an entry's settings are meant for a size: those for named sizes are for no other."""
+    parsed = SubnetSpec.parse(spec)
+    if entry.get("families") and parsed.family not in entry["families"]:
+        return False
+    specs = entry.get("specs", "all")
+    return isinstance(specs, str) or not _RELATIVE.isdisjoint(specs) or bool({spec, parsed.alias} & set(specs))
