@@ -1,9 +1,10 @@
 """The COCO, ADE20K and ImageNet configs train one step and evaluate, on a handful of generated images.
 
 Heads, losses, schedules and pipelines are the configs' own; backbone, images and numbers of regions are small unless
-marked slow.
+marked slow. Every small backbone is cut from a supernet's checkpoint.
 """
 
+import itertools
 import json
 from pathlib import Path
 
@@ -14,13 +15,17 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from poa_bench.config_files import find_config
-from tests.downstream.networks import FAMILIES, SMALL
+from poa_bench.elastic import SubnetSpec
+from tests.downstream.networks import FAMILIES, SMALL, tiny_supernet, write_checkpoint
 
 mmdet = pytest.importorskip("mmdet")
 pytest.importorskip("mmseg")
 
-DETECTION = ["mask-rcnn_sfp_coco.py", "mask-rcnn_fpn_coco.py", "cascade-mask-rcnn_fpn_coco.py"]
-SEGMENTATION = ["upernet_ade20k.py", "linear-seg_ade20k.py"]
+DETECTION = [
+    ("mask-rcnn_sfp_coco.py", "vit"),
+    *itertools.product(["mask-rcnn_fpn_coco.py", "cascade-mask-rcnn_fpn_coco.py"], FAMILIES),
+]
+SEGMENTATION = list(itertools.product(["upernet_ade20k.py", "linear-seg_ade20k.py"], FAMILIES))
 
 
 def noise_image(path: Path, size: tuple[int, int], seed: int) -> None:
@@ -71,13 +76,14 @@ def write_ade20k(root: Path, size=(96, 128)) -> None:
             cv2.imwrite(str(path), labels)
 
 
-def load(name: str, work_dir: Path, spec=None, **options) -> Config:
-    """A config with a tiny backbone (or the named one), all in one process, one step and one evaluation."""
+def load(name: str, work_dir: Path, spec: str | SubnetSpec, **options) -> Config:
+    """A config with one size, all in one process, one step and one evaluation; tiny sizes come from a supernet."""
     config = Config.fromfile(find_config(name))
-    backbone = {"model.backbone.spec": str(spec or SMALL["vit"])}
-    config.merge_from_dict(backbone | options)
-    if spec is None or spec in SMALL.values():
+    config.merge_from_dict({"model.backbone.spec": str(spec)} | options)
+    if isinstance(spec, SubnetSpec):
         config.model.backbone.families = FAMILIES
+        checkpoint = write_checkpoint(tiny_supernet(spec.family), work_dir / "supernet.pth")
+        config.model.backbone.init_cfg.checkpoint = str(checkpoint)
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
     config.work_dir = str(work_dir)
@@ -108,7 +114,7 @@ def fewer_regions(model) -> None:
     model.test_cfg.rcnn.update(max_per_img=10, score_thr=0.0)
 
 
-def detection(name, folder: Path, spec=None, side: int | None = 96) -> Config:
+def detection(name, folder: Path, spec: str | SubnetSpec, side: int | None = 96) -> Config:
     write_coco(folder / "coco")
     config = load(name, folder / "work", spec, **{"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1})
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
@@ -122,7 +128,7 @@ def detection(name, folder: Path, spec=None, side: int | None = 96) -> Config:
     return config
 
 
-def segmentation(name, folder: Path, spec=None, side: int | None = 64) -> Config:
+def segmentation(name, folder: Path, spec: str | SubnetSpec, side: int | None = 64) -> Config:
     write_ade20k(folder / "ade")
     config = load(name, folder / "work", spec, **{"train_cfg.max_iters": 1, "train_cfg.val_interval": 1})
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
@@ -135,7 +141,7 @@ def segmentation(name, folder: Path, spec=None, side: int | None = 64) -> Config
     return config
 
 
-def classification(name, folder: Path, spec=None) -> Config:
+def classification(name, folder: Path, spec: SubnetSpec) -> Config:
     """The config's pipelines, on two classes of two images each."""
     for split in ("train", "val"):
         for image in range(4):
@@ -154,41 +160,33 @@ def run(config: Config) -> tuple[Runner, dict[str, float]]:
     runner.train()
     scalars = {name: buffer.current() for name, buffer in runner.message_hub.log_scalars.items()}
     assert np.isfinite(scalars["train/loss"])
+    backbone, given = runner.model.backbone, config.model.backbone.init_cfg.checkpoint
+    assert (backbone.load_report and backbone.load_report.path) == given
     recorded = [scalars[f"val/{theirs}"] for theirs in config.measurement.metrics.values()]
     assert len(recorded) >= 2  # NaN where a class is nowhere: the names are there
     return runner, scalars
 
 
-@pytest.mark.parametrize("name", DETECTION)
-def test_coco(name, tmp_path):
-    runner, scalars = run(detection(name, tmp_path))
+@pytest.mark.parametrize(("name", "family"), DETECTION)
+def test_coco(name, family, tmp_path):
+    runner, scalars = run(detection(name, tmp_path, SMALL[family]))
     assert {"train/loss_rpn_cls", "train/loss_rpn_bbox"} <= scalars.keys()
     assert any("loss_mask" in key for key in scalars)
     assert type(runner.model).__module__.startswith("mmdet.models.detectors")
     assert len(runner.optim_wrapper.param_groups) > 6  # layer-wise decay is on
 
 
-@pytest.mark.parametrize("family", ["swin", "resnet"])
-def test_coco_with_the_other_families(family, tmp_path):
-    run(detection("mask-rcnn_fpn_coco.py", tmp_path, SMALL[family]))
-
-
-@pytest.mark.parametrize("name", SEGMENTATION)
-def test_ade20k(name, tmp_path):
-    runner, scalars = run(segmentation(name, tmp_path))
+@pytest.mark.parametrize(("name", "family"), SEGMENTATION)
+def test_ade20k(name, family, tmp_path):
+    runner, _ = run(segmentation(name, tmp_path, SMALL[family]))
     assert type(runner.model).__name__ == "EncoderDecoder"
     trained = {name.split(".")[0] for name, parameter in runner.model.named_parameters() if parameter.requires_grad}
     assert ("backbone" in trained) == (name == "upernet_ade20k.py")
 
 
-@pytest.mark.parametrize("family", ["swin", "resnet"])
-def test_upernet_with_the_other_families(family, tmp_path):
-    run(segmentation("upernet_ade20k.py", tmp_path, SMALL[family]))
-
-
 def test_label_zero_of_ade20k_is_ignored_once(tmp_path):
     """0 -> 255, n -> n - 1, in training and in evaluation (mmsegmentation#1714: twice or not at all)."""
-    config = segmentation("upernet_ade20k.py", tmp_path)
+    config = segmentation("upernet_ade20k.py", tmp_path, SMALL["vit"])
     labels = np.array([[0, 1], [2, 150]], dtype=np.uint8)
     path = tmp_path / "label.png"
     cv2.imwrite(str(path), labels)
