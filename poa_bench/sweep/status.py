@@ -44,7 +44,10 @@ class Seconds:
 
 @dataclass
 class Snapshot:
-    """One look at a sweep. Times in seconds; `eta` None where nothing like what is left was finished recently."""
+    """One look at a sweep. Times in seconds; `eta` None where nothing like what is left was finished recently.
+
+    `unknown` runs of what is left are of a kind that was never finished here, and not in `eta`.
+    """
 
     states: dict[str, state.State]
     counts: dict[str, Counter]
@@ -52,6 +55,7 @@ class Snapshot:
     failures: list[state.Failure]
     per_minute: float
     eta: float | None
+    unknown: int
     expected: Seconds
 
     def count(self, which: state.State) -> int:
@@ -93,7 +97,8 @@ class Watch:
             owners={i: found for i, found in owners.items() if found},
             failures=[failure for failure in failures if failure],
             per_minute=per_minute,
-            eta=seconds / parallel if parallel and not unknown else (None if left else 0.0),
+            eta=seconds / parallel if parallel and unknown < len(left) else (None if left else 0.0),
+            unknown=unknown,
             expected=expected,
         )
 
@@ -160,7 +165,10 @@ def render(snapshot: Snapshot, runs: Sequence[Run], title: str) -> Group:
 
 def _pace(snapshot: Snapshot) -> str:
     done, total = snapshot.count("done"), len(snapshot.states)
-    left = "time left not known yet" if snapshot.eta is None else f"about {duration(snapshot.eta)} left"
+    left = "time left not known yet"
+    if snapshot.eta is not None:
+        beside = f" beside {snapshot.unknown} runs of a kind that was never run here" if snapshot.unknown else ""
+        left = f"about {duration(snapshot.eta)} left{beside}"
     return f"{done} of {total} done, {snapshot.per_minute:.1f} runs per minute, {left}"
 
 

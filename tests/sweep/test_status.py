@@ -9,9 +9,9 @@ from rich.console import Console
 
 from poa_bench.cli import main
 from poa_bench.sweep import state
-from poa_bench.sweep.plan import expand, make_sweep
+from poa_bench.sweep.plan import Run, expand, make_sweep
 from poa_bench.sweep.results import load_results, write_result
-from poa_bench.sweep.status import Seconds, Watch, duration, render, stale
+from poa_bench.sweep.status import Seconds, Watch, _pace, duration, render, stale
 from tests.sweep.conftest import save_checkpoint
 
 TASKS = [
@@ -66,6 +66,10 @@ def test_time_left_follows_what_was_measured(sweep):
     knn, linear = ([run for run in runs if run.task == task] for task in ("knn", "linear"))
     for position, run in enumerate(knn):
         finish(run, directory, seconds=10, ago=50 - 10 * position)
+    snapshot = Watch(directory, [*runs, Run(**{**knn[0].model_dump(), "seed": 1})]).look()
+    # one at a time for 60 s; one more k-NN run is left, and what is left of linear is not known
+    assert (snapshot.eta, snapshot.unknown) == (pytest.approx(10, rel=0.05), 6)
+    assert "about 10 s left beside 6 runs of a kind that was never run here" in _pace(snapshot)
     watch = Watch(directory, runs)
     assert watch.look().eta is None, "no linear run was ever done"
     finish(linear[0], directory, seconds=60, ago=0)
