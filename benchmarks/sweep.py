@@ -2,8 +2,10 @@
 
 `python -m benchmarks.sweep` makes a supernet with the paper's number of widths and depths, but small, and measures it
 on the embedded digits. The naive way is a shell loop, `for spec in ...; do poa-bench evaluate ...; done`.
-It is timed on every n-th size (`--every`, 1 for all) and scaled up to all of them; both ways may use all cores. What
-they measured must be identical (the profile: parameters and MACs; its latencies differ by nature).
+It is timed on every n-th size (`--every`, 1 for all), half of them before and half after the sweep, and scaled up to
+all of them; both ways may use all cores. What they measured must be identical (the profile: parameters and MACs; its
+latencies differ by nature). Nothing may run beside a profile, so that both ways spend the same time on it, which is
+said: most of the sweep's. `--profile profile-b1-b32/1` takes the default protocol, of 1 s for each batch size.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -20,6 +23,7 @@ from poa_bench.sweep.plan import make_sweep
 from poa_bench.sweep.results import Result, load_results
 
 TASKS = ("knn", "linear", "profile")
+PROFILE = "profile-b1-b32-s0.25/1"
 
 
 def make_checkpoint(path: Path, widths: int, depths: int) -> SearchSpace:
@@ -32,10 +36,10 @@ def make_checkpoint(path: Path, widths: int, depths: int) -> SearchSpace:
     return space
 
 
-def time_sweep(checkpoint: Path, results: Path) -> float:
+def time_sweep(checkpoint: Path, results: Path, profile: str) -> float:
     """Seconds of the whole sweep in a process of its own, its start included."""
     sweep = {"name": "benchmark", "checkpoints": [str(checkpoint)], "results": str(results)}
-    tasks = [{"task": task, "dataset": "digits"} for task in TASKS]
+    tasks = [{"task": task, "dataset": "digits", "protocols": [profile] * (task == "profile")} for task in TASKS]
     program = (
         "import sys, json; from poa_bench.sweep.plan import make_sweep; from poa_bench.sweep.runner import run_sweep;"
     )
@@ -45,16 +49,13 @@ def time_sweep(checkpoint: Path, results: Path) -> float:
     return time.perf_counter() - start
 
 
-def time_naive(checkpoint: Path, results: Path, spec: str) -> float:
-    """Seconds of one process for one size."""
-    command = ["evaluate", str(checkpoint), "--data", "digits", "--specs", spec, "-o", str(results)]
+def time_naive(checkpoint: Path, results: Path, profile: str, specs: Iterable[str]) -> float:
+    """Seconds of one process for each size."""
+    command = [sys.executable, "-m", "poa_bench.cli", "evaluate", str(checkpoint), "--data", "digits"]
+    command += ["--tasks", ",".join(TASKS), "--protocols", profile, "-o", str(results)]
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "poa_bench.cli", *command, "--tasks", ",".join(TASKS)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    for spec in specs:
+        subprocess.run([*command, "--specs", spec], check=True, capture_output=True)
     return time.perf_counter() - start
 
 
@@ -64,24 +65,35 @@ def measured(result: Result) -> tuple:
     return result.run_id, result.task, result.parameters, result.macs, tuple(metrics.items())
 
 
+def profile_seconds(results: Iterable[Result]) -> float:
+    """Mean seconds that a size is profiled."""
+    seconds = [result.seconds for result in results if result.task == "profile"]
+    return sum(seconds) / len(seconds)
+
+
 def main() -> None:
     """Print seconds of both ways, their ratio, and whether the results agree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=24, help="time the naive way on every n-th size; default 24")
     parser.add_argument("--widths", type=int, default=11, help="default 11, as in the paper's ViT space")
     parser.add_argument("--depths", type=int, default=13, help="default 13")
+    parser.add_argument("--profile", default=PROFILE, help=f"protocol; default {PROFILE}")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "supernet.pth"
         specs = [str(spec) for spec in make_checkpoint(checkpoint, args.widths, args.depths)]
         sample = specs[:: args.every]
-        naive = [time_naive(checkpoint, Path(folder) / "naive", spec) for spec in sample]
-        together = time_sweep(checkpoint, Path(folder) / "sweep")
-        ours, theirs = ({measured(r) for r in load_results(Path(folder) / name)[0]} for name in ("sweep", "naive"))
-    expected = sum(naive) / len(naive) * len(specs)
-    print(f"a process per size: {sum(naive):.0f} s for {len(sample)} sizes, so {expected:.0f} s for {len(specs)}")
-    print(f"one sweep: {together:.0f} s for {len(specs)} sizes")
+        naive = time_naive(checkpoint, Path(folder) / "naive", args.profile, sample[::2])
+        together = time_sweep(checkpoint, Path(folder) / "sweep", args.profile)
+        naive += time_naive(checkpoint, Path(folder) / "naive", args.profile, sample[1::2])
+        ours, theirs = (load_results(Path(folder) / name)[0] for name in ("sweep", "naive"))
+    expected = naive / len(sample) * len(specs)
+    print(f"a process per size: {naive:.0f} s for {len(sample)} sizes, scaled to {expected:.0f} s for {len(specs)}")
+    print(f"one sweep: {together:.0f} s for {len(specs)} sizes, all of them measured")
     print(f"ratio: {expected / together:.1f}")
+    shared = f"{profile_seconds(theirs):.1f} s a size in a process per size, {profile_seconds(ours):.1f} s in the sweep"
+    print(f"of this {args.profile}, which both ways spend: {shared}")
+    ours, theirs = ({measured(result) for result in results} for results in (ours, theirs))
     print(f"identical: {len(theirs & ours)} of the {len(theirs)} results measured in both ways")
     sys.exit(0 if theirs <= ours else 1)
 

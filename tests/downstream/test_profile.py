@@ -11,7 +11,7 @@ from torch import nn
 from poa_bench.downstream.macs import count_call_macs, count_macs, count_parameters
 from poa_bench.downstream.measure import measure_size
 from poa_bench.downstream.profile import hardware_facts, peak_activation_bytes, profile_module, time_calls
-from poa_bench.downstream.protocols import ProfileProtocol
+from poa_bench.downstream.protocols import ProfileProtocol, parse_protocol
 from tests.downstream.networks import tiny_supernet
 
 
@@ -91,6 +91,15 @@ def test_latency_is_that_of_the_call_and_warm_up_does_not_count():
     times = time_calls(call, "cpu", ProfileProtocol())
     assert len(times) == len(calls) - ProfileProtocol.warm_up >= ProfileProtocol.least_runs
     assert sum(times) >= ProfileProtocol.seconds and 0.05 <= min(times) < 0.2
+
+
+def test_the_time_that_is_spent_is_part_of_the_name():
+    short = ProfileProtocol((1, 8), seconds=0.25)
+    assert short.name == "profile-b1-b8-s0.25/1" and parse_protocol(short.name) == short
+    assert "or 0.25 s after 5 for warm-up" in short.description
+    assert parse_protocol("profile-b1-b8-s1/1") == parse_protocol("profile-b1-b8/1") == ProfileProtocol((1, 8))
+    times = time_calls(lambda: time.sleep(0.001), "cpu", short)
+    assert len(times) > short.least_runs and 0.25 <= sum(times) < 0.5
 
 
 def test_hardware_facts_name_the_machine():
