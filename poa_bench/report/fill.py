@@ -24,13 +24,14 @@ def sources(data: ReportData, missing: pd.DataFrame) -> pd.DataFrame:
     """What a command needs beside the size, for each row of `holes`; rows with the same values share a command.
 
     Returns:
-        `checkpoint`, and `how`: JSON of the number type (light tasks) or of the sweep's name and task entry.
+        `checkpoint`, and `how`: JSON of `now`, the protocol by which the command measures, and of the number type
+        (light tasks) or the sweep's name and task entry.
     """
     known, types = _Checkpoints(data), _number_types(data)
     found = []
     for row in missing.itertuples():
         if row.task in LIGHT:
-            how = json.dumps({"amp": _AMP.get(types.get(row.column))})
+            how = json.dumps({"amp": _AMP.get(types.get(row.column)), "now": row.protocol})
         else:
             how = _dense_source(row.task, row.protocol, row.spec)
         found.append((known.of(row.series, row.spec), how))
@@ -87,16 +88,23 @@ def _data(dataset: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _dense_source(task: str, protocol: str, spec: str) -> str:
-    """JSON of `sweep`, and the `entry` of its tasks that measures a size by a protocol, without what says which runs.
+    """JSON of `sweep`, the `entry` of its tasks that measures a size by a protocol, and the protocol as it is `now`.
 
-    Where no sweep of the project has the size, the config that says the protocol is taken as it is.
+    The project's configs have one version of each protocol: the one that can be measured. Where no sweep of the
+    project has the size, the config that says the protocol is taken as it is.
     """
     for sweep, entry in _sweep_entries():
-        if entry["task"] == task and _protocol(entry["settings"]) == protocol and _serves(entry, spec):
+        now = _protocol(entry["settings"])
+        if entry["task"] == task and _same_name(now, protocol) and _serves(entry, spec):
             kept = {name: entry[name] for name in ("gpus", "settings") if name in entry}
-            return json.dumps({"sweep": sweep, "entry": kept})
-    names = [name for name in runnable_configs() if _protocol({"config": name}) == protocol]
-    return json.dumps({"sweep": "sweep_digits", "entry": {"settings": {"config": (names or PLACE_HOLDERS[1:])[0]}}})
+            return json.dumps({"sweep": sweep, "entry": kept, "now": now})
+    names = [name for name in runnable_configs() if _same_name(_protocol({"config": name}), protocol)]
+    config = {"config": (names or PLACE_HOLDERS[1:])[0]}
+    return json.dumps({"sweep": "sweep_digits", "entry": {"settings": config}, "now": _protocol(config) or protocol})
+
+
+def _same_name(first: str | None, second: str) -> bool:
+    return first is not None and first.rsplit("/", 1)[0] == second.rsplit("/", 1)[0]
 
 
 @lru_cache(maxsize=1)

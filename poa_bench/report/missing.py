@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 
 import pandas as pd
@@ -51,13 +52,22 @@ def _unprofiled(data: ReportData, fresh: pd.DataFrame) -> list[tuple]:
 
 
 def grouped(data: ReportData, missing: pd.DataFrame, results: str) -> pd.DataFrame:
-    """`holes` that one command fills, on one line: `sizes` (count), `specs` (list) and the `command`.
+    """`holes` that one command fills, on one line: `sizes` (how many, in words), `specs` (list), `command`, `protocol`.
+
+    Where the code has a newer version of a protocol than the results, `protocol` says so: the command measures by it,
+    and the older results are stale from then on.
 
     Args:
         results: the folder that the command writes to.
     """
     missing = missing.join(sources(data, missing))
     keys = ["series", *_COLUMN, "seed", "checkpoint", "how"]
-    lines = missing.groupby(keys, sort=False).agg(sizes=("spec", "size"), specs=("spec", list)).reset_index()
+    lines = missing.groupby(keys, sort=False).agg(specs=("spec", list)).reset_index()
+    lines["sizes"] = [f"{len(specs)} size{'s' * (len(specs) != 1)}" for specs in lines.specs]
     lines["command"] = [command(line, results) for line in lines.itertuples()]
+    now = [json.loads(how)["now"] for how in lines.how]
+    lines["protocol"] = [
+        old if old == new else f"{old}, to be measured as {new}, which replaces it"
+        for old, new in zip(lines.protocol, now, strict=True)
+    ]
     return lines

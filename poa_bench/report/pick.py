@@ -198,7 +198,7 @@ def pick_text(found: dict) -> str:
         lines.append(f"next cheaper:  {worse} and saves {saved:.0f} % of {cost_title(cost)}")
     lines += [_protocol_line(best, found)] if found["others"] else []
     if choice.unknown:
-        lines.append(f"left out:      {choice.unknown} sizes for which a limited cost was not measured")
+        lines.append(f"left out:      sizes for which a limited cost was not measured: {choice.unknown}")
     return "\n".join([*lines, f"export:        {export_command(best.checkpoint, best.spec)}"])
 
 

@@ -37,6 +37,8 @@ def report(demo_folder, tmp_path_factory):
 @pytest.mark.parametrize("name", ["results_wide.csv", "report.md", "report.tex", "metafile.yml"])
 def test_golden_texts(report, name):
     text = (report / name).read_text(encoding="utf-8")
+    # which version of a protocol the configs measure today is none of the golden files' business
+    text = re.sub(r", to be measured as [^,]+, which replaces it", "", text)
     if os.environ.get("UPDATE_GOLDEN"):
         (GOLDEN / name).write_text(text, encoding="utf-8")
     assert text == (GOLDEN / name).read_text(encoding="utf-8")

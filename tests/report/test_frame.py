@@ -119,10 +119,10 @@ def test_holes_are_every_cell_that_the_table_lacks(demo_folder):
     data = load_report_data(demo_folder)
     lines = grouped(data, holes(data), "results")
     assert lines[["series", "task", "sizes"]].values.tolist() == [
-        ["pre-trained", "detection", 9],
-        ["pre-trained", "segmentation", 9],
-        [RANDOM, "detection", 9],
-        [RANDOM, "segmentation", 9],
+        ["pre-trained", "detection", "9 sizes"],
+        ["pre-trained", "segmentation", "9 sizes"],
+        [RANDOM, "detection", "9 sizes"],
+        [RANDOM, "segmentation", "9 sizes"],
     ]
     assert lines.command[0] == (
         "poa-bench run sweep_digits --checkpoint work_dirs/poa/epoch_10.pth --results results --set "
@@ -167,12 +167,15 @@ def test_the_commands_are_understood(demo_folder, capsys):
 
 def test_a_command_has_the_settings_of_the_sweep_that_measures_by_the_protocol():
     """The quick digits protocol is no config's own, and sizes of COCO have their own settings and several GPUs."""
-    quick = {"protocol": "quick-digits/2", "dataset": "digits-scenes"}
+    quick = {"protocol": "quick-digits/1", "dataset": "digits-scenes"}
     data = data_of([*(made_result(spec=spec) for spec in SPECS[:2]), made_result("segmentation", **quick)])
-    (command,) = grouped(data, holes(data), "results").command
+    lines = grouped(data, holes(data), "results")
+    (command,) = lines.command
     sweep = sweep_of(build_parser().parse_args(shlex.split(command)[1:]))
     assert sweep.tasks[0].settings["config"] == "upernet_digits.py"
-    assert resolve(sweep.tasks[0]).protocols == ["quick-digits/2"]
+    (protocol,) = resolve(sweep.tasks[0]).protocols  # of a newer version than the result, and that is said
+    assert lines.protocol[0] == f"quick-digits/1, to be measured as {protocol}, which replaces it"
+    assert protocol.startswith("quick-digits/")
     assert sweep.tasks[0].settings["cfg_options"]["train_cfg.max_iters"] == 30
 
     coco = {"protocol": "cascade-mask-rcnn-fpn-36e/1", "dataset": "coco"}
