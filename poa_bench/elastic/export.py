@@ -77,7 +77,7 @@ def export_all(checkpoint: str | Path, directory: str | Path, branch: Branch = "
     """Write every size of a checkpoint's space for timm, as `directory/SPEC.safetensors`.
 
     Only the supernet and one size are in memory at a time. Files that are there already are kept, so that an
-    interrupted export goes on where it stopped.
+    interrupted export goes on where it stopped; half a file, which only a killed export leaves, is removed.
 
     Returns:
         A sentence with the numbers of files written and kept.
@@ -87,6 +87,8 @@ def export_all(checkpoint: str | Path, directory: str | Path, branch: Branch = "
     """
     supernet, source_sha256 = load_supernet(checkpoint, branch), sha256_file(checkpoint)
     files = {spec: Path(directory, f"{spec}.safetensors") for spec in supernet.space}
+    for leftover in Path(directory).glob(".*.safetensors.*.tmp"):
+        leftover.unlink()
     missing = [spec for spec, path in files.items() if not _is_finished(path, spec, source_sha256, branch)]
     for spec in track(missing, description=f"exporting to {directory}"):
         save_subnet(supernet, spec, files[spec], source_sha256, branch)
