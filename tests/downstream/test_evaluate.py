@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from poa_bench.cli import main
+from poa_bench.downstream import measure
 from poa_bench.downstream.evaluate import evaluate_light, random_supernet
 from poa_bench.downstream.features import class_features, extract_features
 from poa_bench.downstream.images import EvaluationData
@@ -125,15 +126,20 @@ def test_profile_rows(checkpoint, data, tmp_path):
     assert {"device", "dtype", "threads"} <= small.facts.keys() and small.units["latency_p50_ms_batch1"] == "ms"
 
 
-def test_validation_is_held_out_of_train_where_there_is_none(checkpoint, data, tmp_path):
+def test_validation_is_held_out_of_train_where_there_is_none(checkpoint, data, tmp_path, monkeypatch):
     path = tmp_path / "no_val.py"
     path.write_text("".join(line for line in DATA.splitlines(keepends=True) if not line.strip().startswith("val=")))
+    splits = []
+    real = measure.hold_out
+    monkeypatch.setattr(measure, "hold_out", lambda *arguments: splits.append(real(*arguments)) or splits[-1])
     results = evaluate_checkpoint(
         checkpoint, str(path), tmp_path / "results", tasks=["linear"], specs=["intact"], seeds=[0, 1, 2, 3]
     )
     assert [result.facts["val_images"] for result in results] == [pytest.approx(25, abs=3)] * 4
     assert {result.facts["train_images"] for result in results} == {250}
-    assert len({result.metrics["val_top1"] for result in results}) > 1, "the seed chooses the pictures held out"
+    for fitted, held in splits:
+        assert sorted([*fitted.tolist(), *held.tolist()]) == list(range(250))
+    assert len({tuple(held.tolist()) for _, held in splits}) == 4, "the seed chooses the pictures held out"
 
 
 def test_one_failure_does_not_end_the_others(checkpoint, data, tmp_path):
