@@ -25,7 +25,7 @@ def supernet() -> Supernet:
 
 
 @pytest.mark.parametrize("spec", SPACE, ids=str)
-@pytest.mark.parametrize("size", [(16, 16), (8, 8), (21, 13)], ids=str)
+@pytest.mark.parametrize("size", [(16, 16), (8, 8), (96, 96), (21, 13)], ids=str)
 def test_supernet_forward_is_the_extracted_forward(supernet, spec, size):
     images = torch.randn(2, 3, *size)
     module = supernet.extract(spec)
@@ -39,7 +39,7 @@ def test_supernet_forward_is_the_extracted_forward(supernet, spec, size):
 
 
 @pytest.mark.parametrize("spec", SPACE, ids=str)
-@pytest.mark.parametrize("size", [(16, 16), (21, 13)], ids=str)
+@pytest.mark.parametrize("size", [(16, 16), (96, 96), (21, 13)], ids=str)
 def test_masked_forward_is_the_extracted_forward_with_mask_tokens(supernet, spec, size):
     images = torch.randn(3, 3, *size)
     rows, columns = supernet.patch_grid(*size)
