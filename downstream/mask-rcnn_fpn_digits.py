@@ -20,4 +20,4 @@ model = dict(
         mask_roi_extractor=dict(featmap_strides=strides),
     ),
 )
-measurement = dict(protocol="mask-rcnn-fpn-digits/2")
+measurement = dict(protocol="mask-rcnn-fpn-digits/3")

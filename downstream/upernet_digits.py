@@ -9,7 +9,8 @@ _base_ = [
     "../configs/_base_/runtime/segmentation_runtime.py",
 ]
 model = dict(
-    data_preprocessor=dict(mean=_base_.digits_mean, std=_base_.digits_std, size=(64, 64)),  # as in pre-training
+    data_preprocessor=dict(mean=_base_.digits_mean, std=_base_.digits_std, size=_base_.window),  # as in pre-training
+    test_cfg=dict(_delete_=True, **_base_.sliding_test),
     backbone=dict(spec="vit-w96-d4", families=dict(_delete_=True, **_base_.digits_families)),
     decode_head=dict(
         channels=48,
@@ -22,7 +23,7 @@ model = dict(
 default_hooks = dict(checkpoint=dict(interval=100, max_keep_ckpts=1))
 measurement = dict(
     task="segmentation",
-    protocol="upernet-digits/2",
+    protocol="upernet-digits/3",
     dataset="digits-scenes",
     split="val",
     metrics={"mIoU": "mIoU", "mAcc": "mAcc", "aAcc": "aAcc"},

@@ -5,7 +5,7 @@ _short = {
     "param_scheduler.1.begin": 3,
     "param_scheduler.1.end": 30,
 }
-_quick = {**_short, "measurement.protocol": "quick-digits/2"}
+_quick = {**_short, "measurement.protocol": "quick-digits/3"}
 _dense = dict(specs=["smallest"], initialisations=["pretrained", "random"])
 tasks = [
     dict(task="knn", dataset="digits", initialisations=["pretrained", "random", "pixels"]),

@@ -1,11 +1,15 @@
-# The embedded digit scenes for mmseg, at 64 px as for detection; predictions are compared at the full 128 px.
+# The embedded digit scenes for mmseg, at 64 px as for detection, where digits have the size of the pre-training's.
+# Networks see windows of 32 px, as large as pictures of pre-training; predictions are compared at the full 128 px.
 scale = (64, 64)
+window = (32, 32)
+sliding_test = dict(mode="slide", crop_size=window, stride=(16, 16))
 # background covers five sixths of a scene: unweighted, the first hundreds of iterations predict nothing else
 digit_weights = [0.1, *[1.0] * 10]
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
     dict(type="Resize", scale=scale),
+    dict(type="RandomCrop", crop_size=window, cat_max_ratio=0.75),
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
@@ -16,7 +20,7 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=16,
     num_workers=0,
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(type="poa_bench.DigitsSegmentation", split="train", pipeline=train_pipeline),
