@@ -7,10 +7,16 @@ action=$1
 directory=$2
 
 stop() {
+    # jobs outlive the daemons
+    SLURM_CONF="$directory/slurm.conf" scancel --quiet --signal=KILL --full --user="$(id -un)" 2>/dev/null || true
     for daemon in slurmd slurmctld munged; do
-        if [ -f "$directory/$daemon.pid" ]; then
-            kill "$(cat "$directory/$daemon.pid")" 2>/dev/null || true
-        fi
+        [ -f "$directory/$daemon.pid" ] || continue
+        process=$(cat "$directory/$daemon.pid")
+        kill "$process" 2>/dev/null || continue
+        for _ in $(seq 20); do # its port is free when it is gone
+            kill -0 "$process" 2>/dev/null || break
+            sleep 0.1
+        done
     done
 }
 
@@ -55,8 +61,11 @@ ReturnToService=2
 MpiDefault=none
 KillWait=2
 SchedulerParameters=bf_interval=5,sched_interval=2
-NodeName=$(hostname) NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
-PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+NodeName=$(hostname) NodeAddr=127.0.0.1 CPUs=$(getconf _NPROCESSORS_ONLN) State=UNKNOWN
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=1 State=UP
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=2 State=UP
 CONF
 }
 
