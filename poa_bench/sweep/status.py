@@ -175,11 +175,12 @@ def _pace(snapshot: Snapshot) -> str:
 def _running(snapshot: Snapshot, runs: Sequence[Run], most: int = 8) -> list[str]:
     """One line for each process: what it holds, since when, and how long that takes."""
     names = {run.id: run for run in runs}
-    processes: dict[tuple, list[str]] = {}
+    processes: dict[tuple[str, int], list[str]] = {}
     for run_id, owner in snapshot.owners.items():
-        processes.setdefault((owner.host, owner.pid, owner.started), []).append(run_id)
+        processes.setdefault((owner.host, owner.pid), []).append(run_id)
     lines = []
-    for (host, pid, started), held in list(processes.items())[:most]:
+    for (host, pid), held in list(processes.items())[:most]:
+        started = min(snapshot.owners[run_id].started for run_id in held)
         seconds, unknown = snapshot.expected.total(names[run_id] for run_id in held)
         eta = "" if unknown else f", {len(held)} to go in about {duration(seconds)}"
         what = str(names[held[0]]) + (f" and {len(held) - 1} more" if len(held) > 1 else "")

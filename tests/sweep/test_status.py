@@ -60,6 +60,13 @@ def test_states_and_causes(sweep):
     assert state.state_of(directory, runs[1].id) == "done", "a result counts whatever failed before"
 
 
+def test_a_process_is_one_line_however_many_runs_it_holds(sweep):
+    runs, directory = expand(sweep), Path(sweep.results)
+    with state.hold(directory, runs[0].id), state.hold(directory, runs[1].id), state.hold(directory, runs[2].id):
+        (line,) = [line for line in text_of(directory, runs).splitlines() if line.startswith("running on")]
+    assert line.rstrip().endswith(f"{runs[0]} and 2 more")
+
+
 def test_time_left_follows_what_was_measured(sweep):
     runs, directory = expand(sweep), Path(sweep.results)
     assert Watch(directory, runs).look().eta is None
