@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", nargs=3, type=float, default=default, metavar="X", help=text)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int | None:
     from poa_bench.elastic.export import export_all, export_file
     from poa_bench.errors import InputError
 
@@ -29,8 +29,12 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("give either one size or --all")
     if args.all and args.to != "timm":
         raise InputError(f"--all writes files for timm only, not for {args.to}: name the sizes one by one")
-    if args.all:
-        print(export_all(args.checkpoint, args.output, args.branch))
-    else:
+    if not args.all:
         mean, std = tuple(args.mean), tuple(args.std)
         print(export_file(args.checkpoint, args.spec, args.to, args.output, args.branch, mean, std))
+        return None
+    try:
+        print(export_all(args.checkpoint, args.output, args.branch))
+    except KeyboardInterrupt:
+        print("interrupted; what is written is kept, run the same command again to go on")
+        return 130
