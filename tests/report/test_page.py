@@ -224,7 +224,7 @@ def test_published_values_are_hollow_marks_that_say_whose_they_are(browser, tmp_
     page.wait_for_selector("body[data-drawn]")
     figure = page.locator("figure[data-chart=cost]")
     assert {"published: POA", "published: other methods"} <= set(
-        figure.locator(".role-legend-label text").all_inner_texts()
+        figure.locator(".role-legend-label text").all_text_contents()
     )
     marks = figure.locator("path[aria-roledescription=point]").all()
     hollow = [mark for mark in marks if mark.get_attribute("fill") in (None, "transparent")]
