@@ -1,15 +1,23 @@
-"""The published search spaces: the claim of the small tests, for drawn sizes of the real ones."""
+"""The published search spaces: the claims of the small tests, for drawn sizes and the training of the real ones."""
 
 import itertools
+import re
+from argparse import Namespace
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from poa_bench.elastic import SearchSpace, Supernet
 from poa_bench.errors import InputError
+from poa_bench.launch import build_runner, read_config
 
 OPTIONS = {"vit": {"init_values": 1e-5}, "swin": {}, "resnet": {}}
 COUNTS = {"vit": 143, "swin": 39, "resnet": 465}
+# timm starts every residual branch of a ResNet at 0 (bn3.weight): what is inside moves from the second step on
+BEHIND_ZERO = re.compile(r"network\.layer\d\.\d+\.(conv\d|bn[12])\.")
 NAMED = {
     "vit": ("vit-s", "vit-b", "vit-l"),
     "swin": ("swin-t", "swin-s", "swin-b"),
@@ -76,3 +84,48 @@ def test_drawn_sizes_are_stock_networks(family, randomised):
                 handle.remove()
             assert not torch.allclose(masked.cls, output.cls, atol=1e-3)
             assert output.patches.shape == (1, rows * columns, supernet.width(spec))
+
+
+class StopAfterOne(Hook):
+    """Ends the training after its first iteration; the schedules keep their lengths."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        runner.train_loop.stop_training = True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", COUNTS)
+def test_one_iteration_of_the_pre_training(family, tmp_path):
+    """The ImageNet config with its own networks, prototypes and schedules; two pictures, all terms switched on."""
+    for image in range(2):
+        path = tmp_path / "pictures" / str(image) / "picture.png"
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), np.random.default_rng(image).integers(0, 255, (256, 320, 3), dtype=np.uint8))
+    options = [
+        f"train_dataloader.dataset.path={tmp_path / 'pictures'}",
+        "train_dataloader.batch_size=2",
+        "train_dataloader.num_workers=0",
+        "train_dataloader.persistent_workers=False",
+        "train_dataloader.collate_fn.mask_probability=1.0",
+        "default_hooks.patch_weight.begin=0",
+        "optim_wrapper.type=OptimWrapper",  # bf16 takes many minutes on a processor that has no instructions for it
+        "default_hooks.checkpoint=None",  # gigabytes
+        "model.checkpoint_activations=True",
+        "default_hooks.logger.interval=1",
+    ]
+    name = f"poa_{family}_imagenet.py"
+    arguments = Namespace(config=name, work_dir=str(tmp_path), cfg_options=options, launcher="none")
+    runner = build_runner(read_config(arguments))
+    runner.register_hook(StopAfterOne())
+    runner.train()
+    assert runner.iter == 1
+    scalars = runner.message_hub.log_scalars
+    for term in ("intact/global", "intact/patch", "elastic/local", "elastic/same_global", "koleo", "grad_norm"):
+        assert np.isfinite(scalars[f"train/{term}"].current()), term
+    model = runner.model
+    assert model.student.backbone.space == SearchSpace.paper(family)
+    assert model.spec in SearchSpace.paper(family) and model.spec != model.student.backbone.space.intact
+    moments = runner.optim_wrapper.optimizer.state
+    for name, parameter in model.student.backbone.named_parameters():
+        moved = moments[parameter]["exp_avg"].abs().max() > 0
+        assert moved or BEHIND_ZERO.search(name), f"{name} got no gradient"
