@@ -7,6 +7,7 @@ import pytest
 
 from poa_bench.elastic import SubnetSpec
 from poa_bench.errors import InputError
+from poa_bench.sweep.results import load_results
 from poa_bench.sweep.search import Limits, evolve, search
 from tests.conftest import REPOSITORY
 
@@ -70,3 +71,18 @@ def test_exhaustive_search_of_a_checkpoint_within_limits(checkpoint, few_images,
     assert everything.scores[everything.best] == max(everything.scores.values())
     with pytest.raises(InputError, match="the smallest has"):
         search(checkpoint, str(tmp_path), **data, limits=Limits(macs=10))
+
+
+def test_a_search_with_a_budget_and_a_latency_limit(checkpoint, few_images, tmp_path):
+    data = {"dataset": "few-digits", "settings": {"config": few_images}}
+    found = search(checkpoint, str(tmp_path), **data, limits=Limits(latency_ms=1e6), budget=3, jobs=1)
+    assert (len(found.scores), found.candidates) == (3, 6)
+    results, _ = load_results(tmp_path)
+    assert Counter(result.task for result in results) == {"knn": 3, "profile": 3}
+    assert {result.spec: result.primary for result in results if result.task == "knn"} == {
+        str(spec): score for spec, score in found.scores.items()
+    }
+    lines = []
+    with pytest.raises(InputError, match="none of the sizes measured is within the limits"):
+        search(checkpoint, str(tmp_path), **data, limits=Limits(latency_ms=1e-6), budget=3, report=lines.append, jobs=1)
+    assert sum("ms, over the limit" in line for line in lines) == 3
