@@ -36,7 +36,7 @@ def test_raw_pixels_do_not_solve_it():
     (train, labels), (test, expected) = digits.classification_arrays("train"), digits.classification_arrays("test")
     neighbours = KNeighborsClassifier(20, weights="distance", algorithm="brute")
     neighbours.fit(train[::2].reshape(-1, 3072) / 255, labels[::2])
-    assert 0.11 < neighbours.score(test[::3].reshape(-1, 3072) / 255, expected[::3]) < 0.4
+    assert 0.3 < neighbours.score(test[::3].reshape(-1, 3072) / 255, expected[::3]) < 0.65
 
 
 def test_a_picture_depends_on_its_seed_alone():

@@ -28,8 +28,8 @@ SHORT = {
     "log_level": "WARNING",
 }
 TASKS = {
-    "detection": ("mask-rcnn_sfp_digits.py", "mask-rcnn-sfp-digits/2"),
-    "segmentation": ("linear-seg_digits.py", "linear-segmentation-digits/2"),
+    "detection": ("mask-rcnn_sfp_digits.py", "mask-rcnn-sfp-digits/3"),
+    "segmentation": ("linear-seg_digits.py", "linear-segmentation-digits/3"),
 }
 
 
@@ -107,7 +107,7 @@ def test_config_takes_size_weights_and_seed_of_the_run(checkpoint, tmp_path):
 
 def test_a_config_of_another_protocol_is_refused(checkpoint, tmp_path):
     (run,) = runs("segmentation", checkpoint)
-    with pytest.raises(InputError, match="measures segmentation linear-segmentation-digits/2 .* but the run is .*/3"):
+    with pytest.raises(InputError, match="measures segmentation linear-segmentation-digits/3 .* but the run is .*/3"):
         run_dense(run.model_copy(update={"protocol": "linear-segmentation-digits/3"}), tmp_path, "cpu")
 
 

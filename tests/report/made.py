@@ -10,13 +10,13 @@ START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 PROTOCOLS = {
     "knn": ("knn-k20-T0.07/1", "digits", {"top1": 60.0}, "%"),
     "linear": ("linear-logreg-grid13-valsplit/1", "digits", {"top1": 70.0}, "%"),
-    "detection": ("mask-rcnn-sfp-digits/2", "digits-scenes", {"bbox_mAP": 20.0, "segm_mAP": 15.0}, "%"),
+    "detection": ("mask-rcnn-sfp-digits/3", "digits-scenes", {"bbox_mAP": 20.0, "segm_mAP": 15.0}, "%"),
     "classification": ("finetune-30e/1", "digits", {"top1": 75.0}, "%"),
     "semi-supervised": ("finetune-10percent/1", "digits", {"top1": 50.0}, "%"),
     "transfer": ("finetune-transfer/1", "letters", {"top1": 45.0}, "%"),
     "unsupervised": ("kmeans/1", "digits", {"accuracy": 35.0}, "%"),
     "profile": ("profile-b1/1", "digits", {}, "ms"),
-    "segmentation": ("upernet-digits/2", "digits-scenes", {"mIoU": 40.0}, "%"),
+    "segmentation": ("upernet-digits/3", "digits-scenes", {"mIoU": 40.0}, "%"),
 }
 
 
