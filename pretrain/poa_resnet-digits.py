@@ -6,3 +6,4 @@ _base_ = [
     "../configs/_base_/schedules/poa_digits.py",
 ]
 train_dataloader = dict(collate_fn=dict(grid=(4, 4), mask_ratio=(0.1, 0.3)))
+optim_wrapper = dict(optimizer=dict(lr=1.2e-2))  # 3e-3 at 64 pictures
