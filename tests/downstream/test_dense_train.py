@@ -107,8 +107,8 @@ def test_config_takes_size_weights_and_seed_of_the_run(checkpoint, tmp_path):
 
 def test_a_config_of_another_protocol_is_refused(checkpoint, tmp_path):
     (run,) = runs("segmentation", checkpoint)
-    with pytest.raises(InputError, match="measures segmentation linear-segmentation-digits/3 .* but the run is .*/3"):
-        run_dense(run.model_copy(update={"protocol": "linear-segmentation-digits/3"}), tmp_path, "cpu")
+    with pytest.raises(InputError, match=f"measures segmentation {run.protocol} .* but the run is .*/0"):
+        run_dense(run.model_copy(update={"protocol": "linear-segmentation-digits/0"}), tmp_path, "cpu")
 
 
 @pytest.mark.slow
