@@ -1,7 +1,7 @@
 # As poa_resnet-digits.py, in about a minute: to see that everything works, not to learn much.
 _base_ = "./poa_resnet-digits.py"
-epochs = 4
+epochs = 2
 train_cfg = dict(max_epochs=epochs)
 param_scheduler = _base_.param_scheduler
-param_scheduler[0].update(end=1)
-param_scheduler[1].update(begin=1)
+param_scheduler[0].update(end=0.5)
+param_scheduler[1].update(begin=0.5)

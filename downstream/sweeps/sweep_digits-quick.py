@@ -1,16 +1,17 @@
-# As sweep_digits.py, to see that everything works: dense tasks with 30 iterations, on the smallest size.
+# As sweep_digits.py, to see that everything works: dense tasks with 20 iterations, on the smallest size; short profiles;
+# k-NN alone has controls.
 _short = {
-    "train_cfg.max_iters": 30,
+    "train_cfg.max_iters": 20,
     "param_scheduler.0.end": 3,
     "param_scheduler.1.begin": 3,
-    "param_scheduler.1.end": 30,
+    "param_scheduler.1.end": 20,
 }
 _quick = {**_short, "measurement.protocol": "quick-digits/3"}
 _dense = dict(specs=["smallest"], initialisations=["pretrained", "random"])
 tasks = [
     dict(task="knn", dataset="digits", initialisations=["pretrained", "random", "pixels"]),
-    dict(task="linear", dataset="digits", initialisations=["pretrained", "random", "pixels"]),
-    dict(task="profile", dataset="digits"),
+    dict(task="linear", dataset="digits"),
+    dict(task="profile", dataset="digits", protocols=["profile-b1-b32-s0.25/1"]),
     dict(
         task="detection",
         families=["vit"],

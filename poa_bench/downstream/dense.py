@@ -90,6 +90,7 @@ def dense_config(run: Run, work_dir: Path) -> Config:
     config.randomness = {**config.get("randomness", {}), "seed": run.seed}
     config.work_dir = str(work_dir)
     config.resume = True  # starts anew where the folder holds no checkpoint
+    config.default_hooks.checkpoint.type = "poa_bench.SafeCheckpointHook"
     config.launcher = "pytorch" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "none"
     config.train_cfg.val_interval = sys.maxsize  # once, at the end
     return config

@@ -37,19 +37,18 @@ register_backend("atomic", AtomicBackend, force=True)
 
 
 @HOOKS.register_module()
-class PretrainCheckpointHook(CheckpointHook):
+class SafeCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook`` that survives a kill at any moment.
 
-    Checkpoint and ``last_checkpoint`` are replaced as a whole, old checkpoints are removed only after the new one is
-    named in ``last_checkpoint``, and ``meta.poa_bench`` says how to build the supernet again. Sharded optimiser states
-    are gathered first.
+    Checkpoint and ``last_checkpoint`` are replaced as a whole, and old checkpoints are removed only after the new one
+    is named in ``last_checkpoint`` (mmengine removes them before).
 
     Args:
         options: those of ``CheckpointHook``.
     """
 
     def __init__(self, *args: Any, **options: Any):
-        super().__init__(*args, **{"by_epoch": False, **options, "backend_args": {"backend": "atomic"}})
+        super().__init__(*args, **{**options, "backend_args": {"backend": "atomic"}})
 
     def before_train(self, runner: Runner) -> None:
         """As always; and remove what an interrupted write has left."""
@@ -59,13 +58,7 @@ class PretrainCheckpointHook(CheckpointHook):
                 for leftover in Path(self.out_dir).glob(f".{name}.*.tmp"):
                     leftover.unlink()
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Describe the supernet in the checkpoint."""
-        checkpoint["meta"]["poa_bench"] = training_model(runner).student.backbone.describe()
-
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        if isinstance(runner.optim_wrapper.optimizer, ZeroRedundancyOptimizer):
-            runner.optim_wrapper.optimizer.consolidate_state_dict()  # all processes take part
         kept = [*getattr(self, "keep_ckpt_ids", []), step]
         surplus = kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
         if self.max_keep_ckpts > 0:
@@ -87,6 +80,39 @@ class PretrainCheckpointHook(CheckpointHook):
             self.file_backend.put_text(self.last_ckpt, os.path.join(runner.work_dir, "last_checkpoint"))
             for old in surplus:
                 Path(self.out_dir, self.filename_tmpl.format(old)).unlink(missing_ok=True)
+
+
+@HOOKS.register_module()
+class PretrainCheckpointHook(SafeCheckpointHook):
+    """A ``SafeCheckpointHook`` for pre-training.
+
+    ``meta.poa_bench`` says how to build the supernet again. Sharded optimiser states are gathered first. Where
+    gradients are accumulated, the interval is rounded up to a whole number of optimiser steps: gradients are not part
+    of a checkpoint.
+
+    Args:
+        options: those of ``CheckpointHook``.
+    """
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **{"by_epoch": False, **options})
+
+    def before_train(self, runner: Runner) -> None:
+        """As always; and round the interval."""
+        super().before_train(runner)
+        accumulated = runner.optim_wrapper._accumulative_counts  # mmengine has no public name for it
+        if self.interval > 0 and not self.by_epoch and self.interval % accumulated:
+            self.interval += accumulated - self.interval % accumulated
+            runner.logger.info(f"checkpoints every {self.interval} iterations: {accumulated} make one optimiser step")
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Describe the supernet in the checkpoint."""
+        checkpoint["meta"]["poa_bench"] = training_model(runner).student.backbone.describe()
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        if isinstance(runner.optim_wrapper.optimizer, ZeroRedundancyOptimizer):
+            runner.optim_wrapper.optimizer.consolidate_state_dict()  # all processes take part
+        super()._save_checkpoint_with_step(runner, step, meta)
 
 
 class NonFiniteError(RuntimeError):
