@@ -1,5 +1,5 @@
-# As sweep_digits.py, to see that everything works: dense tasks with 20 iterations, on the smallest size; short profiles;
-# k-NN alone has controls.
+# As sweep_digits.py, to see that everything works: dense tasks with 20 iterations, on the smallest size; short
+# profiles; of the light tasks, k-NN alone has controls.
 _short = {
     "train_cfg.max_iters": 20,
     "param_scheduler.0.end": 3,
