@@ -1,6 +1,8 @@
 """From the command line of `tools/train.py` and `tools/test.py` to a stock mmengine Runner."""
 
 import argparse
+import os
+import subprocess
 from pathlib import Path
 
 import torch
@@ -53,17 +55,35 @@ def read_config(arguments: argparse.Namespace) -> Config:
 
 
 def build_runner(config: Config) -> Runner:
-    """The Runner of a config; several processes without a GPU talk through gloo."""
+    """The Runner of a config; several processes without a GPU, of torchrun or Slurm, talk through gloo."""
     # mmengine keeps what was trained in the work directory, under the config's name; mim wants that name to be unique
     # in the whole checkout
     source = Path(config.filename)
     config = Config(config.to_dict(), filename=str(source.with_stem(f"{source.stem}_resolved")), cfg_text=config.text)
-    if config.launcher == "pytorch" and not torch.cuda.is_available():
+    if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():
+            if config.launcher == "slurm":
+                _read_slurm()
             torch.distributed.init_process_group("gloo")
         wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
         config.model_wrapper_cfg = {**wrapper, **(config.get("model_wrapper_cfg") or {}), "device_ids": None}
     return RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)
+
+
+def _read_slurm() -> None:
+    """Tell torch what Slurm says of this process, as mmengine does for processes that have a GPU.
+
+    Raises:
+        InputError: this process is no task of Slurm's.
+    """
+    names = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
+    if missing := [name for name in names.values() if name not in os.environ]:
+        raise InputError(f"--launcher slurm found no {missing[0]}: start the command with srun, one task a process")
+    os.environ.update({ours: os.environ[theirs] for ours, theirs in names.items()})
+    if "MASTER_ADDR" not in os.environ:
+        hosts = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
+        os.environ["MASTER_ADDR"] = subprocess.run(hosts, check=True, capture_output=True, text=True).stdout.split()[0]
+    os.environ.setdefault("MASTER_PORT", "29500")
 
 
 def _set_precision(config: Config, amp: str | None) -> None:

@@ -1,6 +1,8 @@
 """What happens around a step: the size that is drawn, the random numbers, the teacher, and what is logged of it."""
 
 import hashlib
+import resource
+import sys
 from typing import Any, Literal
 
 import torch
@@ -25,11 +27,13 @@ class SubnetHook(Hook):
         self.mode = mode
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Set ``model.spec`` and log its width and mean depth."""
+        """Set ``model.spec`` and log its width and the depth of each elastic stage."""
         model = training_model(runner)
         model.spec = model.student.backbone.space.draw(runner.seed, runner.iter, dist.get_rank(), self.mode)
         runner.message_hub.update_scalar("train/elastic_width", model.spec.width)
-        runner.message_hub.update_scalar("train/elastic_depth", sum(model.spec.depths))
+        for stage, depth in enumerate(model.spec.depths, 1):
+            name = f"elastic_depth{stage}" if len(model.spec.depths) > 1 else "elastic_depth"
+            runner.message_hub.update_scalar(f"train/{name}", depth)
 
 
 @HOOKS.register_module()
@@ -67,7 +71,10 @@ class AveragedRuntimeInfoHook(RuntimeInfoHook):
 
 @HOOKS.register_module()
 class ThroughputHook(Hook):
-    """Log images per second over all processes and the weight decay."""
+    """Log what mmengine does not: images per second over all processes, hours left, weight decay, memory on a CPU.
+
+    mmengine shows the time left in the text log only, and memory (as MiB, like here) only of GPUs.
+    """
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """From mmengine's own timing of this iteration."""
@@ -76,3 +83,12 @@ class ThroughputHook(Hook):
         runner.message_hub.update_scalar("train/images_per_second", images / seconds)
         decay = max(group["weight_decay"] for group in runner.optim_wrapper.param_groups)
         runner.message_hub.update_scalar("train/weight_decay", decay)
+        runner.message_hub.update_scalar("train/hours_left", runner.message_hub.get_info("eta") / 3600)
+        if not torch.cuda.is_available():
+            runner.message_hub.update_scalar("train/memory", peak_resident_mebibytes())
+
+
+def peak_resident_mebibytes() -> float:
+    """The most memory that this process has had in RAM so far, loaded libraries included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB

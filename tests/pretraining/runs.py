@@ -37,12 +37,14 @@ def arguments(work_dir: Path, *options: str, config: Path = CONFIG, launcher: st
     return Namespace(config=str(config), work_dir=str(work_dir), cfg_options=[*TINY, *options], launcher=launcher)
 
 
-def train_here(work_dir: Path, *options: str, hooks=()):
-    """Train in this process, on one thread; returns the Runner."""
+def train_here(work_dir: Path, *options: str, hooks=(), change=lambda config: None):
+    """Train in this process, on one thread, after a change of the config; returns the Runner."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        runner = build_runner(read_config(arguments(work_dir, *options)))
+        config = read_config(arguments(work_dir, *options))
+        change(config)
+        runner = build_runner(config)
         for hook, priority in hooks:
             runner.register_hook(hook, priority)
         runner.train()
@@ -80,10 +82,11 @@ def kill_after(line: list[str], checkpoint: Path, seconds: float = 900) -> None:
 
 
 def logged(work_dir: Path, *names: str) -> dict[int, tuple[float, ...]]:
-    """Iteration -> scalars, from all logs in a work directory (later ones win)."""
+    """Iteration -> scalars, from all logs in a work directory (later ones win, half lines do not)."""
     rows = {}
     for file in sorted(work_dir.glob("*/vis_data/scalars.json"), key=lambda path: path.stat().st_mtime):
-        for line in map(json.loads, file.read_text().splitlines()):
+        whole, _, _ = file.read_text().rpartition("\n")
+        for line in map(json.loads, whole.splitlines()):
             rows[line["step"]] = tuple(line.get(name) for name in names)
     return rows
 

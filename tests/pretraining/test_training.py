@@ -1,57 +1,27 @@
-"""Whole runs: resuming, several processes, stopping, and what is left on the disk.
-
-A new process costs seconds of imports, so one real process often proves several things.
-"""
+"""Whole runs in this process: what they log, why they stop, and what is left on the disk."""
 
 import itertools
-import random
 import runpy
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
+from tensorboard.backend.event_processing import event_accumulator
 
 from poa_bench.elastic import load_supernet
 from poa_bench.pretraining.safety import AtomicBackend, NonFiniteError
 from poa_bench.pretraining.schedules import training_model
 from tests.conftest import REPOSITORY
-from tests.pretraining.runs import TINY, command, environment, kill_after, logged, run, train_here, weights
-
-TERMS = ("loss", "intact/global", "elastic/local", "grad_norm", "lr", "weight_decay", "elastic_width")
-MIM = str(Path(sys.executable).with_name("mim"))
-# what must not differ between one process and several: KoLeo looks for neighbours on its own process only, drop path
-# draws its random numbers there
-COMPARABLE = ("model.loss_weights.koleo=0", "train_cfg.max_iters=3", "model.backbone.drop_path_rate=0")
+from tests.pretraining.runs import logged, run, train_here, weights
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """Ten iterations without interruption."""
     work_dir = tmp_path_factory.mktemp("straight")
-    train_here(work_dir)
+    train_here(work_dir, change=lambda config: config.visualizer.vis_backends.append({"type": "TensorboardVisBackend"}))
     return work_dir
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    ours, theirs = weights(one), weights(other)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def test_killed_run_resumed_by_mim_equals_the_straight_one(straight, tmp_path):
-    kill_after(command(tmp_path), tmp_path / "iter_5.pth")
-    assert not (tmp_path / "iter_10.pth").exists()
-    line = [MIM, "train", "poa_bench", "poa_vit-digits.py", "--work-dir", str(tmp_path), "--resume", "auto"]
-    done = run([*line, "--cfg-options", *TINY])
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "resumed epoch: 0, iter: 5" in done.stdout + done.stderr
-    assert logged(tmp_path, *TERMS) == logged(straight, *TERMS)
-    assert_same_weights(tmp_path / "iter_10.pth", straight / "iter_10.pth")
 
 
 def test_checkpoint_can_be_cut_without_its_config(straight):
@@ -61,55 +31,24 @@ def test_checkpoint_can_be_cut_without_its_config(straight):
     assert not list(straight.glob(".*.tmp"))
 
 
-def test_log_has_every_term_and_the_checks(straight):
-    names = ("intact/patch", "elastic/patch", "elastic/same_global", "koleo", "images_per_second", "teacher_momentum")
-    assert None not in logged(straight, *names)[10]
+WATCHED = (
+    *("loss", "koleo", "intact/global", "intact/local", "intact/patch", "elastic/global", "elastic/local"),
+    *("elastic/patch", "elastic/same_global", "elastic/same_local", "grad_norm"),
+    *("lr", "weight_decay", "teacher_momentum", "teacher_temperature", "patch_weight"),
+    *("elastic_width", "elastic_depth", "images_per_second", "time", "data_time", "memory", "hours_left"),
+)
 
 
-def compare_with_one_process(tmp_path: Path, processes: int, *options: str) -> None:
-    """Three steps by several processes with a share of the batch each, against one with the whole batch."""
-    train_here(tmp_path / "one", *COMPARABLE)
-    launch = ("-m", "torch.distributed.run", f"--nproc_per_node={processes}", f"--master_port={29600 + processes}")
-    share = (*COMPARABLE, f"train_dataloader.batch_size={8 // processes}", *options)
-    done = run(command(tmp_path / "many", *share, extra=("--launcher", "pytorch"), launch=launch))
-    assert done.returncode == 0, done.stderr
-    one, many = (weights(tmp_path / name / "iter_3.pth") for name in ("one", "many"))
-    for name in one:
-        torch.testing.assert_close(many[name], one[name], rtol=1e-5, atol=1e-5, msg=name)
-    names = ("loss", "intact/local", "elastic/same_global")
-    single, several = (logged(tmp_path / name, *names) for name in ("one", "many"))
-    assert len(single) == 3
-    for step, values in single.items():
-        assert several[step] == pytest.approx(values, rel=1e-5)
-
-
-def test_two_processes_with_sharded_moments_equal_one(tmp_path):
-    compare_with_one_process(tmp_path, 2, "optim_wrapper.optimizer.type=poa_bench.ShardedAdamW")
-
-
-@pytest.mark.slow
-def test_four_processes_equal_one(tmp_path):
-    compare_with_one_process(tmp_path, 4)
-
-
-@pytest.mark.slow
-def test_twenty_kills_change_nothing(straight, tmp_path):
-    """At random moments; there is always a whole checkpoint, and the last weights are those of the straight run."""
-    generator = random.Random(0)
-    line = command(tmp_path, "default_hooks.checkpoint.interval=1", extra=("--resume",))
-    kills = 0
-    while kills < 20:
-        with subprocess.Popen(line, env=environment(), cwd=REPOSITORY, stderr=subprocess.DEVNULL) as process:
-            time.sleep(generator.uniform(5, 30))
-            if process.poll() is not None:
-                break
-            process.send_signal(signal.SIGKILL)
-        kills += 1
-        last = tmp_path / "last_checkpoint"
-        if last.exists():
-            assert weights(Path(last.read_text()))
-    assert run(line).returncode == 0
-    assert_same_weights(tmp_path / "iter_10.pth", straight / "iter_10.pth")
+def test_text_json_and_tensorboard_show_the_same(straight):
+    values = logged(straight, *WATCHED)[10]
+    assert None not in values
+    shown = event_accumulator.EventAccumulator(str(next(straight.glob("*/vis_data")))).Reload()
+    for name, value in zip(WATCHED, values, strict=True):
+        assert shown.Scalars(name)[-1].step == 10
+        assert shown.Scalars(name)[-1].value == pytest.approx(value, rel=1e-4, abs=1e-6)
+    *_, last = (line for line in next(straight.glob("*/*.log")).read_text().splitlines() if "Iter(train)" in line)
+    for name in ("eta", *WATCHED):
+        assert f" {name}: " in last, name
 
 
 class PoisonedWeights(Hook):

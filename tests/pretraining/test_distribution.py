@@ -1,0 +1,118 @@
+"""Several processes with a share of the batch each take the steps of one process with the whole batch."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from poa_bench.elastic import load_supernet
+from tests.pretraining.jobs import Job
+from tests.pretraining.runs import command, logged, run, train_here, weights
+
+BATCH = 16
+# What must not differ: KoLeo looks for neighbours on its own process only, drop path draws its random numbers there.
+# Masked patches are part of the loss and the learning rate is 1e-3 from the first step on. Adam's epsilon is above the
+# rounding of gradients, which Adam else makes as large as the gradients where these are almost zero.
+COMPARABLE = (
+    "param_scheduler=None",
+    "optim_wrapper.optimizer.lr=8e-3",
+    "optim_wrapper.optimizer.eps=1e-6",
+    "model.loss_weights.koleo=0",
+    "model.backbone.drop_path_rate=0",
+    "default_hooks.patch_weight.begin=0",
+    "default_hooks.checkpoint.interval=1",
+    "default_hooks.checkpoint.max_keep_ckpts=-1",
+    "train_cfg.max_iters=3",
+    "train_dataloader.num_workers=1",
+)
+CENTERING = "model.targets.type=poa_bench.CenteredTargets"
+TERMS = ("loss", "intact/local", "intact/patch", "elastic/global", "elastic/patch", "elastic/same_global", "grad_norm")
+
+
+def one_process(work_dir: Path, *options: str) -> Path:
+    Job(work_dir, *COMPARABLE, f"train_dataloader.batch_size={BATCH}", *options).finish()
+    return work_dir
+
+
+def share(ranks: int) -> tuple[str, ...]:
+    """The options of one of several processes."""
+    return (*COMPARABLE, f"train_dataloader.batch_size={BATCH // ranks}")
+
+
+def assert_same_steps(found: Path, expected: Path) -> None:
+    """Losses and gradient norms of three steps, and the weights after them."""
+    single, several = (logged(work_dir, *TERMS) for work_dir in (expected, found))
+    assert len(single) == 3 and None not in single[3]
+    for step, values in single.items():
+        assert several[step] == pytest.approx(values, rel=1e-5)
+    one, many, before = (weights(path / f"iter_{i}.pth") for path, i in ((expected, 3), (found, 3), (expected, 1)))
+    for name in one:
+        torch.testing.assert_close(many[name], one[name], rtol=1e-5, atol=1e-5, msg=name)
+    # the weights have gone a hundred times further than the tolerance
+    moved = [(one[name] - before[name]).abs().max() for name in one if name.startswith("student.")]
+    assert torch.stack(moved).median() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    return one_process(tmp_path_factory.mktemp("single") / "run")
+
+
+@pytest.mark.parametrize(("ranks", "launcher"), [(2, "slurm"), (4, "pytorch")])
+def test_sinkhorn_over_all_ranks(single, tmp_path, ranks, launcher):
+    Job(tmp_path / "many", *share(ranks), ranks=ranks, launcher=launcher).finish()
+    assert_same_steps(tmp_path / "many", single)
+
+
+def test_centering_over_all_ranks(tmp_path):
+    expected = one_process(tmp_path / "one", CENTERING)
+    centers = {name: value for name, value in weights(expected / "iter_3.pth").items() if "center_" in name}
+    assert len(centers) == 4 and all(center.abs().max() > 1e-4 for center in centers.values())
+    for ranks in (2, 4):
+        Job(tmp_path / str(ranks), *share(ranks), CENTERING, ranks=ranks).finish()
+        assert_same_steps(tmp_path / str(ranks), expected)
+
+
+def test_torchrun_with_sharded_moments_and_activation_checkpointing(single, tmp_path):
+    """ZeRO-1 divides the moments among the processes; recomputed blocks change nothing either."""
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29602")
+    options = ("optim_wrapper.optimizer.type=poa_bench.ShardedAdamW", "model.checkpoint_activations=True")
+    done = run(command(tmp_path, *share(2), *options, extra=("--launcher", "pytorch"), launch=launcher))
+    assert done.returncode == 0, done.stderr
+    assert_same_steps(tmp_path, single)
+
+
+def test_a_size_for_each_rank(tmp_path):
+    """The official code's way. The intact students' first step is that of one process, the elastic ones' is not."""
+    Job(tmp_path / "many", *share(2), "default_hooks.subnet.mode=rank", "randomness.seed=1", ranks=2).finish()
+    space = load_supernet(tmp_path / "many" / "iter_1.pth").space
+    assert space.draw(1, 0, 0, "rank") != space.draw(1, 0, 1, "rank")
+    alone = one_process(tmp_path / "one", "randomness.seed=1", "train_cfg.max_iters=1")
+    ours, theirs = (logged(path, "intact/global", "elastic/global")[1] for path in (tmp_path / "many", alone))
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-5)
+    assert ours[1] != pytest.approx(theirs[1], rel=1e-5)
+
+
+def test_accumulated_steps_equal_the_step_of_the_whole_batch(tmp_path):
+    """With everything off that looks at a whole batch or at the iteration, and one size."""
+    options = (
+        "model.loss_weights.koleo=0",
+        "model.backbone.drop_path_rate=0",
+        "model.backbone.space.widths=[32]",
+        "model.backbone.space.depths=[2]",
+        "model.targets.type=poa_bench.SinkhornTargets",
+        "model.targets.iterations=0",
+        "train_dataloader.collate_fn.mask_probability=0",
+        "default_hooks.patch_weight.begin=99",
+        "default_hooks.teacher_momentum.start=0.9",
+        "default_hooks.teacher_momentum.end=0.9",
+        "default_hooks.teacher_temperature.start=0.05",
+        "default_hooks.teacher_temperature.end=0.05",
+        "param_scheduler=None",
+    )
+    train_here(tmp_path / "whole", *options, "train_dataloader.batch_size=16", "train_cfg.max_iters=3")
+    parts = ("train_dataloader.batch_size=8", "train_cfg.max_iters=6", "optim_wrapper.accumulative_counts=2")
+    train_here(tmp_path / "parts", *options, *parts)
+    whole, parts = weights(tmp_path / "whole" / "iter_3.pth"), weights(tmp_path / "parts" / "iter_6.pth")
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-5, atol=1e-5, msg=name)

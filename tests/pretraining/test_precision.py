@@ -1,0 +1,105 @@
+"""bf16: what stays float32, and that it learns what float32 learns."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from poa_bench.config_files import find_config
+from poa_bench.elastic import Supernet
+from poa_bench.pretraining.losses import koleo
+from poa_bench.registry import MODELS
+from tests.pretraining.runs import logged, train_here
+from tests.pretraining.tiny import random_crops, tiny_poa
+
+STEPS = 300
+SIZES = ("vit-w32-d2", "vit-w32-d3", "vit-w48-d2", "vit-w48-d3")
+
+
+def bfloat16():
+    return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+def test_sinkhorn_and_its_targets_are_float32_in_a_bfloat16_step():
+    """Made again outside of autocast from the same features, they are the same to the last bit."""
+    model = tiny_poa()
+    model.spec = model.student.backbone.space.smallest
+    made = []
+    model.targets.register_forward_hook(lambda module, arguments, target: made.append((arguments, target)))
+    with bfloat16():
+        model.loss(random_crops())
+    assert len(made) == 2 * model.student.head.count  # class tokens and patches
+    for arguments, target in made:
+        again = model.targets.forward(*arguments)
+        assert target.features.dtype == target.prototypes.dtype == target.bias.dtype == torch.float32
+        assert torch.equal(target.bias, again.bias) and again.bias.any()
+
+
+def test_koleo_is_float32_inside_autocast():
+    features = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
+    expected = koleo(features)
+    with bfloat16():
+        found = koleo(features)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+
+
+def test_teacher_takes_steps_that_bfloat16_cannot_hold():
+    """One part in ten thousand of a difference of 0.5: far below the spacing of bf16 numbers near 1."""
+    model = tiny_poa()
+    with torch.no_grad():
+        for teacher, student in zip(model.teacher.parameters(), model.student.parameters(), strict=True):
+            teacher.fill_(1.0)
+            student.fill_(0.5)
+    model.teacher_momentum = 0.9999
+    with bfloat16():
+        model.update_teacher()
+    for parameter in model.teacher.parameters():
+        assert parameter.dtype == torch.float32
+        torch.testing.assert_close(parameter, torch.full_like(parameter, 0.99995), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("family", ["vit", "swin", "resnet"])
+def test_norms_are_computed_in_float32(family):
+    """Their result differs from the float32 one by no more than its own rounding."""
+    model = MODELS.build(Config.fromfile(find_config(f"poa_{family}-digits.py")).model.backbone)
+    assert isinstance(model, Supernet)
+    seen = []
+    for module in model.network.modules():
+        if isinstance(module, nn.LayerNorm | nn.GroupNorm):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.register_forward_hook(
+                lambda module, inputs, output: seen.append((module, inputs[0], output.clone()))
+            )
+    with bfloat16(), torch.no_grad():
+        model(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    assert seen
+    for module, features, output in seen:
+        assert module.weight.dtype == torch.float32
+        expected = module.forward(features.float()).to(output.dtype)  # without the hook
+        torch.testing.assert_close(output, expected, rtol=torch.finfo(output.dtype).eps, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_bfloat16_learns_what_float32_learns(tmp_path):
+    """Three hundred steps on the digits: k-NN of every size within 2 points on average, every number finite."""
+    options = (
+        f"train_cfg.max_iters={STEPS}",
+        "train_dataloader.dataset.indices=None",
+        "train_dataloader.batch_size=32",
+        f"default_hooks.checkpoint.interval={STEPS}",
+        "default_hooks.knn.type=poa_bench.KnnHook",
+        "default_hooks.knn.data=digits",
+        "default_hooks.knn.interval=99",  # epochs: once, at the end
+        f"default_hooks.knn.sizes=[{','.join(SIZES)}]",
+    )
+    scores = {}
+    for wrapper in ("OptimWrapper", "poa_bench.Bfloat16OptimWrapper"):
+        runner = train_here(tmp_path / wrapper, *options, f"optim_wrapper.type={wrapper}")
+        losses = torch.tensor([loss for (loss, norm) in logged(tmp_path / wrapper, "loss", "grad_norm").values()])
+        assert len(losses) == STEPS and losses.isfinite().all()
+        scalars = runner.message_hub.log_scalars
+        scores[wrapper] = torch.tensor([scalars[f"train/knn/{size}"].current() for size in SIZES])
+    print(scores)
+    single, half = scores.values()
+    assert single.mean() > 25  # raw pixels and random weights have less
+    assert (single.mean() - half.mean()).abs() < 2
