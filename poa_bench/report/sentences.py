@@ -67,7 +67,8 @@ def _best(data: ReportData, series: str, column: str) -> str:
         text = f"{head} the best of {len(scores)} sizes is the largest, {best}, with {value}"
     else:
         text = f"{head} the best of {len(scores)} sizes is {best} with {value}"
-        text += f", above the largest one's {scores[largest]:.{decimals}f}"
+        theirs = f"{scores[largest]:.{decimals}f}"
+        text += ", the largest has the same" if theirs == value else f", above the largest one's {theirs}"
     point = 1.0 if decimals == 2 else 0.01
     near = parameters[scores.index[scores >= scores[best] - point]].idxmin()
     if near != best:
