@@ -176,7 +176,7 @@ def test_a_command_has_the_settings_of_the_sweep_that_measures_by_the_protocol()
     (protocol,) = resolve(sweep.tasks[0]).protocols  # of a newer version than the result, and that is said
     assert lines.protocol[0] == f"quick-digits/1, to be measured as {protocol}, which replaces it"
     assert protocol.startswith("quick-digits/")
-    assert sweep.tasks[0].settings["cfg_options"]["train_cfg.max_iters"] == 30
+    assert sweep.tasks[0].settings["cfg_options"]["train_cfg.max_iters"] == 20
 
     coco = {"protocol": "cascade-mask-rcnn-fpn-36e/1", "dataset": "coco"}
     specs = ("vit-w384-d12", "vit-w768-d12", "vit-w1024-d24", "vit-w448-d12")
