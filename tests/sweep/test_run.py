@@ -121,6 +121,27 @@ def test_a_failing_run_is_tried_again_kept_in_full_and_stops_nobody(sweep, knn):
     assert [failure.attempt for failure in again.failures] == [4, 4], "a new call tries once more"
 
 
+def test_a_stop_that_a_library_turns_into_an_error_is_no_failure(sweep, knn, monkeypatch):
+    """As mmengine does when submitit's SystemExit meets its bare `except`."""
+
+    def stopped(runs, directory, device):
+        try:
+            raise SystemExit(-1)
+        except BaseException:
+            try:
+                raise SyntaxError("failed to format the config file")
+            except SyntaxError as error:
+                yield runs[0], error
+
+    monkeypatch.setattr(worker, "evaluate", stopped)
+    config = sweep(knn())
+    runs, directory = expand(config), Path(config.results)
+    directory.mkdir()
+    with pytest.raises(SystemExit):
+        worker.work(worker.Chunk(directory=directory, runs=tuple(runs), gpus=0, alone=False))
+    assert not list(directory.rglob("failure-*.json"))
+
+
 def test_a_run_that_kills_its_process_is_found_out(sweep, knn, monkeypatch):
     original = worker.evaluate
 
