@@ -1,6 +1,6 @@
 # POA on ImageNet-1K, 143 ViT sizes. Published with 32 A100 (80 GB): batch 1600, 77 GB per GPU, 2752 GPU hours.
 #   torchrun --nproc_per_node=8 tools/train.py poa_vit_imagenet.py --launcher pytorch
-#   predicted cost on your GPUs:  poa-bench predict-cost pretrain/poa_vit_imagenet.py --gpu h200
+# Predicted for 8 H200 of 50 images: 72.82 GiB each, 88.5 h if they reach 35 % of their rate (poa-bench predict-cost).
 # Expected (teacher, k-NN / linear probe on ImageNet-1K): ViT-S 76.8 / 77.6, ViT-B 80.9 / 81.7, ViT-L 82.3 / 83.6.
 # Fewer GPUs: optim_wrapper.accumulative_counts=4 (a micro-batch each, with a size of its own), or
 # model.checkpoint_activations=True, or optim_wrapper.optimizer.type=poa_bench.ShardedAdamW.
