@@ -1,0 +1,115 @@
+"""Every pre-training config runs, with everything it says except the size of its network and of its data set."""
+
+import io
+import zipfile
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from PIL import Image
+
+from poa_bench.config_files import runnable_configs
+from poa_bench.launch import build_runner, read_config
+from tests.conftest import REPOSITORY
+from tests.pretraining.runs import logged, weights
+
+CONFIGS = sorted(path for path in runnable_configs().values() if REPOSITORY / "pretrain" in path.parents)
+HEAD = 4  # channels of an attention head; widths shrink by the same factor
+BATCH, PICTURES = 2, 8
+
+
+def each(path: Path):
+    """The ablations are a few lines each on the same config: they run with the slow tests."""
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.parent.name == "ablations" else [])
+
+
+def jpegs() -> list[bytes]:
+    files = []
+    for picture in np.random.default_rng(0).integers(0, 256, (PICTURES, 48, 64, 3), np.uint8):
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG")
+        files.append(file.getvalue())
+    return files
+
+
+def write_pictures(path: Path, folder: str) -> None:
+    """In the form that the path's ending says: an ``.npz`` or a zip of class folders; else class folders."""
+    files = jpegs()
+    if path.suffix == ".npz":
+        sizes = [len(file) for file in files]
+        arrays = {
+            "offsets": np.cumsum([0, *sizes]),
+            "labels": np.arange(PICTURES) % 2,
+            "split": np.zeros(PICTURES, int),
+        }
+        np.savez(path, data=np.frombuffer(b"".join(files), np.uint8), classes=np.array(["a", "b"]), **arrays)
+        return
+    named = {str(Path(folder, "ab"[i % 2], f"{i}.jpg")): file for i, file in enumerate(files)}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, file in named.items():
+                archive.writestr(name, file)
+        return
+    for name, file in named.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(file)
+
+
+def shrink_network(config: Config) -> None:
+    """Narrow, but with the config's number of candidates, depths, heads and crops."""
+    backbone, head = config.model.backbone, config.model.head
+    factor = (backbone.space.get("head_dim") or 4 * HEAD) // HEAD
+    backbone.space.widths = [width // factor for width in backbone.space.widths]
+    if backbone.space.family == "resnet":
+        backbone.update(num_groups=32 // factor, channels=[64 // factor * 2**stage for stage in range(4)])
+    else:
+        backbone.space.head_dim = HEAD
+    head.update(prototypes=[count // 64 for count in head.prototypes], hidden_features=32, bottleneck_features=16)
+
+
+def shrink_data(config: Config, folder: Path) -> None:
+    loader = config.train_dataloader
+    loader.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
+    if "path" in loader.dataset:
+        loader.dataset.path = str(folder / Path(loader.dataset.path).name)
+        write_pictures(Path(loader.dataset.path), loader.dataset.get("folder", ""))
+    else:
+        loader.dataset.indices = PICTURES
+
+
+class StopAfterTwo(Hook):
+    """Ends the run, whose schedules are those of its full length."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        runner.train_loop.stop_training = runner.iter == 1
+
+
+@pytest.mark.parametrize("path", map(each, CONFIGS))
+def test_config_runs_two_steps(path, tmp_path):
+    config = read_config(Namespace(config=str(path), work_dir=str(tmp_path), cfg_options=[], launcher="none"))
+    if "digits" not in path.stem:
+        shrink_network(config)
+    shrink_data(config, tmp_path)
+    # what begins after some epochs, now
+    config.param_scheduler[0].end = config.param_scheduler[1].begin = 0.25  # one step of warm-up
+    config.default_hooks.patch_weight.begin = 0
+    config.default_hooks.freeze_last_layer.epochs = 0
+    config.default_hooks.logger.interval = 1
+    config.default_hooks.checkpoint.interval = 1
+    if "collapse" in config.default_hooks:
+        config.default_hooks.collapse.update(interval=1)
+    runner = build_runner(config)
+    runner.register_hook(StopAfterTwo())
+    runner.train()
+    terms = {name for name in runner.message_hub.log_scalars if name.startswith(("train/intact/", "train/elastic/"))}
+    assert terms
+    names = [name.removeprefix("train/") for name in terms]
+    values = torch.tensor(list(logged(tmp_path, "loss", "grad_norm", *names).values()))
+    assert values.shape[0] == 2 and values.isfinite().all()
+    first, second = (weights(tmp_path / f"iter_{i}.pth") for i in (1, 2))
+    moved = {name.split(".")[0] for name in first if not torch.equal(first[name], second[name])}
+    assert {"student", "teacher"} <= moved
