@@ -23,8 +23,9 @@ BATCH, PICTURES = 2, 8
 
 
 def each(path: Path):
-    """The ablations are a few lines each on the same config: they run with the slow tests."""
-    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.parent.name == "ablations" else [])
+    """The ablations are a few lines each on the same config; they and the deepest networks run with the slow tests."""
+    slow = path.parent.name == "ablations" or path.stem in ("poa_swin_imagenet", "poa_resnet_imagenet")
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if slow else [])
 
 
 def jpegs() -> list[bytes]:
