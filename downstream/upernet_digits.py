@@ -10,7 +10,7 @@ _base_ = [
 ]
 model = dict(
     data_preprocessor=dict(mean=_base_.digits_mean, std=_base_.digits_std, size=_base_.window),  # as in pre-training
-    test_cfg=dict(_delete_=True, **_base_.sliding_test),
+    test_cfg=_base_.sliding_test,
     backbone=dict(spec="vit-w96-d4", families=dict(_delete_=True, **_base_.digits_families)),
     decode_head=dict(
         channels=48,

@@ -21,6 +21,12 @@ def runnable_configs() -> dict[str, Path]:
     return {path.name: path for path in sorted(q for folder in RUNNABLE_FOLDERS for q in (root / folder).rglob("*.py"))}
 
 
+def evaluation_configs() -> dict[str, Path]:
+    """Name of a data set -> path of the evaluation config that comes with the project."""
+    folder = config_root() / "configs" / "_base_" / "datasets"
+    return {path.stem.removeprefix("evaluation_"): path for path in sorted(folder.glob("evaluation_*.py"))}
+
+
 def find_config(name: str) -> Path:
     """The absolute path of a runnable config, by its base name with or without `.py`.
 

@@ -24,6 +24,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(directory: str | Path, pattern: str) -> None:
+    """Remove what a process that was killed inside `atomic_path` has left of files whose name matches `pattern`."""
+    for leftover in Path(directory).glob(f".{pattern}.*.tmp"):
+        leftover.unlink()
+
+
 def sha256_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as a hex string."""
     with open(path, "rb") as stream:

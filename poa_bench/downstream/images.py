@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms.v2 import functional as transforms
 
-from poa_bench.config_files import config_root
+from poa_bench.config_files import evaluation_configs
 from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS
 
@@ -147,12 +147,12 @@ class _Decoded(Dataset):
 def _find(source: str | Path) -> Path:
     if Path(source).is_file():
         return Path(source)
-    folder = config_root() / "configs" / "_base_" / "datasets"
-    path = folder / f"evaluation_{source}.py"
-    if not path.is_file():
-        known = sorted(found.stem.removeprefix("evaluation_") for found in folder.glob("evaluation_*.py"))
-        raise InputError(f"there is no data set {str(source)!r}: give the path of an evaluation config or {known}")
-    return path
+    configs = evaluation_configs()
+    if str(source) not in configs:
+        raise InputError(
+            f"there is no data set {str(source)!r}: give the path of an evaluation config or {list(configs)}"
+        )
+    return configs[str(source)]
 
 
 def _build(config: dict[str, Any]) -> Dataset:

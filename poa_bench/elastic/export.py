@@ -26,7 +26,7 @@ from poa_bench.elastic.export_mmpretrain import mmpretrain_backbone
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
 from poa_bench.errors import InputError
-from poa_bench.files import atomic_path, sha256_file
+from poa_bench.files import atomic_path, remove_leftovers, sha256_file
 
 _ONNX_TOLERANCE = 1e-4
 _ONNX_BATCHES = (1, 3)
@@ -87,8 +87,7 @@ def export_all(checkpoint: str | Path, directory: str | Path, branch: Branch = "
     """
     supernet, source_sha256 = load_supernet(checkpoint, branch), sha256_file(checkpoint)
     files = {spec: Path(directory, f"{spec}.safetensors") for spec in supernet.space}
-    for leftover in Path(directory).glob(".*.safetensors.*.tmp"):
-        leftover.unlink()
+    remove_leftovers(directory, "*.safetensors")
     missing = [spec for spec, path in files.items() if not _is_finished(path, spec, source_sha256, branch)]
     for spec in track(missing, description=f"exporting to {directory}"):
         save_subnet(supernet, spec, files[spec], source_sha256, branch)

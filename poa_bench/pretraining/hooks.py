@@ -1,8 +1,6 @@
 """What happens around a step: the size that is drawn, the random numbers, the teacher, and what is logged of it."""
 
 import hashlib
-import resource
-import sys
 from typing import Any, Literal
 
 import torch
@@ -12,6 +10,7 @@ from mmengine.runner import Runner
 
 from poa_bench.pretraining.schedules import training_model
 from poa_bench.registry import HOOKS
+from poa_bench.sweep.provenance import peak_memory_bytes
 
 
 @HOOKS.register_module()
@@ -85,10 +84,4 @@ class ThroughputHook(Hook):
         runner.message_hub.update_scalar("train/weight_decay", decay)
         runner.message_hub.update_scalar("train/hours_left", runner.message_hub.get_info("eta") / 3600)
         if not torch.cuda.is_available():
-            runner.message_hub.update_scalar("train/memory", peak_resident_mebibytes())
-
-
-def peak_resident_mebibytes() -> float:
-    """The most memory that this process has had in RAM so far, loaded libraries included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB
+            runner.message_hub.update_scalar("train/memory", peak_memory_bytes() / 2**20)

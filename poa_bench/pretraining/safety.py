@@ -13,7 +13,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
-from poa_bench.files import atomic_path
+from poa_bench.files import atomic_path, remove_leftovers
 from poa_bench.pretraining.schedules import training_model
 from poa_bench.registry import HOOKS
 
@@ -55,8 +55,7 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if dist.is_main_process():
             for name in ("*.pth", "last_checkpoint"):
-                for leftover in Path(self.out_dir).glob(f".{name}.*.tmp"):
-                    leftover.unlink()
+                remove_leftovers(self.out_dir, name)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         kept = [*getattr(self, "keep_ckpt_ids", []), step]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from poa_bench.config_files import config_root, runnable_configs
+from poa_bench.config_files import evaluation_configs, runnable_configs
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.report.frame import PIXELS, PROFILE, RANDOM, ReportData
 
@@ -82,8 +82,7 @@ class _Checkpoints:
 
 def _data(dataset: str) -> str:
     """What `poa-bench evaluate --data` takes: a data set's name, where an evaluation config comes with the project."""
-    folder = config_root() / "configs" / "_base_" / "datasets"
-    return dataset if (folder / f"evaluation_{dataset}.py").is_file() else PLACE_HOLDERS[1]
+    return dataset if dataset in evaluation_configs() else PLACE_HOLDERS[1]
 
 
 @lru_cache(maxsize=4096)

@@ -75,7 +75,7 @@ def _keep(directory: Path, run: Run, outcome: Result | Exception) -> None:
     if isinstance(outcome, Result) and outcome.run_id != run.id:
         outcome = RuntimeError(f"the result of run {run.id} says that it is run {outcome.run_id}")
     if isinstance(outcome, Exception):
-        if was_told_to_stop(outcome):
+        if _was_told_to_stop(outcome):
             raise SystemExit(1) from outcome
         failure = state.record_failure(directory, run, outcome)
         print(f"{run}: attempt {failure.attempt} failed\n{failure.error}", flush=True)
@@ -84,7 +84,7 @@ def _keep(directory: Path, run: Run, outcome: Result | Exception) -> None:
         print(f"{run}: {next(iter(outcome.metrics))} {outcome.primary:.4g}", flush=True)
 
 
-def was_told_to_stop(error: BaseException | None) -> bool:
+def _was_told_to_stop(error: BaseException | None) -> bool:
     """Whether an error began as a `SystemExit`: what submitit raises wherever a job happens to be when its time is up.
 
     Libraries with a bare `except` (mmengine's, while it formats a config) turn it into an error of their own.

@@ -1,12 +1,9 @@
 """Each family learns: after a hundred steps on the embedded digits its k-NN is above that of random networks."""
 
 import pytest
-import torch
 
 from poa_bench.config_files import find_config
-from poa_bench.datasets import digits
-from poa_bench.downstream.knn import knn_accuracy
-from poa_bench.elastic import Supernet
+from poa_bench.downstream.knn_hook import KnnHook
 from poa_bench.launch import build_runner, read_config
 from tests.pretraining.runs import arguments
 
@@ -25,19 +22,6 @@ SHORT = [
 ]
 
 
-def accuracy(net: Supernet, spec) -> float:
-    """Top-1 accuracy of k-NN, in percent, from a quarter of the pictures."""
-
-    def features(split: str) -> tuple[torch.Tensor, torch.Tensor]:
-        images, labels = digits.classification_arrays(split)
-        pixels = torch.from_numpy(images[::4]).permute(0, 3, 1, 2)
-        with torch.no_grad():
-            return network((pixels - 127.5) / 63.75).cls, torch.from_numpy(labels[::4])
-
-    network = net.eval().bind(spec)
-    return knn_accuracy(*features("train"), *features("val"), votes=[(10, 0.07)])[10, 0.07]["top1"]
-
-
 @pytest.mark.parametrize("family", SPACES)
 def test_every_size_learns(family, tmp_path):
     chosen = arguments(tmp_path, config=find_config(f"poa_{family}-digits.py"))
@@ -46,8 +30,8 @@ def test_every_size_learns(family, tmp_path):
     config.model.backbone.space.update(SPACES[family])
     runner = build_runner(config)
     net = runner.model.teacher.backbone
-    sizes = (net.space.smallest, net.space.intact)
-    random = [accuracy(net, spec) for spec in sizes]
+    knn = KnnHook("digits", k=10)
+    random = knn.measure(net.eval())
     runner.train()
-    trained = [accuracy(net, spec) for spec in sizes]
-    assert all(after > before + 3 for after, before in zip(trained, random, strict=True)), (random, trained)
+    trained = knn.measure(net.eval())
+    assert all(trained[size] > random[size] + 3 for size in random), (random, trained)
