@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--protocols", type=_names, default="", help="such as knn-k20-T0.07/1; each task has a default")
     parser.add_argument("--initialisation", choices=("pretrained", "random", "pixels"), default="pretrained")
+    parser.add_argument(
+        "--series", metavar="NAME", help="show several checkpoints as one line of the report, such as 'trained alone'"
+    )
     parser.add_argument("--seeds", type=_numbers, default="0", metavar="N,N", help="default: 0")
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast of the network")
     parser.add_argument("--branch", choices=("teacher", "student"), default="teacher")
@@ -45,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
         protocols=args.protocols,
         seeds=args.seeds,
         settings={"amp": args.amp, "branch": args.branch},
+        series=args.series,
     )
     print(f"{len(results)} new results in {args.output}")
 

@@ -54,8 +54,10 @@ class KnnHook(Hook):
         if not (self.every_n_train_iters(runner, interval) or self.is_last_train_iter(runner)):
             return
         start = time.perf_counter()
-        for size, accuracy in self.measure(_teacher(runner)).items():
-            runner.message_hub.update_scalar(f"train/knn/{size}", accuracy)
+        found = self.measure(_teacher(runner))
+        # not through the message hub, whose numbers wait for the next line of the log: the last ones would be lost
+        runner.visualizer.add_scalars({f"knn/{size}": accuracy for size, accuracy in found.items()}, runner.iter + 1)
+        for size, accuracy in found.items():
             runner.logger.info(f"k-NN top-1 of {size}: {accuracy:.2f} % (k {self.k}, validation split)")
         runner.logger.info(f"k-NN took {time.perf_counter() - start:.1f} s")
 

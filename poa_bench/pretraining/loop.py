@@ -4,6 +4,7 @@ from typing import Any
 
 from mmengine.runner import IterBasedTrainLoop
 
+from poa_bench.errors import InputError
 from poa_bench.registry import LOOPS
 
 
@@ -19,6 +20,9 @@ class PretrainLoop(IterBasedTrainLoop):
         max_epochs: passes over the data; an epoch has ``len(dataloader)`` iterations.
         max_iters: overrides ``max_epochs``.
         options: those of ``IterBasedTrainLoop``.
+
+    Raises:
+        InputError: a parameter schedule begins after the run's end.
     """
 
     def __init__(
@@ -28,3 +32,12 @@ class PretrainLoop(IterBasedTrainLoop):
         epoch_length = len(self.dataloader)
         self._max_iters = max_iters or round(max_epochs * epoch_length)
         self._max_epochs = self._max_iters / epoch_length  # what schedules by epoch end at
+        schedules = runner.param_schedulers  # still configs
+        for place, schedule in enumerate(schedules if isinstance(schedules, list) else []):
+            unit = epoch_length if schedule.get("by_epoch", True) else 1
+            if schedule.get("begin", 0) * unit >= self._max_iters:
+                raise InputError(
+                    f"param_scheduler.{place} ({schedule['type']}) begins at iteration {schedule['begin'] * unit}, but "
+                    f"the run has {self._max_iters}: train longer, or let it begin (and what "
+                    f"comes before it end) earlier with --cfg-options param_scheduler.{place}.begin=..."
+                )

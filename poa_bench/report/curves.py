@@ -21,12 +21,10 @@ def read_curves(data: ReportData, results: str | os.PathLike) -> pd.DataFrame:
         Columns `run`, `scalar`, `step`, `value`; empty where no log is found.
     """
     runs = data.long[data.long.stale == ""].drop_duplicates("run_id")
-    folders = {
-        f"pre-training {name}": Path(path).parent
-        for name, path in runs.dropna(subset=["checkpoint"])[["series", "checkpoint"]]
-        .drop_duplicates()
-        .itertuples(index=False)
-    }
+    trained = runs.dropna(subset=["checkpoint"]).drop_duplicates(["series", "checkpoint"])
+    several = trained.series.duplicated(keep=False)  # networks each trained alone
+    names = trained.series.where(~several, trained.series + " " + trained.spec)
+    folders = {f"pre-training {name}": Path(path).parent for name, path in zip(names, trained.checkpoint, strict=True)}
     for row in runs.itertuples():
         folders[f"{row.task} {row.spec} ({row.series}, seed {row.seed})"] = Path(results) / row.run_id
     curves = [read_scalars(folder).assign(run=name) for name, folder in folders.items() if folder.is_dir()]

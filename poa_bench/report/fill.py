@@ -24,17 +24,19 @@ def sources(data: ReportData, missing: pd.DataFrame) -> pd.DataFrame:
     """What a command needs beside the size, for each row of `holes`; rows with the same values share a command.
 
     Returns:
-        `checkpoint`, and `how`: JSON of `now`, the protocol by which the command measures, and of the number type
-        (light tasks) or the sweep's name and task entry.
+        `checkpoint`, and `how`: JSON of `now`, the protocol by which the command measures, of the number type (light
+        tasks) or the sweep's name and task entry, and of the series' name where the results were given one.
     """
     known, types = _Checkpoints(data), _number_types(data)
+    named = set(data.long["facts.series"].dropna()) if "facts.series" in data.long else set()
     found = []
     for row in missing.itertuples():
         if row.task in LIGHT:
-            how = json.dumps({"amp": _AMP.get(types.get(row.column)), "now": row.protocol})
+            how = {"amp": _AMP.get(types.get(row.column)), "now": row.protocol}
         else:
-            how = _dense_source(row.task, row.protocol, row.spec)
-        found.append((known.of(row.series, row.spec), how))
+            how = json.loads(_dense_source(row.task, row.protocol, row.spec))
+        how["series"] = row.series if row.series in named else None
+        found.append((known.of(row.series, row.spec), json.dumps(how)))
     return pd.DataFrame(found, columns=["checkpoint", "how"], index=missing.index)
 
 
@@ -57,9 +59,11 @@ def command(line: Any, results: str) -> str:
         words = ["evaluate", line.checkpoint, "--data", _data(line.dataset), "-o", results, "--tasks", line.task]
         words += ["--protocols", line.protocol, "--seeds", str(line.seed), "--initialisation", kind]
         words += ["--amp", how["amp"]] if how["amp"] else []
+        words += ["--series", how["series"]] if how["series"] else []
         return shlex.join(["poa-bench", *words] + ([] if kind == "pixels" else ["--specs", ",".join(line.specs)]))
     task = {"task": line.task, "specs": line.specs, "initialisations": [kind], "seeds": [line.seed], **how["entry"]}
     words = ["run", how["sweep"], "--checkpoint", line.checkpoint, "--results", results]
+    words += ["--set", f"series={how['series']}"] if how["series"] else []
     return shlex.join(["poa-bench", *words, "--set", f"tasks={json.dumps([task])}"])
 
 

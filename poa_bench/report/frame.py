@@ -139,10 +139,10 @@ def _series(long: pd.DataFrame) -> pd.Series:
     pretrained = long.initialisation == "pretrained"
     name = long.checkpoint.where(pretrained).map(lambda path: Path(path).stem, na_action="ignore")
     name = name + long.checkpoint_sha256.map(lambda sha: f" ({sha[:8]})", na_action="ignore")
+    fresh = long.stale == ""
     if "facts.series" in long:  # several checkpoints that belong together, such as networks each trained alone
         name = long["facts.series"].where(pretrained).fillna(name)
-    fresh = long.stale == ""
-    if name[fresh].nunique() == 1:
+    elif name[fresh].nunique() == 1:
         name = name.where(name.isna() | ~fresh, "pre-trained")
     return name.fillna(long.initialisation.map({"random": RANDOM, "pixels": PIXELS}))
 

@@ -69,6 +69,7 @@ def plan_light(
     protocols: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
     settings: dict[str, Any] | None = None,
+    series: str | None = None,
 ) -> list[Run]:
     """The runs of `evaluate_checkpoint`; their ids are those of the same runs in a sweep.
 
@@ -81,6 +82,7 @@ def plan_light(
         protocols: names; a task of which none is named has those of `protocols.DEFAULTS`.
         seeds: of random initialisation and of a validation split that is held out.
         settings: see `evaluate_light`.
+        series: name of the report's line that the results belong to; see `Sweep`.
 
     Raises:
         InputError: an argument is not among those allowed.
@@ -106,7 +108,13 @@ def plan_light(
         }
         for task in tasks
     ]
-    sweep = {"name": "evaluate", "checkpoints": [str(checkpoint)], "results": "", "seeds": list(seeds)}
+    sweep = {
+        "name": "evaluate",
+        "checkpoints": [str(checkpoint)],
+        "results": "",
+        "seeds": list(seeds),
+        "series": series,
+    }
     return expand(make_sweep({**sweep, "tasks": entries}, source="poa-bench evaluate"))
 
 

@@ -37,7 +37,8 @@ class Run(BaseModel):
     """Everything that defines one run, resolved. Two runs are the same run exactly if their ids are equal.
 
     `settings` is what the task's code gets beside the identity; `config_hash` is the hash of its resolved form.
-    `gpus` and `alone` say what the run needs, not what it is: they are not part of the id.
+    `gpus` and `alone` say what the run needs and `series` which line of the report it belongs to, not what it is: they
+    are not part of the id.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +55,7 @@ class Run(BaseModel):
     config_hash: str
     gpus: int = 1
     alone: bool = False
+    series: str | None = None
 
     @cached_property
     def id(self) -> str:
@@ -72,6 +74,8 @@ class Run(BaseModel):
     def result(self, **measured: Any) -> Result:
         """The `Result` of this run: its identity, where the code comes from, and what was measured (by field names)."""
         own = {name: getattr(self, name) for name in ("checkpoint", *IDENTITY)}
+        if self.series:
+            measured["facts"] = {**measured.get("facts", {}), "series": self.series}
         return Result(**{"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured})
 
 
@@ -120,7 +124,11 @@ class Slurm(BaseModel):
 
 
 class Sweep(BaseModel):
-    """A sweep config, checked. `results` is the folder that everything is written to."""
+    """A sweep config, checked. `results` is the folder that everything is written to.
+
+    `series`: a name under which the report shows the sizes of all `checkpoints` as one line, such as networks that
+    were each trained alone; without one, every checkpoint is a line of its own.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -129,6 +137,7 @@ class Sweep(BaseModel):
     results: str
     tasks: list[Task] = Field(min_length=1)
     seeds: list[int] = [0]
+    series: str | None = Field(default=None, min_length=1)
     retries: int = Field(default=1, ge=0, description="how often a failed run is tried again")
     slurm: Slurm = Slurm()
 
@@ -228,4 +237,5 @@ def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, 
                         config_hash=config_hash,
                         gpus=task.gpus,
                         alone=task.task in LATENCY_TASKS if task.alone is None else task.alone,
+                        series=sweep.series if pretrained else None,
                     )

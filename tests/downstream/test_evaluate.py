@@ -158,10 +158,11 @@ def test_one_failure_does_not_end_the_others(checkpoint, data, tmp_path):
 
 def test_command_line(checkpoint, data, tmp_path, capsys):
     command = ["evaluate", checkpoint, "--data", data, "-o", str(tmp_path), "--tasks", "knn", "--specs", "vit-w16-d3"]
+    command += ["--series", "trained alone"]
     assert main(command) == 0
     captured = capsys.readouterr()
     assert captured.out == f"2 new results in {tmp_path}\n" and "knn vit-w16-d3 knn-k20-T0.07/1" in captured.err
-    assert len(load_results(tmp_path)[0]) == 2
+    assert [result.facts["series"] for result in load_results(tmp_path)[0]] == ["trained alone"] * 2
     assert main(command) == 0 and capsys.readouterr().out.startswith("0 new results")
     assert main(["profile", checkpoint, "--specs", "smallest", "--batches", "1", "--json"]) == 0
     assert '"spec": "vit-w16-d3"' in capsys.readouterr().out

@@ -82,12 +82,13 @@ def kill_after(line: list[str], checkpoint: Path, seconds: float = 900) -> None:
 
 
 def logged(work_dir: Path, *names: str) -> dict[int, tuple[float, ...]]:
-    """Iteration -> scalars, from all logs in a work directory (later ones win, half lines do not)."""
+    """Iteration -> scalars, from the lines of all logs that have them (later ones win, half lines do not)."""
     rows = {}
     for file in sorted(work_dir.glob("*/vis_data/scalars.json"), key=lambda path: path.stat().st_mtime):
         whole, _, _ = file.read_text().rpartition("\n")
         for line in map(json.loads, whole.splitlines()):
-            rows[line["step"]] = tuple(line.get(name) for name in names)
+            if names[0] in line:
+                rows[line["step"]] = tuple(line.get(name) for name in names)
     return rows
 
 

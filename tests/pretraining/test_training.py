@@ -96,7 +96,8 @@ def test_accumulated_steps_move_the_teacher_once_and_knn_and_collapse_are_logged
     )
     assert [one != other for one, other in itertools.pairwise(teacher)] == [True, False, True]
     scalars = runner.message_hub.log_scalars
-    assert 0 < scalars["train/knn/vit-w32-d2"].current() <= 100
+    ((iteration, (accuracy,)),) = logged(tmp_path, "knn/vit-w32-d2").items()
+    assert iteration == 4 and 0 < accuracy <= 100
     assert 0 < scalars["train/feature_rank"].current() <= 48
     log = next(tmp_path.glob("*/*.log")).read_text()
     assert "batch 16 = 8 images x 1 processes x 2 accumulated steps" in log
@@ -126,10 +127,14 @@ def test_help_answers_without_torch():
         (["poa_vit-digit"], "did you mean poa_vit-digits.py"),
         (["poa_vit-digits.py", "--resume", "nowhere.pth"], "there is no checkpoint nowhere.pth"),
         (["poa_vit-digits.py", "--auto-scale-lr"], "poa_bench.LearningRateScaleHook"),
+        (
+            ["poa_vit-digits.py", "--work-dir", "{}", "--cfg-options", "train_cfg.max_iters=100"],
+            "param_scheduler.1 (CosineAnnealingLR) begins at iteration 134, but the run has 100",
+        ),
     ],
 )
-def test_bad_arguments_are_one_sentence(arguments, message, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+def test_bad_arguments_are_one_sentence(arguments, message, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["train.py", *(argument.format(tmp_path) for argument in arguments)])
     with pytest.raises(SystemExit) as status:
         runpy.run_path(str(REPOSITORY / "tools" / "train.py"), run_name="__main__")
     assert status.value.code == 2

@@ -27,6 +27,19 @@ def test_logs_beside_the_checkpoint_and_in_the_run_are_found(tmp_path):
     }
 
 
+def test_networks_trained_alone_have_a_curve_each(tmp_path):
+    for place, spec in enumerate(("vit-w48-d4", "vit-w64-d4")):
+        log(tmp_path / spec, [{"loss": float(place), "step": 1}])
+        path = str(tmp_path / spec / "iter_1.pth")
+        facts = {"series": "trained alone"}
+        write_result(made_result(spec=spec, checkpoint=path, sha=str(place) * 64, facts=facts), tmp_path / "results")
+    curves = read_curves(load_report_data(tmp_path / "results"), tmp_path / "results")
+    assert dict(zip(curves.run, curves.value, strict=True)) == {
+        "pre-training trained alone vit-w48-d4": 0.0,
+        "pre-training trained alone vit-w64-d4": 1.0,
+    }
+
+
 def test_torn_lines_are_left_out_and_long_logs_thinned(tmp_path):
     log(tmp_path, [{"loss": float(step), "step": step} for step in range(5 * POINTS)], tail='{"loss": 1')
     curve = read_scalars(tmp_path)

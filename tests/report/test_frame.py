@@ -202,6 +202,8 @@ def test_commands_name_the_checkpoint_that_a_size_was_cut_from():
         (["vit-w64-d4"], "vit-w64-d4.pth"),
         (["vit-w64-d6"], "vit-w64-d6.pth"),
     ]
+    assert set(data.cells.series) == {"trained alone"}
+    assert all("--series 'trained alone'" in command for command in lines.command)
 
 
 def test_what_no_config_says_is_left_open_and_said(tmp_path):

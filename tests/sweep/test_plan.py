@@ -56,6 +56,16 @@ def test_ids_follow_what_defines_a_run_and_nothing_else(checkpoint, tmp_path):
     )
 
 
+def test_a_series_has_a_name_in_the_results_and_no_part_in_ids(checkpoint):
+    task = {**KNN, "initialisations": ["pretrained", "random"]}
+    plain, named = (expand(sweep([checkpoint], task, series=name)) for name in (None, "trained alone"))
+    assert [run.id for run in named] == [run.id for run in plain]
+    assert {run.initialisation: run.series for run in named} == {"pretrained": "trained alone", "random": None}
+    measured = {"split": "test", "metrics": {"top1": 1.0}, "seconds": 1.0, "facts": {"device": "cpu"}}
+    results = [run.result(**measured, tensors_loaded=1, tensors_total=1) for run in (named[0], plain[0])]
+    assert [result.facts for result in results] == [{"device": "cpu", "series": "trained alone"}, {"device": "cpu"}]
+
+
 def test_controls_are_shared_between_checkpoints(checkpoint, tmp_path):
     other = str(save_checkpoint(tmp_path / "other.pth", seed=1))
     runs = expand(sweep([checkpoint, other], {**KNN, "initialisations": ["pretrained", "random", "pixels"]}))

@@ -4,7 +4,7 @@ train_dataloader = dict(
     num_workers=0,
     drop_last=True,
     sampler=dict(type="poa_bench.ResumableSampler", shuffle=True),
-    collate_fn=dict(type="poa_bench.collate_crops", grid=(8, 8)),
+    collate_fn=dict(type="poa_bench.collate_crops", grid=(4, 4)),
     dataset=dict(
         type="poa_bench.Images",
         path="data/cifar10_jpeg_full.npz",
