@@ -5,6 +5,11 @@ _base_ = [
     "../configs/_base_/datasets/data_caltech101_pretrain.py",
     "../configs/_base_/schedules/poa_photos.py",
 ]
+train_cfg = dict(max_epochs=30)
+param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
+param_scheduler[0].update(end=3)
+param_scheduler[1].update(begin=3)
+default_hooks = dict(patch_weight=dict(begin=3))
 model = dict(
     backbone=dict(
         drop_path_rate=0.0,
@@ -13,6 +18,6 @@ model = dict(
         patch_size=8,
         init_values=0.1,
     ),
-    head=dict(prototypes=[512, 1024, 2048], hidden_features=256, bottleneck_features=64),
+    head=dict(prototypes=[128, 256], hidden_features=256, bottleneck_features=64),
     chunk_elements=1 << 22,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import pandas as pd
 
 from poa_bench.report.frame import ReportData
@@ -12,6 +14,8 @@ _SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 }
+_HEADING_WIDTH = 12  # letters
+_NARROW = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
 
 
 def latex_table(data: ReportData, caption: str, scores: list[str] | None = None) -> str:
@@ -24,7 +28,7 @@ def latex_table(data: ReportData, caption: str, scores: list[str] | None = None)
     numbers, shown = size_table(data, scores), narrow_table(data, scores)
     if shown.series.nunique() == 1:
         shown = shown.drop(columns=["series"])
-    styler = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    styler = shown.style.hide(axis="index").format(escape="latex").format_index(_stacked, axis=1)
     for column in scores:
         best = numbers[column] == numbers[column].max()
         styler = styler.apply(
@@ -38,9 +42,21 @@ def latex_table(data: ReportData, caption: str, scores: list[str] | None = None)
         environment="longtable" if _is_long(shown) else None,
         column_format="l" * _text_columns(shown) + "r" * (shown.shape[1] - _text_columns(shown)),
     )
-    packages = "booktabs,longtable" if _is_long(shown) else "booktabs"
     text = text.replace("±", r"$\pm$").replace(DASH, "--").replace("·", r"$\cdot$")
-    return f"% needs \\usepackage{{{packages}}}\n{text}"
+    if _is_long(shown):
+        small = r"\footnotesize\setlength{\tabcolsep}{3pt}"
+        return f"% needs \\usepackage{{booktabs,longtable}}\n{{{small}\n{text}}}\n"
+    # as wide as the page at most
+    start, end = r"\begin{tabular}", r"\end{tabular}"
+    text = text.replace(start, rf"\resizebox{{{_NARROW}}}{{!}}{{{start}").replace(end, end + "}")
+    return f"% needs \\usepackage{{booktabs,graphicx}}\n{text}"
+
+
+def _stacked(heading: str) -> str:
+    """A column's heading in short lines, as narrow as its numbers."""
+    lines = [line for part in heading.split(" · ") for line in wrap(part, _HEADING_WIDTH, break_long_words=False)]
+    stack = r" \\ ".join(map(_escaped, lines))
+    return stack if len(lines) == 1 else rf"\shortstack[r]{{{stack}}}"
 
 
 def _escaped(text: str) -> str:

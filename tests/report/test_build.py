@@ -6,6 +6,8 @@ again with `UPDATE_GOLDEN=1 pytest tests/report/test_build.py` and read the diff
 
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -90,9 +92,25 @@ def test_latex_marks_the_best_of_each_score():
     text = latex_table(data, "Sizes of a_b, 50 %")
     assert text.count(r"\textbf{") == 4 and r"\textbf{74.10 $\pm$ 0.10}" in text
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule")) and r"bbox\_mAP" in text
-    assert text.startswith("% needs \\usepackage{booktabs}\n") and r"\caption{Sizes of a\_b, 50 \%}" in text
+    assert text.startswith("% needs \\usepackage{booktabs,graphicx}\n") and r"\caption{Sizes of a\_b, 50 \%}" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len({line.count("&") for line in rows}) == 1
+    assert r"\shortstack[r]{detection \\ bbox\_mAP}" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex (texlive-latex-recommended) is not installed")
+@pytest.mark.parametrize("sizes", [3, 60])
+def test_latex_compiles_and_fits_the_page(tmp_path, sizes):
+    """A table and a longtable, with odd letters."""
+    specs = [f"vit-w{64 * (1 + place // 10)}-d{place % 10 + 1}" for place in range(sizes)]
+    made = [made_result(task, spec) for task in ("knn", "linear", "detection") for spec in specs]
+    table = latex_table(report_data(results_frame(made)), "50 % of a_b, {~^#$&}")
+    packages = re.match(r"% needs \\usepackage{(.*)}", table)[1]
+    page = f"\\documentclass{{article}}\\usepackage{{{packages}}}\\begin{{document}}\n{table}\\end{{document}}"
+    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout[-2000:]
 
 
 def test_texts_of_any_script_survive_and_cannot_break_the_page(tmp_path):

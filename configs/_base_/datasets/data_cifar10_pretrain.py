@@ -1,4 +1,4 @@
-# CIFAR-10 as one .npz of JPEGs: an example of small pictures of your own. Crops of 32 and 16 px, patch 4.
+# CIFAR-10 as one .npz of JPEGs: an example of small pictures of your own. Crops of 32 and 16 px, patch 8.
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
@@ -14,9 +14,9 @@ train_dataloader = dict(
                 type="poa_bench.MultiCrop",
                 global_size=32,
                 local_size=16,
-                local_count=4,
-                global_scale=(0.32, 1.0),
-                local_scale=(0.08, 0.32),
+                local_count=2,
+                global_scale=(0.5, 1.0),
+                local_scale=(0.2, 0.5),
                 # 32 px leave nothing to blur
                 photometric=dict(blur=(0.0, 0.0, 0.0)),
             )
