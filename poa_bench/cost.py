@@ -197,6 +197,11 @@ def predict(
         )
         lines.append("  poa_bench.ShardedAdamW")
     assumed = f"{gpus} x {gpu}, {utilisation:.0%} of {rate / 1e12:.0f} TFLOP/s assumed"
-    lines.append(f"{assumed:38} {speed * gpus:10.0f} images/s, {hours:.1f} h for {recipe.epochs:g} epochs of ")
-    lines[-1] += f"{images:,} images, {hours * gpus:.0f} GPU hours"
+    lines.append(f"{assumed:38} {speed * gpus:10.0f} images/s, {_digits(hours)} h for {recipe.epochs:g} epochs of ")
+    lines[-1] += f"{images:,} images, {_digits(hours * gpus)} GPU hours"
     return "\n".join(lines)
+
+
+def _digits(hours: float) -> str:
+    """Three digits, as few hours are worth more of them than many."""
+    return f"{hours:.0f}" if hours >= 100 else f"{hours:.3g}"

@@ -98,6 +98,8 @@ def test_table_names_every_part_and_refuses_other_configs():
     table = predict(recipe_config(), "h100", gpus=2)
     for part in ("intact student", "prototypes", "backbone activations", "2 x h100", "GPU hours"):
         assert part in table
+    short = predict(recipe_config(), "h100", gpus=2, images=1000)
+    assert 0 < float(re.search(r"images/s, ([\d.e-]+) h for", short)[1]) < 0.01
     with pytest.raises(InputError, match="unknown GPU 'tpu': use one of a100, h100, h200"):
         predict(recipe_config(), "tpu")
     with pytest.raises(InputError, match="no pre-training config"):
