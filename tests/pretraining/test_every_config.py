@@ -69,7 +69,9 @@ def shrink_network(config: Config) -> None:
         backbone.update(num_groups=32 // factor, channels=[64 // factor * 2**stage for stage in range(4)])
     else:
         backbone.space.head_dim = HEAD
-    head.update(prototypes=[count // 64 for count in head.prototypes], hidden_features=32, bottleneck_features=16)
+    head.update(
+        prototypes=[max(2, count // 64) for count in head.prototypes], hidden_features=32, bottleneck_features=16
+    )
 
 
 def shrink_data(config: Config, folder: Path) -> None:
@@ -80,6 +82,12 @@ def shrink_data(config: Config, folder: Path) -> None:
         write_pictures(Path(loader.dataset.path), loader.dataset.get("folder", ""))
     else:
         loader.dataset.indices = PICTURES
+    if "knn" in config.default_hooks:  # measures on the same pictures
+        options = {"evaluation.resize": 32}
+        for split in ("train", "val", "test"):
+            change = {"path": loader.dataset.path, "split": "train", "indices": PICTURES}
+            options |= {f"evaluation.{split}.{name}": value for name, value in change.items()}
+        config.default_hooks.knn.update(k=1, interval=0.25, options=options)
 
 
 class StopAfterTwo(Hook):
@@ -89,7 +97,7 @@ class StopAfterTwo(Hook):
         runner.train_loop.stop_training = runner.iter == 1
 
 
-@pytest.mark.parametrize("path", map(each, CONFIGS))
+@pytest.mark.parametrize("path", list(map(each, CONFIGS)))
 def test_config_runs_two_steps(path, tmp_path):
     config = read_config(Namespace(config=str(path), work_dir=str(tmp_path), cfg_options=[], launcher="none"))
     if "digits" not in path.stem:
@@ -114,3 +122,5 @@ def test_config_runs_two_steps(path, tmp_path):
     first, second = (weights(tmp_path / f"iter_{i}.pth") for i in (1, 2))
     moved = {name.split(".")[0] for name in first if not torch.equal(first[name], second[name])}
     assert {"student", "teacher"} <= moved
+    if "knn" in config.default_hooks:  # each picture is its own neighbour
+        assert logged(tmp_path, f"knn/{runner.model.student.backbone.space.intact}") == {1: (100,), 2: (100,)}
