@@ -16,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, choices=["timm", "mmpretrain", "hf", "onnx"], help="target library")
     parser.add_argument("-o", "--output", required=True, help="file to write; a folder for hf and with --all")
     parser.add_argument("--branch", default="teacher", choices=["teacher", "student"], help="default: teacher")
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="of the images (onnx and hf) of a network that takes any size, as a ResNet does; default: 224",
+    )
     for name, default in _IMAGENET.items():
         text = f"of the training images, from 0 to 1 (hf only); default: ImageNet's {default}"
         parser.add_argument(f"--{name}", nargs=3, type=float, default=default, metavar="X", help=text)
@@ -31,7 +37,8 @@ def run(args: argparse.Namespace) -> int | None:
         raise InputError(f"--all writes files for timm only, not for {args.to}: name the sizes one by one")
     if not args.all:
         mean, std = tuple(args.mean), tuple(args.std)
-        print(export_file(args.checkpoint, args.spec, args.to, args.output, args.branch, mean, std))
+        source = (args.checkpoint, args.spec, args.to, args.output)
+        print(export_file(*source, args.branch, mean, std, args.image_size))
         return None
     try:
         print(export_all(args.checkpoint, args.output, args.branch))

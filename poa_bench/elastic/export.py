@@ -40,6 +40,7 @@ def export_file(
     branch: Branch = "teacher",
     mean: tuple[float, ...] = IMAGENET_DEFAULT_MEAN,
     std: tuple[float, ...] = IMAGENET_DEFAULT_STD,
+    image_size: int | None = None,
 ) -> str:
     """Write one size in the format of another library.
 
@@ -50,13 +51,15 @@ def export_file(
         output: file or folder to write; whole or not at all.
         branch: which network of the checkpoint.
         mean, std: of the images that the network was trained with, in units of the full range (only `hf` stores them).
+        image_size: side in pixels of the images that `onnx` takes and `hf` names; None: that of pre-training where the
+            network is built for one size, else 224.
 
     Returns:
         What was written, and how to load it.
 
     Raises:
         InputError: the checkpoint cannot be read, the spec is outside its space, `output` does not suit the target, or
-            the target cannot express the network exactly.
+            the target cannot express the network exactly, or the network is built for images of another size.
     """
     suffix, write = _TARGETS[target]
     output = Path(output)
@@ -64,12 +67,13 @@ def export_file(
         raise InputError(f"cannot write {output} for {target}: give a {f'name with {suffix}' if suffix else 'folder'}")
     supernet = load_supernet(checkpoint, branch)
     spec = supernet.space.parse(spec)
+    size = _image_size(supernet, image_size)
     if target == "hf":
-        usage = write(supernet, spec, output, mean=mean, std=std)
+        usage = write(supernet, spec, output, size, mean=mean, std=std)
     elif target == "timm":
         usage = write(supernet, spec, output, source_sha256=sha256_file(checkpoint), branch=branch)
     else:
-        usage = write(supernet, spec, output)
+        usage = write(supernet, spec, output, size)
     return f"wrote {output}: {spec} of the {branch}\n{usage}"
 
 
@@ -116,13 +120,14 @@ def _to_timm(supernet: Supernet, spec: SubnetSpec, output: Path, **source: Any) 
     return f"load it with\n  timm.create_model({', '.join(call)})"
 
 
-def _to_hf(supernet: Supernet, spec: SubnetSpec, output: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+def _to_hf(
+    supernet: Supernet, spec: SubnetSpec, output: Path, size: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> str:
     arguments = supernet.family.registry_arguments(timm_arguments(supernet, spec))
     name = _registered_name(supernet, spec)
     with torch.device("meta"):
         network = timm.create_model(name, **arguments)
     network.load_state_dict(supernet.extract(spec).state_dict(), strict=True, assign=True)
-    size = _image_size(supernet)
     data = {"input_size": (3, size, size), "mean": mean, "std": std}
     if output.exists():
         raise InputError(f"{output} exists: give another folder, or remove it")
@@ -137,7 +142,7 @@ def _to_hf(supernet: Supernet, spec: SubnetSpec, output: Path, mean: tuple[float
     return f"load it with\n  timm.create_model('local-dir:{output}', pretrained=True)"
 
 
-def _to_mmpretrain(supernet: Supernet, spec: SubnetSpec, output: Path) -> str:
+def _to_mmpretrain(supernet: Supernet, spec: SubnetSpec, output: Path, size: int) -> str:
     arguments = timm_arguments(supernet, spec)
     network = supernet.extract(spec)
     config, tensors = mmpretrain_backbone(spec, arguments, network)
@@ -145,14 +150,14 @@ def _to_mmpretrain(supernet: Supernet, spec: SubnetSpec, output: Path) -> str:
         torch.save({"state_dict": tensors, "meta": {"spec": str(spec), "backbone": config}}, temporary)
     config["init_cfg"] = {"type": "Pretrained", "checkpoint": str(output)}
     lines = "".join(f"    {name}={value!r},\n" for name, value in config.items())
-    return f"use it in a config (equal outputs for {_image_size(supernet)} px)\n  backbone=dict(\n{lines}  )"
+    return f"use it in a config (equal outputs for {size} px)\n  backbone=dict(\n{lines}  )"
 
 
-def _to_onnx(supernet: Supernet, spec: SubnetSpec, output: Path) -> str:
+def _to_onnx(supernet: Supernet, spec: SubnetSpec, output: Path, size: int) -> str:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise InputError(f"exporting to onnx needs {', '.join(missing)}: pip install 'poa_bench[export]'")
-    module, size = supernet.extract(spec).eval(), _image_size(supernet)
+    module = supernet.extract(spec).eval()
     with atomic_path(output) as temporary:
         torch.onnx.export(
             module,
@@ -196,8 +201,12 @@ def _registered_name(supernet: Supernet, spec: SubnetSpec) -> str:
     )
 
 
-def _image_size(supernet: Supernet) -> int:
-    return supernet.options.get("img_size", 224)
+def _image_size(supernet: Supernet, wanted: int | None) -> int:
+    """Convolutions take any size; a network with positions or windows is exported for that of its pre-training."""
+    built_for = supernet.options.get("img_size")
+    if wanted and built_for and wanted != built_for:
+        raise InputError(f"--image-size is {wanted}, but this network is built for {built_for} px: leave it out")
+    return built_for or wanted or 224
 
 
 _TARGETS: dict[str, tuple[str, Callable[..., str]]] = {

@@ -25,7 +25,7 @@ SUPERNETS = {
     "resnet": Supernet(SearchSpace.resnet(widths=[32, 64], depths=([2, 4], [2, 6])), channels=[32, 64, 128, 256]),
 }
 SPECS = {"vit": "vit-w16-d2", "swin": "swin-w16-d3", "resnet": "resnet-w32-d4-6"}
-SIZES = {"vit": 32, "swin": 64, "resnet": 224}
+SIZES = {"vit": 32, "swin": 64, "resnet": 96}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,8 @@ def write_checkpoint(supernet: Supernet, path: Path) -> None:
 def export(folder: Path, family: str, target: str, output: str, capsys, spec: str | None = None) -> str:
     """Run the command; returns what it printed about loading the file."""
     arguments = ["export", str(folder / f"{family}.pth"), spec or SPECS[family], "--to", target]
+    if target in ("onnx", "hf") and family == "resnet":  # takes any size
+        arguments += ["--image-size", str(SIZES[family])]
     assert main([*arguments, "-o", str(folder / output)]) == 0
     return capsys.readouterr().out
 
@@ -202,6 +204,10 @@ def test_all_sizes_stream_and_resume(folder, tmp_path, monkeypatch, capsys):
         (["vit.pth", "vit-w64-d2", "--to", "timm", "-o", "x.safetensors"], "not in this supernet's space"),
         (["vit.pth", "--to", "timm", "-o", "x.safetensors"], "either one size or --all"),
         (["vit.pth", "--all", "--to", "onnx", "-o", "x"], "for timm only"),
+        (
+            ["vit.pth", "vit-w16-d2", "--to", "onnx", "-o", "x.onnx", "--image-size", "48"],
+            "--image-size is 48, but this network is built for 32 px",
+        ),
         (["resnet.pth", "resnet-w64-d2-2", "--to", "mmpretrain", "-o", "x.pth"], "50, 101, 152|depths"),
         (["groups.pth", "resnet-w24-d4-6", "--to", "mmpretrain", "-o", "x.pth"], "multiple of the mid width"),
         (["groups.pth", "resnet-w24-d4-6", "--to", "hf", "-o", "x"], "32 groups, this one has 8"),
