@@ -105,13 +105,13 @@ def shrink(pipeline: list[dict], side: int) -> None:
 
 
 def fewer_regions(model) -> None:
-    """16 instead of 512 sampled regions, 50 instead of 1000 proposals; untrained heads may say what they like."""
+    """16 instead of 512 sampled regions, 50 instead of 1000 proposals."""
     stages = model.train_cfg.rcnn if isinstance(model.train_cfg.rcnn, list) else [model.train_cfg.rcnn]
     for stage in stages:
         stage.sampler.num = 16
     for proposals in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
         proposals.update(nms_pre=50, max_per_img=50)
-    model.test_cfg.rcnn.update(max_per_img=10, score_thr=0.0)
+    model.test_cfg.rcnn.max_per_img = 10
 
 
 def detection(name, folder: Path, spec: str | SubnetSpec, side: int | None = 96) -> Config:
@@ -121,6 +121,7 @@ def detection(name, folder: Path, spec: str | SubnetSpec, side: int | None = 96)
         loader.dataset.data_root = str(folder / "coco")
     for evaluator in (config.val_evaluator, config.test_evaluator):
         evaluator.ann_file = str(folder / "coco/annotations/instances_val2017.json")
+    config.model.test_cfg.rcnn.score_thr = 0.0  # an untrained head is sure of nothing
     if side:
         fewer_regions(config.model)
         shrink(config.train_dataloader.dataset.pipeline, side)
