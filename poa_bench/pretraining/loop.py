@@ -32,12 +32,18 @@ class PretrainLoop(IterBasedTrainLoop):
         epoch_length = len(self.dataloader)
         self._max_iters = max_iters or round(max_epochs * epoch_length)
         self._max_epochs = self._max_iters / epoch_length  # what schedules by epoch end at
-        schedules = runner.param_schedulers  # still configs
-        for place, schedule in enumerate(schedules if isinstance(schedules, list) else []):
-            unit = epoch_length if schedule.get("by_epoch", True) else 1
-            if schedule.get("begin", 0) * unit >= self._max_iters:
-                raise InputError(
-                    f"param_scheduler.{place} ({schedule['type']}) begins at iteration {schedule['begin'] * unit}, but "
-                    f"the run has {self._max_iters}: train longer, or let it begin (and what "
-                    f"comes before it end) earlier with --cfg-options param_scheduler.{place}.begin=..."
-                )
+        _check_schedules(runner.param_schedulers, epoch_length, self._max_iters)
+
+
+def _check_schedules(schedules: Any, epoch_length: int, max_iters: int) -> None:
+    """Refuse a schedule that begins after the run's end: mmengine's own message names none."""
+    for place, schedule in enumerate(schedules if isinstance(schedules, list) else []):
+        if not isinstance(schedule, dict):  # built already
+            continue
+        begin = schedule.get("begin", 0) * (epoch_length if schedule.get("by_epoch", True) else 1)
+        if begin >= max_iters:
+            raise InputError(
+                f"param_scheduler.{place} ({schedule['type']}) begins at iteration {begin:g}, but the run has "
+                f"{max_iters}: train longer, or let it begin (and what comes before it end) earlier with --cfg-options "
+                f"param_scheduler.{place}.begin=..."
+            )
