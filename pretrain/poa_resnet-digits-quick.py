@@ -1,4 +1,4 @@
-# As poa_resnet-digits.py, in about a minute: to see that everything works, not to learn much.
+# As poa_resnet-digits.py, in a minute or two: to see that everything works, not to learn much.
 _base_ = "./poa_resnet-digits.py"
 epochs = 2
 train_cfg = dict(max_epochs=epochs)

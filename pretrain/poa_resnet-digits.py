@@ -1,4 +1,4 @@
-# POA on the embedded digits: all sizes of a small ResNet supernet from one run. A few minutes on 2 cores.
+# POA on the embedded digits: all sizes of a small ResNet supernet from one run. About ten minutes on 2 cores.
 #   mim train poa_bench poa_resnet-digits.py        or        python tools/train.py poa_resnet-digits.py
 _base_ = [
     "../configs/_base_/models/poa_resnet_digits.py",

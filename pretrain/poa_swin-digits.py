@@ -1,4 +1,4 @@
-# POA on the embedded digits: all sizes of a small Swin supernet from one run. A few minutes on 2 cores.
+# POA on the embedded digits: all sizes of a small Swin supernet from one run. About ten minutes on 2 cores.
 #   mim train poa_bench poa_swin-digits.py        or        python tools/train.py poa_swin-digits.py
 _base_ = [
     "../configs/_base_/models/poa_swin_digits.py",

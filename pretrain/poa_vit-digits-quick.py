@@ -1,4 +1,4 @@
-# As poa_vit-digits.py, in about a minute: to see that everything works, not to learn much.
+# As poa_vit-digits.py, in a minute or two: to see that everything works, not to learn much.
 _base_ = "./poa_vit-digits.py"
 epochs = 2
 train_cfg = dict(max_epochs=epochs)

@@ -178,7 +178,7 @@ def curve_chart(data: ChartData, scalar: str | None = None) -> Spec:
             "x": {"field": "step", "type": "quantitative"},
             "y": _quantity("value", zero=False),
             "color": {"field": "run", "scale": {"range": list(OURS)}, "legend": legend},
-            "strokeDash": {"field": "run", "legend": legend},
+            "strokeDash": {"field": "run", "scale": {"range": _DASHES}, "legend": legend},
             "tooltip": [{"field": "run"}, {"field": "step"}, {"field": "value"}],
         },
         "height": 280,
@@ -189,6 +189,7 @@ def curve_chart(data: ChartData, scalar: str | None = None) -> Spec:
     return chart
 
 
+_DASHES = [[1, 0], [6, 2], [2, 2], [8, 2, 2, 2]]  # four, and five colours: twenty lines are told apart
 _LEGEND = {"title": None, "orient": "bottom", "labelLimit": 320, "columns": 2}
 _KNOWN = {"filter": "isValid(datum.x) && isValid(datum.y)"}
 _NO_CONTROL = f"indexof({list(CONTROLS)}, datum.series) < 0"

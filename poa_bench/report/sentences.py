@@ -49,7 +49,7 @@ def _scope(data: ReportData) -> str:
     sizes = data.costs.index.get_level_values("spec").nunique()
     tasks = ", ".join(data.primaries)
     runs = data.long.run_id.nunique()
-    networks = len(data.pretrained)
+    networks = data.long.checkpoint_sha256[data.long.stale == ""].nunique()
     return (
         f"{runs} runs: {sizes} sizes cut from {networks} pre-trained network{'s' * (networks != 1)}, scored on {tasks}."
     )

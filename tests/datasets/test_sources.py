@@ -172,19 +172,19 @@ def test_grey_and_transparent_pictures_become_rgb():
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "crops"),
+    ("name", "file", "crops", "local_count"),
     [
-        ("cifar10", "cls_cifar10/cifar10_jpeg_full.npz", (32, 16)),
-        ("caltech101", "cls_caltech101/caltech101_s96.zip", (96, 48)),
+        ("cifar10", "cls_cifar10/cifar10_jpeg_full.npz", (32, 16), 2),
+        ("caltech101", "cls_caltech101/caltech101_s96.zip", (96, 48), 4),
     ],
 )
-def test_data_blocks_of_the_real_archives(shared_data, name, file, crops):
+def test_data_blocks_of_the_real_archives(shared_data, name, file, crops, local_count):
     config = Config.fromfile(config_root() / f"configs/_base_/datasets/data_{name}_pretrain.py")
     config.train_dataloader.dataset.path = str(shared_data(file))
     config.train_dataloader.batch_size = 4
     inputs = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))["inputs"]
     assert inputs["global_crops"].shape == (8, 3, crops[0], crops[0])
-    assert inputs["local_crops"].shape == (16, 3, crops[1], crops[1])
+    assert inputs["local_crops"].shape == (4 * local_count, 3, crops[1], crops[1])
     assert inputs["masks"].sum(1).count_nonzero() == 4
 
 
