@@ -1,4 +1,6 @@
-"""bf16: what stays float32, and that it learns what float32 learns."""
+"""bf16 and fp16: what stays float32, that gradients survive, and that bf16 learns what float32 learns."""
+
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -16,17 +18,19 @@ STEPS = 300
 SIZES = ("vit-w32-d2", "vit-w32-d3", "vit-w48-d2", "vit-w48-d3")
 
 
-def bfloat16():
-    return torch.autocast("cpu", dtype=torch.bfloat16)
+@pytest.fixture(params=[torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+def half(request):
+    """A context in which networks compute in half precision."""
+    return torch.autocast("cpu", dtype=request.param)
 
 
-def test_sinkhorn_and_its_targets_are_float32_in_a_bfloat16_step():
+def test_sinkhorn_and_its_targets_are_float32_in_a_half_precision_step(half):
     """Made again outside of autocast from the same features, they are the same to the last bit."""
     model = tiny_poa()
     model.spec = model.student.backbone.space.smallest
     made = []
     model.targets.register_forward_hook(lambda module, arguments, target: made.append((arguments, target)))
-    with bfloat16():
+    with half:
         model.loss(random_crops())
     assert len(made) == 2 * model.student.head.count  # class tokens and patches
     for arguments, target in made:
@@ -35,23 +39,23 @@ def test_sinkhorn_and_its_targets_are_float32_in_a_bfloat16_step():
         assert torch.equal(target.bias, again.bias) and again.bias.any()
 
 
-def test_koleo_is_float32_inside_autocast():
+def test_koleo_is_float32_inside_autocast(half):
     features = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
     expected = koleo(features)
-    with bfloat16():
+    with half:
         found = koleo(features)
     assert found.dtype == torch.float32 and torch.equal(found, expected)
 
 
-def test_teacher_takes_steps_that_bfloat16_cannot_hold():
-    """One part in ten thousand of a difference of 0.5: far below the spacing of bf16 numbers near 1."""
+def test_teacher_takes_steps_that_half_precision_cannot_hold(half):
+    """One part in ten thousand of a difference of 0.5: far below the spacing of bf16 and fp16 numbers near 1."""
     model = tiny_poa()
     with torch.no_grad():
         for teacher, student in zip(model.teacher.parameters(), model.student.parameters(), strict=True):
             teacher.fill_(1.0)
             student.fill_(0.5)
     model.teacher_momentum = 0.9999
-    with bfloat16():
+    with half:
         model.update_teacher()
     for parameter in model.teacher.parameters():
         assert parameter.dtype == torch.float32
@@ -59,7 +63,7 @@ def test_teacher_takes_steps_that_bfloat16_cannot_hold():
 
 
 @pytest.mark.parametrize("family", ["vit", "swin", "resnet"])
-def test_norms_are_computed_in_float32(family):
+def test_norms_are_computed_in_float32(family, half):
     """Their result differs from the float32 one by no more than its own rounding."""
     model = MODELS.build(Config.fromfile(find_config(f"poa_{family}-digits.py")).model.backbone)
     assert isinstance(model, Supernet)
@@ -70,13 +74,37 @@ def test_norms_are_computed_in_float32(family):
             module.register_forward_hook(
                 lambda module, inputs, output: seen.append((module, inputs[0], output.clone()))
             )
-    with bfloat16(), torch.no_grad():
+    with half, torch.no_grad():
         model(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
     assert seen
     for module, features, output in seen:
         assert module.weight.dtype == torch.float32
         expected = module.forward(features.float()).to(output.dtype)  # without the hook
         torch.testing.assert_close(output, expected, rtol=torch.finfo(output.dtype).eps, atol=1e-5)
+
+
+def gradients(context, scale: float) -> torch.Tensor:
+    """Of all student weights after one step of the same network; the loss is scaled as fp16 training does.
+
+    Without KoLeo: at initialisation all features are almost the same, and rounding decides which are neighbours.
+    """
+    torch.manual_seed(0)
+    model = tiny_poa(loss_weights={"koleo": 0.0})
+    model.spec = model.student.backbone.space.smallest
+    with context:
+        total = model.loss(random_crops())["loss"]
+    assert total.dtype == torch.float32
+    (total * scale).backward()
+    return torch.cat([p.grad.flatten() / scale for p in model.student.parameters() if p.grad is not None])
+
+
+def test_gradients_of_a_half_precision_step_point_where_float32_gradients_point(half):
+    expected = gradients(nullcontext(), 1.0)
+    for scale in (2.0**power for power in range(16, -1, -1)):  # halved while it overflows, as a gradient scaler does
+        found = gradients(half, scale)
+        if found.isfinite().all():
+            break
+    assert scale >= 2 and torch.cosine_similarity(found, expected, dim=0) > 0.999
 
 
 @pytest.mark.slow
