@@ -69,8 +69,8 @@ def compare(sides: list[Side]) -> pd.DataFrame:
     """Every (size, task, metric) that the first side and another one have.
 
     Returns:
-        `size`, `task`, `metric`, `dataset`, `first`, `second` (names), `mean_first`, `mean_second`, `std_first`,
-        `std_second`, `difference` (second - first), `p` (two-sided paired t-test over common seeds, missing below 2 or
+        `size`, `task`, `metric`, `dataset`, `protocol` (the first side's), `first`, `second` (names),
+        `mean_first`, `mean_second`, `std_first`, `std_second`, `difference` (second - first), `p` (two-sided paired t-test over common seeds, missing below 2 or
         without spread), `seeds` (common ones), `note` (what is not the same: protocol, data set, seeds).
 
     Raises:
@@ -86,7 +86,8 @@ def compare(sides: list[Side]) -> pd.DataFrame:
         )
     order = {spec: place for place, spec in enumerate(sort_specs(table["size"]))}
     keys = {"size": lambda column: column.map(order)}
-    return table.sort_values(["task", "metric", "size"], key=lambda column: keys.get(column.name, lambda c: c)(column))
+    by = ["task", "metric", "dataset", "protocol", "size"]
+    return table.sort_values(by, key=lambda column: keys.get(column.name, lambda c: c)(column), kind="stable")
 
 
 def _pairs(first: Side, second: Side) -> pd.DataFrame:
@@ -115,6 +116,7 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
         "task": key[1],
         "metric": key[2],
         "dataset": key[3],
+        "protocol": key[4],
         "first": first.name,
         "second": second.name,
         "mean_first": a.mean(),
@@ -148,11 +150,21 @@ def comparison_text(sides: list[str], task: str | None = None, csv: str | None =
     return "\n\n".join(_section(pair, rows) for pair, rows in table.groupby(["first", "second"], sort=False))
 
 
+def _scores(rows: pd.DataFrame) -> pd.Series:
+    """The shortest name of each row's score: task, metric, then data set and protocol where there are several."""
+    name = rows.task + " " + rows.metric
+    for extra in ("dataset", "protocol"):
+        several = rows[extra].groupby(name).transform("nunique") > 1
+        name = name.where(~several, name + " · " + rows[extra])
+    return name
+
+
 def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:
+    scores = _scores(rows)
     shown = pd.DataFrame(
         {
             "size": rows["size"],
-            "score": rows.task + " " + rows.metric,
+            "score": scores,
             pair[0]: [score(*cell) for cell in zip(rows.mean_first, rows.std_first, rows.seeds, strict=True)],
             pair[1]: [score(*cell) for cell in zip(rows.mean_second, rows.std_second, rows.seeds, strict=True)],
             "difference": [f"{value:+.2f}" for value in rows.difference],
@@ -160,7 +172,7 @@ def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:
             "note": rows.note,
         }
     )
-    ahead = (rows.difference > 0).groupby(rows.task + " " + rows.metric).agg(["sum", "size"])
+    ahead = (rows.difference > 0).groupby(scores, sort=False).agg(["sum", "size"])
     verdict = "; ".join(
         f"{pair[1]} is ahead at {row['sum']} of {row['size']} sizes on {name}" for name, row in ahead.iterrows()
     )

@@ -41,6 +41,18 @@ def test_only_common_seeds_are_compared_and_it_is_said(tmp_path):
     assert table.p.isna().all() and table.note[0] == "seeds [0, 1, 2] and [1]: common ones only"
 
 
+def test_protocols_are_told_apart(tmp_path):
+    first, second = (folder(tmp_path / name, [0], sha=name * 64) for name in "ab")
+    for name, shift in (("a", 0.0), ("b", -1.0)):
+        folder(tmp_path / name, [0], shifts={0: shift}, sha=name * 64, protocol="knn-k10-T0.07/1")
+    write_result(made_result("linear", SPECS[0]), first)
+    write_result(made_result("linear", SPECS[0], sha="b" * 64, shift=1.0), second)
+    text = comparison_text([first, second])
+    assert "b is ahead at 0 of 2 sizes on knn top1 · knn-k10-T0.07/1; b is ahead at 0 of 2 sizes on knn top1 · " in text
+    assert "; b is ahead at 1 of 1 sizes on linear top1." in text
+    assert text.count("knn top1 · knn-k20-T0.07/1") == 1 + 2 and text.count("-1.00") == 2
+
+
 def test_one_seed_gets_no_test_in_words(tmp_path):
     text = comparison_text([folder(tmp_path / "a", [0]), folder(tmp_path / "b", [0], shifts=[1], sha="b" * 64)])
     assert text.startswith("b against a: b is ahead at 2 of 2 sizes on knn top1.") and "no test" in text
