@@ -69,9 +69,10 @@ def compare(sides: list[Side]) -> pd.DataFrame:
     """Every (size, task, metric) that the first side and another one have.
 
     Returns:
-        `size`, `task`, `metric`, `dataset`, `protocol` (the first side's), `first`, `second` (names),
-        `mean_first`, `mean_second`, `std_first`, `std_second`, `difference` (second - first), `p` (two-sided paired t-test over common seeds, missing below 2 or
-        without spread), `seeds` (common ones), `note` (what is not the same: protocol, data set, seeds).
+        `size`, `task`, `metric`, `dataset`, `protocol` (the first side's), `first`, `second` (names), `mean_first`,
+        `mean_second`, `std_first`, `std_second`, `difference` (second - first), `p` (two-sided paired t-test over
+        common seeds, missing below 2 or without spread), `seeds` (common ones), `note` (what is not the same: protocol,
+        data set, seeds).
 
     Raises:
         InputError: fewer than two sides, or nothing in common.
