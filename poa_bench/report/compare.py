@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from poa_bench.errors import InputError
-from poa_bench.report.frame import PROFILE, load_report_data, sort_specs
+from poa_bench.report.frame import PROFILE, column_names, load_report_data, sort_specs
 from poa_bench.report.published import main_rows, read_published, same_dataset
 from poa_bench.report.tables import score
 
@@ -151,17 +151,8 @@ def comparison_text(sides: list[str], task: str | None = None, csv: str | None =
     return "\n\n".join(_section(pair, rows) for pair, rows in table.groupby(["first", "second"], sort=False))
 
 
-def _scores(rows: pd.DataFrame) -> pd.Series:
-    """The shortest name of each row's score: task, metric, then data set and protocol where there are several."""
-    name = rows.task + " " + rows.metric
-    for extra in ("dataset", "protocol"):
-        several = rows[extra].groupby(name).transform("nunique") > 1
-        name = name.where(~several, name + " · " + rows[extra])
-    return name
-
-
 def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:
-    scores = _scores(rows)
+    scores = column_names(rows.assign(stale=""))
     shown = pd.DataFrame(
         {
             "size": rows["size"],

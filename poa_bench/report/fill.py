@@ -34,9 +34,9 @@ def sources(data: ReportData, missing: pd.DataFrame) -> pd.DataFrame:
         if row.task in LIGHT:
             how = {"amp": _AMP.get(types.get(row.column)), "now": row.protocol}
         else:
-            how = json.loads(_dense_source(row.task, row.protocol, row.spec))
-        how["series"] = row.series if row.series in named else None
-        found.append((known.of(row.series, row.spec), json.dumps(how)))
+            how = _dense_source(row.task, row.protocol, row.spec)
+        series = row.series if row.series in named else None
+        found.append((known.of(row.series, row.spec), json.dumps({**how, "series": series})))
     return pd.DataFrame(found, columns=["checkpoint", "how"], index=missing.index)
 
 
@@ -90,8 +90,8 @@ def _data(dataset: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _dense_source(task: str, protocol: str, spec: str) -> str:
-    """JSON of `sweep`, the `entry` of its tasks that measures a size by a protocol, and the protocol as it is `now`.
+def _dense_source(task: str, protocol: str, spec: str) -> dict[str, Any]:
+    """The `sweep`, the `entry` of its tasks that measures a size by a protocol, and the protocol as it is `now`.
 
     The project's configs have one version of each protocol: the one that can be measured. Where no sweep of the
     project has the size, the config that says the protocol is taken as it is.
@@ -100,10 +100,10 @@ def _dense_source(task: str, protocol: str, spec: str) -> str:
         now = _protocol(entry["settings"])
         if entry["task"] == task and _same_name(now, protocol) and _serves(entry, spec):
             kept = {name: entry[name] for name in ("gpus", "settings") if name in entry}
-            return json.dumps({"sweep": sweep, "entry": kept, "now": now})
+            return {"sweep": sweep, "entry": kept, "now": now}
     names = [name for name in runnable_configs() if _same_name(_protocol({"config": name}), protocol)]
     config = {"config": (names or PLACE_HOLDERS[1:])[0]}
-    return json.dumps({"sweep": "sweep_digits", "entry": {"settings": config}, "now": _protocol(config) or protocol})
+    return {"sweep": "sweep_digits", "entry": {"settings": config}, "now": _protocol(config) or protocol}
 
 
 def _same_name(first: str | None, second: str) -> bool:

@@ -93,7 +93,7 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> Rep
     long["checkpoint"] = long.checkpoint.map(nearby, na_action="ignore")
     long["stale"] = stale_reasons(long)
     long["series"] = _series(long)
-    long["column"] = _columns(long)
+    long["column"] = column_names(long)
     fresh = long[long.stale == ""]
     if fresh.empty:
         raise InputError(f"all {long.run_id.nunique()} results are stale ({long.stale.iloc[0]}): measure again")
@@ -147,8 +147,12 @@ def _series(long: pd.DataFrame) -> pd.Series:
     return name.fillna(long.initialisation.map({"random": RANDOM, "pixels": PIXELS}))
 
 
-def _columns(long: pd.DataFrame) -> pd.Series:
-    """The shortest label that tells columns apart: task, metric, then data set, protocol, number type, device."""
+def column_names(long: pd.DataFrame) -> pd.Series:
+    """The shortest name that tells columns apart: task, metric, then data set, protocol, number type, device.
+
+    Args:
+        long: `task`, `metric` and `stale`, and what there is of `dataset`, `protocol` and the facts; one row per value.
+    """
     fresh = long[long.stale == ""]
     label = long.task + " " + long.metric
     for extra in ("dataset", "protocol", "facts.dtype", "facts.device"):

@@ -1,4 +1,4 @@
-# An hour on a few thousand small photos: the digits' schedule, longer.
+# Three epochs of fifty thousand small photos: the digits' schedule, longer.
 _base_ = "./poa_digits.py"
 
 epochs = 3
