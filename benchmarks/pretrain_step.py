@@ -56,9 +56,10 @@ def our_step(model: POA, crops: Crops) -> Tensor:
 def plain_step(model: POA, crops: Crops) -> Tensor:
     """The same loss, everything stored."""
     images = len(crops.global_crops) // 2
-    students = {name: model._student_pass(name, crops) for name in ("intact", "elastic")}
+    masked = crops.masks.flatten().nonzero()[:, 0]
+    students = {name: model._student_pass(name, crops, masked) for name in ("intact", "elastic")}
     with torch.no_grad():
-        teacher = model._teacher_pass("teacher", crops)
+        teacher = model._teacher_pass("teacher", crops, masked)
     counts = crops.masks.sum(dim=1, keepdim=True).expand_as(crops.masks)[crops.masks]
     patch_weights = 1 / (counts * 2 * images)
     total = 0.0

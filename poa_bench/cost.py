@@ -5,6 +5,7 @@ gradients by count, and the activations that autograd keeps, measured on the CPU
 and extended to the full depth.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -64,8 +65,13 @@ class Recipe:
         )
 
 
-def operations(recipe: Recipe) -> dict[str, float]:
-    """Floating-point operations of one image in one step, by part; the elastic student's is the mean over its draws."""
+def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None) -> dict[str, float]:
+    """Floating-point operations of one image in one step, by part.
+
+    Args:
+        recipe: of the run.
+        shares: how often each size is the elastic student, adding up to 1; by default as training draws them.
+    """
     net, students = recipe.model.student.backbone, VARIANTS[recipe.model.variant]
     macs = {
         size: affine_in_depths(net.space, net.options, lambda network, size=size: count_macs(network, size))
@@ -75,7 +81,7 @@ def operations(recipe: Recipe) -> dict[str, float]:
     def forward(spec: SubnetSpec) -> float:
         return 2 * (2 * macs[recipe.global_size][spec] + recipe.local_count * macs[recipe.local_size][spec])
 
-    elastic = sum(share * forward(spec) for spec, share in net.space.probabilities().items())
+    elastic = sum(share * forward(spec) for spec, share in (shares or net.space.probabilities()).items())
     passes = 4 if net.grad_checkpointing else 3  # forward, and two products each in backward
     found = {"teacher": 4.0 * macs[recipe.global_size][net.space.intact]}
     if "intact" in students:

@@ -21,7 +21,7 @@ def train(arguments: argparse.Namespace) -> None:
         InputError: no such config or checkpoint, or an option that does not fit.
     """
     config = read_config(arguments)
-    _set_precision(config, arguments.amp)
+    set_precision(config, arguments.amp)
     if arguments.auto_scale_lr:
         if "base_batch_size" not in config.get("auto_scale_lr", {}):
             raise InputError(
@@ -86,7 +86,7 @@ def _read_slurm() -> None:
     os.environ.setdefault("MASTER_PORT", "29500")
 
 
-def _set_precision(config: Config, amp: str | None) -> None:
+def set_precision(config: Config, amp: str | None) -> None:
     """Write `--amp` into the config."""
     if amp is None:
         return

@@ -167,14 +167,14 @@ class Supernet(nn.Module):
     ) -> Output:
         grid = self._check_images(images)
         if mask is None:
-            return self.family.split(functional_call(network, tensors, (images,)))
+            return self.family.split(functional_call(network, tensors, (images,), tie_weights=False))
         if mask.shape != (len(images), grid[0] * grid[1]):
             raise InputError(f"the mask has shape {tuple(mask.shape)}, not (images, patches) = {(len(images), *grid)}")
         with _output_changed(
             network.get_submodule(self.family.mask_module),
             lambda embedded: self.family.apply_mask(self.network, embedded, mask, self.mask_token),
         ):
-            return self.family.split(functional_call(network, tensors, (images,)))
+            return self.family.split(functional_call(network, tensors, (images,), tie_weights=False))
 
     def _check_images(self, images: Tensor) -> tuple[int, int]:
         height, width = images.shape[-2:]

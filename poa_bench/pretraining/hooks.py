@@ -57,14 +57,17 @@ class TeacherHook(Hook):
 
 @HOOKS.register_module()
 class AveragedRuntimeInfoHook(RuntimeInfoHook):
-    """mmengine's hook that hands losses to the log, after averaging them over all processes."""
+    """mmengine's hook that hands losses to the log, after averaging them over all processes.
+
+    They leave the device together: each alone would make the CPU wait.
+    """
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """One exchange of a short vector."""
-        if outputs and dist.is_distributed():
+        if outputs:
             values = torch.stack([value.detach().float() for value in outputs.values()])
             dist.all_reduce(values, "mean")
-            outputs = dict(zip(outputs, values, strict=True))
+            outputs = dict(zip(outputs, values.tolist(), strict=True))
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
 

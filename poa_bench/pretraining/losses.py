@@ -77,8 +77,8 @@ class _PrototypeCrossEntropy(torch.autograd.Function):
                 values += value
                 gradients += gradient
         weights = [prediction.weight for comparison in comparisons for prediction in comparison.predictions]
+        total = torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum()
         values = torch.stack(values)
-        total = (values * values.new_tensor(weights)).sum()
         ctx.dtypes = [prototypes.dtype, *(feature.dtype for feature in features)]
         ctx.save_for_backward(step.gradient, *gradients)
         ctx.mark_non_differentiable(values)
@@ -129,7 +129,8 @@ class _CrossEntropyStep:
         pairing = prediction.pairing.to(rows)
         pairs = pairing.sum(dim=1)[:, None]  # (S, 1)
         if prediction.sample_weights is None:
-            scale = rows.new_full((1, 1), 1 / float(pairing.sum() * prediction.features.shape[1]))
+            # stays on the device: asking for the number would stop it
+            scale = 1 / (pairs.sum() * prediction.features.shape[1]).view(1, 1)
         else:
             scale = prediction.sample_weights[part].to(rows)[None]  # (1, b)
         wanted = torch.einsum("sv,vbd->sbd", pairing, q_prototypes)  # paired targets times prototypes

@@ -129,16 +129,18 @@ class POA(BaseModel):
         """
         if self.patch_weight == 0:  # masked, but nowhere: the mask token stays part of the graph (DDP)
             crops = crops._replace(masks=torch.zeros_like(crops.masks))
+        masked = crops.masks.flatten().nonzero()[:, 0]  # once: each asking makes the CPU wait for the GPU
         local_views = 2 * len(crops.local_crops) // len(crops.global_crops)
         table = _by_target(loss_table(self.loss_weights, self.variant, local_views, self.patch_weight))
-        students = {name: self._student_pass(name, crops) for name in VARIANTS[self.variant]}
-        teachers = {name: self._teacher_pass(name, crops) for name in {name for name, _ in table} - {"intact"}}
+        students = {name: self._student_pass(name, crops, masked) for name in VARIANTS[self.variant]}
+        teacher_names = {name for name, _ in table} - {"intact"}
+        teachers = {name: self._teacher_pass(name, crops, masked) for name in teacher_names}
         rows = {name: _project(self.student.head, features) for name, features in students.items()}
         with torch.no_grad():
             rows |= {name: _project(self.teacher.head, features) for name, features in teachers.items()}
 
         with torch.autocast(crops.global_crops.device.type, enabled=False):
-            totals, values = self._compare(table, rows, _patch_weights(crops.masks))
+            totals, values = self._compare(table, rows, _patch_weights(crops.masks, masked))
             losses = {"loss": totals.mean()} | dict(zip(_names(table), values.mean(dim=0), strict=True))
             if self.loss_weights.koleo:
                 spread = sum(koleo(view) for features in students.values() for view in features["global"])
@@ -146,20 +148,20 @@ class POA(BaseModel):
                 losses["loss"] = losses["loss"] + self.loss_weights.koleo * spread / len(students)
         return losses
 
-    def _student_pass(self, name: str, crops: Crops) -> Rows:
+    def _student_pass(self, name: str, crops: Crops, masked: Tensor) -> Rows:
         network = self.student.backbone.bind(self.spec if name == "elastic" else None)
         images = len(crops.global_crops) // 2
         output = network(crops.global_crops, crops.masks)
-        rows = {"global": output.cls.unflatten(0, (2, images)), "patch": output.patches[crops.masks][None]}
+        rows = {"global": output.cls.unflatten(0, (2, images)), "patch": _masked_rows(output.patches, masked)}
         if len(crops.local_crops):
             rows["local"] = network(crops.local_crops).cls.unflatten(0, (-1, images))
         return rows
 
     @torch.no_grad()
-    def _teacher_pass(self, name: str, crops: Crops) -> Rows:
+    def _teacher_pass(self, name: str, crops: Crops, masked: Tensor) -> Rows:
         network = self.teacher.backbone.bind(self.spec if name == "elastic_teacher" else None)
         output = network(crops.global_crops)
-        return {"global": output.cls.unflatten(0, (2, -1)), "patch": output.patches[crops.masks][None]}
+        return {"global": output.cls.unflatten(0, (2, -1)), "patch": _masked_rows(output.patches, masked)}
 
     def _compare(self, table: "Table", rows: dict[str, list[Rows]], patch_weights: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted totals (H,) and unweighted values (H, T) of all terms, head by head."""
@@ -202,7 +204,7 @@ def _names(table: Table) -> list[str]:
 
 def _prediction(term: Term, rows: Rows, target: Target, patch_weights: Tensor) -> Prediction:
     features = rows[term.rows]
-    pairing = pairing_matrix(term.pairing, len(features), len(target.features))
+    pairing = pairing_matrix(term.pairing, len(features), len(target.features), features.device)
     return Prediction(features, pairing, term.weight, patch_weights if term.rows == "patch" else None)
 
 
@@ -217,7 +219,11 @@ def _project(head: ProjectionHead, rows: Rows) -> list[Rows]:
     ]
 
 
-def _patch_weights(masks: Tensor) -> Tensor:
+def _masked_rows(patches: Tensor, masked: Tensor) -> Tensor:
+    """(1, M, w): the masked ones of patches (2B, N, w)."""
+    return patches.flatten(0, 1).index_select(0, masked)[None]
+
+
+def _patch_weights(masks: Tensor, masked: Tensor) -> Tensor:
     """(M,) weight of every masked patch of masks (2B, N): each image with masked patches counts 1 / 2B."""
-    counts = masks.sum(dim=1, keepdim=True).expand_as(masks)[masks]
-    return 1 / (counts * len(masks))
+    return (1 / (masks.sum(dim=1) * len(masks)))[masked // masks.shape[1]]

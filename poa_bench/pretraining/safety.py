@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +138,9 @@ class NonFiniteHook(Hook):
         Raises:
             NonFiniteError: in every process, if one of them found something.
         """
-        found = [name for name, value in (outputs or {}).items() if not _finite(value)]
-        found = [name for name in found if name != "loss"] or found
+        found = _not_finite(outputs or {})
         norms = runner.message_hub.log_scalars.get("train/grad_norm")
-        if norms is not None and not hasattr(runner.optim_wrapper, "loss_scaler") and not _finite(norms.current()):
+        if norms is not None and not hasattr(runner.optim_wrapper, "loss_scaler") and not isfinite(norms.current()):
             found.append("grad_norm")
         flag = torch.tensor(float(bool(found)), device=next(runner.model.parameters()).device)
         dist.all_reduce(flag, "max")
@@ -163,5 +163,11 @@ class NonFiniteHook(Hook):
         )
 
 
-def _finite(value: Any) -> bool:
-    return bool(torch.isfinite(torch.as_tensor(value)).all())
+def _not_finite(outputs: Mapping[str, Any]) -> list[str]:
+    """Names of the terms that are not finite; of the total only if it is the only one."""
+    if not outputs:
+        return []
+    # asked together: each question makes the CPU wait for the device
+    finite = torch.stack([torch.as_tensor(value).isfinite().all() for value in outputs.values()]).tolist()
+    found = [name for name, good in zip(outputs, finite, strict=True) if not good]
+    return [name for name in found if name != "loss"] or found

@@ -1,6 +1,7 @@
 """The step as a table: which student pass predicts which target, with which weight."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -108,12 +109,13 @@ def loss_table(weights: LossWeights, variant: str = "poa", local_views: int = 8,
     return [term for term in table if term.weight and (term.rows != "local" or local_views)]
 
 
-def pairing_matrix(kind: str, student_views: int, target_views: int) -> Tensor:
-    """(S, V) of 0 and 1: which target views each student view predicts.
+@lru_cache  # a copy to a GPU in every step would make the CPU wait for it
+def pairing_matrix(kind: str, student_views: int, target_views: int, device: torch.device | str = "cpu") -> Tensor:
+    """(S, V) of 0 and 1: which target views each student view predicts. Do not change it: it is made once.
 
     ``other_view``: every view but its own; ``all_views``: all; ``same_view``: its own.
     """
     if kind == "all_views":
-        return torch.ones(student_views, target_views)
-    own = torch.eye(student_views, target_views)
+        return torch.ones(student_views, target_views, device=device)
+    own = torch.eye(student_views, target_views, device=device)
     return own if kind == "same_view" else 1 - own

@@ -15,6 +15,10 @@ from tests.pretraining.runs import logged, train_here
 from tests.pretraining.tiny import random_crops, tiny_poa
 
 STEPS = 300
+ON_GPU = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="fp16 training needs a CUDA device"),
+]
 SIZES = ("vit-w32-d2", "vit-w32-d3", "vit-w48-d2", "vit-w48-d3")
 
 
@@ -107,9 +111,15 @@ def test_gradients_of_a_half_precision_step_point_where_float32_gradients_point(
     assert scale >= 2 and torch.cosine_similarity(found, expected, dim=0) > 0.999
 
 
-@pytest.mark.slow
-def test_bfloat16_learns_what_float32_learns(tmp_path):
-    """Three hundred steps on the digits: k-NN of every size within 2 points on average, every number finite."""
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        pytest.param(("type=poa_bench.Bfloat16OptimWrapper",), id="bf16", marks=pytest.mark.slow),
+        pytest.param(("type=AmpOptimWrapper", "dtype=float16"), id="fp16", marks=ON_GPU),
+    ],
+)
+def test_half_precision_learns_what_float32_learns(wrapper, tmp_path):
+    """Three hundred steps on the digits: k-NN of every size within 2 points on average, every loss finite."""
     options = (
         f"train_cfg.max_iters={STEPS}",
         "train_dataloader.dataset.indices=None",
@@ -120,14 +130,14 @@ def test_bfloat16_learns_what_float32_learns(tmp_path):
         "default_hooks.knn.interval=99",  # epochs: once, at the end
         f"default_hooks.knn.sizes=[{','.join(SIZES)}]",
     )
-    scores = {}
-    for wrapper in ("OptimWrapper", "poa_bench.Bfloat16OptimWrapper"):
-        train_here(tmp_path / wrapper, *options, f"optim_wrapper.type={wrapper}")
-        losses = torch.tensor([loss for (loss, norm) in logged(tmp_path / wrapper, "loss", "grad_norm").values()])
+    scores = []
+    for name, changes in (("float32", ()), ("half", wrapper)):
+        train_here(tmp_path / name, *options, *(f"optim_wrapper.{change}" for change in changes))
+        losses = torch.tensor([loss for (loss,) in logged(tmp_path / name, "loss").values()])
         assert len(losses) == STEPS and losses.isfinite().all()
-        found = logged(tmp_path / wrapper, *(f"knn/{size}" for size in SIZES))
-        scores[wrapper] = torch.tensor(found[STEPS])
+        found = logged(tmp_path / name, *(f"knn/{size}" for size in SIZES))
+        scores.append(torch.tensor(found[STEPS]))
     print(scores)
-    single, half = scores.values()
+    single, half = scores
     assert single.mean() > 25  # raw pixels and random weights have less
     assert (single.mean() - half.mean()).abs() < 2
