@@ -57,6 +57,7 @@ class Supernet(nn.Module):
         self.options = {_TIMM_NAMES.get(name, name): value for name, value in options.items()}
         self.drop_path_uniform = drop_path_uniform
         self.grad_checkpointing = False
+        self.compiler: str | Callable | None = None
         self.network = self.family.build(self.space, self.space.intact, self.options)
         if drop_path_uniform:
             _make_drop_path_uniform(self.network, self.options.get("drop_path_rate", 0.0))
@@ -91,7 +92,7 @@ class Supernet(nn.Module):
         parameters = self.parameters_of(spec)
         if self.grad_checkpointing:
             # blocks run again in backward, when functional_call has ended: they must own their slices
-            return partial(self._run, _with_parameters(skeleton, parameters), {})
+            return partial(self._run, self._compile(_with_parameters(skeleton, parameters)), {})
         return partial(self._run, skeleton, parameters)
 
     def parameters_of(self, spec: SubnetSpec) -> dict[str, Tensor]:
@@ -105,7 +106,7 @@ class Supernet(nn.Module):
             self._match_drop_path(skeleton, spec)
             if self.grad_checkpointing:
                 skeleton.set_grad_checkpointing(True)
-            self._skeletons[spec] = skeleton
+            self._skeletons[spec] = self._compile(skeleton)
         skeleton = self._skeletons[spec]
         for module in skeleton.modules():
             for name, buffer in module._buffers.items():
@@ -143,6 +144,29 @@ class Supernet(nn.Module):
         self.network.set_grad_checkpointing(enable)
         for skeleton in self._skeletons.values():
             skeleton.set_grad_checkpointing(enable)
+
+    def compile_blocks(self, backend: str | Callable = "inductor") -> None:
+        """Run the elastic blocks of every size through `torch.compile`, which fuses what is between their products.
+
+        Blocks of equal shape share their code: it is made once for each width and size of crops, at the first use.
+        A copy of the supernet is not compiled.
+
+        Args:
+            backend: of `torch.compile`.
+        """
+        self.compiler = backend
+        for network in (self.network, *self._skeletons.values()):
+            self._compile(network)
+
+    def _compile(self, network: nn.Module) -> nn.Module:
+        if self.compiler is not None:
+            # by default torch gives up after eight variants of a function
+            most = 8 * len(self.space.widths) * len(self.family.stages)
+            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, most)
+            for stage in self.family.stages:
+                for block in network.get_submodule(stage.rstrip(".")):
+                    block.compile(backend=self.compiler, dynamic=False)
+        return network
 
     def describe(self) -> dict[str, Any]:
         """What is needed to build this supernet again, in plain values (checkpoint meta `poa_bench`)."""

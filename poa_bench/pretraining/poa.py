@@ -57,6 +57,7 @@ class POA(BaseModel):
         student_temperature: tau' of the paper.
         chunk_elements: how many logits may exist at a time.
         checkpoint_activations: recompute block activations in backward.
+        compile_blocks: run the networks' blocks through ``torch.compile``: minutes at the start, a faster step on GPUs.
         data_preprocessor: config of a ``poa_bench.MultiCropPreprocessor``.
     """
 
@@ -70,6 +71,7 @@ class POA(BaseModel):
         student_temperature: float = 0.1,
         chunk_elements: int = 1 << 22,
         checkpoint_activations: bool = False,
+        compile_blocks: bool = False,
         data_preprocessor: dict[str, Any] | None = None,
     ):
         super().__init__(data_preprocessor)
@@ -78,6 +80,9 @@ class POA(BaseModel):
         head = {"alpha": supernet.alpha, **head, "in_features": supernet.width()}
         self.student = Branch(supernet, MODELS.build(head))
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        if compile_blocks:
+            self.student.backbone.compile_blocks()
+            self.teacher.backbone.compile_blocks()
         self.targets = MODELS.build(targets or {"type": "poa_bench.SinkhornTargets"})
         self.loss_weights = LossWeights(**(loss_weights or {}))
         self.variant = variant

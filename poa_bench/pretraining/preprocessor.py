@@ -28,8 +28,7 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """``inputs.global_crops`` and ``inputs.local_crops`` (n, 3, h, w) uint8 become normalised float32."""
-        data = self.cast_data(data)
-        inputs = dict(data["inputs"])
+        inputs = self.cast_data(data["inputs"])  # not the names beside them: thousands of Python objects
         for kind in ("global", "local"):
             rows = inputs.pop(f"photometric_{kind}", None)
             inputs[f"{kind}_crops"] = self._normalise(inputs[f"{kind}_crops"], rows)

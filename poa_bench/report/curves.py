@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from math import isfinite
 from pathlib import Path
 
 import pandas as pd
@@ -41,7 +42,8 @@ def read_scalars(folder: Path) -> pd.DataFrame:
             entry = _entry(line)
             step = entry.get("step", entry.get("iter"))
             for name, value in entry.items():
-                if name not in _COUNTERS and step is not None and isinstance(value, (int, float)) and value == value:
+                # with fp16 loss scaling a gradient norm may be infinite
+                if name not in _COUNTERS and step is not None and isinstance(value, (int, float)) and isfinite(value):
                     values[name, int(step)] = float(value)
     table = pd.DataFrame([(*key, value) for key, value in values.items()], columns=["scalar", "step", "value"])
     table = table.sort_values(["scalar", "step"], kind="stable")

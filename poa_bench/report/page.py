@@ -87,11 +87,34 @@ def page_html(data: ReportData, drawn: figures.ChartData, context: dict[str, Any
 def _json(data: ReportData, drawn: figures.ChartData, charts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "specs": {name: chart["spec"] for name, chart in charts.items()},
-        "datasets": drawn.datasets,
+        "datasets": drawn.datasets | {"curves": packed_curves(drawn.curves)},
         "scores": drawn.scores,
         "costs": drawn.costs,
         "export": export_command("CHECKPOINT", "SPEC"),
         "same": same_by_other_protocols(data, drawn),
+    }
+
+
+def packed_curves(curves: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Learning curves by column, names once: one record per point would be the heaviest of the page's own data.
+
+    Args:
+        curves: records of `run`, `scalar`, `step` and `value`, as `ChartData.curves`.
+
+    Returns:
+        One item per point in `run` and `scalar` (places in `runs` and `scalars`), `step` and `value` (five significant
+        digits, more than a chart can show). `unpackedCurves` of `assets/page.js` makes records of them again.
+    """
+    table = pd.DataFrame(curves, columns=["run", "scalar", "step", "value"])
+    run, runs = pd.factorize(table.run)
+    scalar, scalars = pd.factorize(table.scalar)
+    return {
+        "runs": runs.tolist(),
+        "scalars": scalars.tolist(),
+        "run": run.tolist(),
+        "scalar": scalar.tolist(),
+        "step": table.step.tolist(),
+        "value": [float(f"{value:.5g}") for value in table.value],
     }
 
 

@@ -109,6 +109,7 @@ def test_config_runs_two_steps(path, tmp_path):
     config.default_hooks.freeze_last_layer.epochs = 0
     config.default_hooks.logger.interval = 1
     config.default_hooks.checkpoint.interval = 1
+    config.model.compile_blocks = False  # takes minutes on a CPU; tests/elastic/test_compile.py has it
     if "collapse" in config.default_hooks:
         config.default_hooks.collapse.update(interval=1)
     runner = build_runner(config)

@@ -46,6 +46,14 @@ def test_torn_lines_are_left_out_and_long_logs_thinned(tmp_path):
     assert POINTS / 2 < len(curve) <= POINTS and curve.step.is_monotonic_increasing
 
 
+def test_numbers_that_no_chart_can_show_are_left_out(tmp_path):
+    """While fp16 training looks for its loss scale, gradient norms are infinite."""
+    norms = [float("inf"), float("nan"), 1.5]
+    log(tmp_path, [{"grad_norm": norm, "loss": 1.0, "step": step} for step, norm in enumerate(norms)])
+    curves = read_scalars(tmp_path)
+    assert curves.groupby("scalar").value.apply(list).to_dict() == {"grad_norm": [1.5], "loss": [1.0, 1.0, 1.0]}
+
+
 def test_no_logs(tmp_path):
     write_result(made_result(), tmp_path)
     assert read_curves(load_report_data(tmp_path), tmp_path).empty

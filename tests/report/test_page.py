@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import pandas as pd
 import pytest
 
 from poa_bench.report.build import report_context
@@ -40,9 +41,9 @@ def page_file(data, tmp_path_factory):
     return write_page(data, tmp_path_factory.mktemp("page"))
 
 
-def write_page(data, folder):
+def write_page(data, folder, curves=None):
     path = folder / "index.html"
-    path.write_text(page_html(data, chart_data(data), report_context(data, "demo")), encoding="utf-8")
+    path.write_text(page_html(data, chart_data(data, curves), report_context(data, "demo")), encoding="utf-8")
     return path
 
 
@@ -233,6 +234,33 @@ def test_published_values_are_hollow_marks_that_say_whose_they_are(browser, tmp_
     assert "method: DINO" in labels and "published score: 76.78" in labels
     answer = page.locator("#pick-answer").inner_text()
     assert "Best by knn top1 · knn-k10-T0.07/1: vit-w384-d12 (pre-trained)" in answer
+    page.close()
+
+
+def test_curves_are_stored_once_by_name_and_drawn_as_given(browser, data, tmp_path):
+    values = {"loss": [1 / 3, 123456.789, -2.00005e-9, 0.0], "lr": [1e-4, 64.0, 0.9999949]}
+    runs = {"pre-training <one>": ("loss", "lr"), "pre-training 二": ("loss", "lr"), "knn 'three'": ("loss",)}
+    points = [
+        (run, scalar, 20 * step + len(run), value)
+        for run, scalars in runs.items()
+        for scalar in scalars
+        for step, value in enumerate(values[scalar])
+    ]
+    curves = pd.DataFrame(points, columns=["run", "scalar", "step", "value"])
+    path = write_page(data, tmp_path, curves)
+    assert path.read_text(encoding="utf-8").count("pre-training 二") == 1
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-drawn]")
+    given, unpacked = chart_data(data, curves).curves, page.evaluate("report.datasets.curves")
+    assert [{**row, "value": None} for row in unpacked] == [{**row, "value": None} for row in given]
+    assert [row["value"] for row in unpacked] == pytest.approx([row["value"] for row in given], rel=5.1e-5, abs=0)
+    figure = page.locator("figure[data-chart=curves]")
+    assert set(figure.locator(".role-legend-label text").all_text_contents()) == set(runs)
+    for scalar, count in (("loss", 3), ("lr", 2)):
+        figure.locator("select[name=scalar]").select_option(scalar)
+        sync_api.expect(figure.locator(".mark-line path")).to_have_count(count, timeout=PATIENCE)
+        assert figure.locator("path[aria-roledescription=point]").count() == count * len(values[scalar])
     page.close()
 
 

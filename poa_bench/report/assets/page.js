@@ -1,5 +1,11 @@
 // Puts the page's data into the libraries: Vega-Embed draws the charts, DataTables runs the tables.
 const report = JSON.parse(document.getElementById("report-data").textContent);
+report.datasets.curves = unpackedCurves(report.datasets.curves);
+
+/** Records for the chart, from the columns that packed_curves of poa_bench.report.page stores to keep the page light. */
+function unpackedCurves({ runs, scalars, run, scalar, step, value }) {
+  return step.map((_, i) => ({ run: runs[run[i]], scalar: scalars[scalar[i]], step: step[i], value: value[i] }));
+}
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 function setTheme(isDark) {
