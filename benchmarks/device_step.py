@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity
 
 from benchmarks.pretrain_step import matmul_rate
 from poa_bench.cost import GIB, Recipe, memory, operations
-from poa_bench.launch import read_config, set_precision
+from poa_bench.launch import read_config, set_float32_precision, set_precision
 from poa_bench.pretraining.masks import batch_masks
 from poa_bench.registry import MODELS
 
@@ -124,7 +124,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warm-up", type=int, default=5)
-    parser.add_argument("--float32", choices=("highest", "high"), default="highest", help="high: TF32 products")
     parser.add_argument("--profile", action="store_true", help="where the time goes instead")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
@@ -135,8 +134,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure or profile."""
     arguments = parse_arguments()
-    torch.set_float32_matmul_precision(arguments.float32)
     config = read_config(arguments)
+    set_float32_precision(config)
     set_precision(config, arguments.amp)
     print((profile if arguments.profile else measure)(arguments, config))
 

@@ -169,16 +169,15 @@ def kept_bytes(network: nn.Module, images: Tensor, amp: bool) -> int:
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values() if tuple(tensor.shape) not in shapes)
 
 
-def predict(
-    config: Config, gpu: str = "h200", gpus: int = 8, utilisation: float = 0.35, images: int = 1_281_167
-) -> str:
+def predict(config: Config, gpu: str = "h200", gpus: int = 8, utilisation: float = 0.3, images: int = 1_281_167) -> str:
     """The table that `poa-bench predict-cost` prints.
 
     Args:
         config: a pre-training config.
         gpu: a key of `GPUS`.
         gpus: number of processes.
-        utilisation: assumed share of the GPU's matrix-product rate.
+        utilisation: assumed share of the rate in `GPUS`; an H200 reached 0.31 with ViT and `compile_blocks`, 0.20
+            without (`benchmarks/device_step.py`).
         images: pictures of the data set (default: ImageNet-1K).
 
     Raises:

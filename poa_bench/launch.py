@@ -60,6 +60,7 @@ def build_runner(config: Config) -> Runner:
     # in the whole checkout
     source = Path(config.filename)
     config = Config(config.to_dict(), filename=str(source.with_stem(f"{source.stem}_resolved")), cfg_text=config.text)
+    set_float32_precision(config)
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():
             if config.launcher == "slurm":
@@ -84,6 +85,18 @@ def _read_slurm() -> None:
         hosts = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
         os.environ["MASTER_ADDR"] = subprocess.run(hosts, check=True, capture_output=True, text=True).stdout.split()[0]
     os.environ.setdefault("MASTER_PORT", "29500")
+
+
+def set_float32_precision(config: Config) -> None:
+    """Tell torch what the config says about products of float32 matrices.
+
+    Raises:
+        InputError: an unknown value.
+    """
+    precision = config.get("float32_matmul_precision", "highest")
+    if precision not in ("highest", "high", "medium"):
+        raise InputError(f"float32_matmul_precision is {precision!r}: use 'highest', 'high' (TF32) or 'medium'")
+    torch.set_float32_matmul_precision(precision)
 
 
 def set_precision(config: Config, amp: str | None) -> None:

@@ -148,8 +148,8 @@ class Supernet(nn.Module):
     def compile_blocks(self, backend: str | Callable = "inductor") -> None:
         """Run the elastic blocks of every size through `torch.compile`, which fuses what is between their products.
 
-        Blocks of equal shape share their code: it is made once for each width and size of crops, at the first use.
-        A copy of the supernet is not compiled.
+        Equal blocks share their code: it is made once for each width and size of crops, at the first use, and for each
+        block where drop path has the linear rule. A copy of the supernet is not compiled.
 
         Args:
             backend: of `torch.compile`.
@@ -160,9 +160,10 @@ class Supernet(nn.Module):
 
     def _compile(self, network: nn.Module) -> nn.Module:
         if self.compiler is not None:
-            # by default torch gives up after eight variants of a function
-            most = 8 * len(self.space.widths) * len(self.family.stages)
-            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, most)
+            # by default torch gives up after eight variants of a function; here: crops, mode and gradients by size
+            most, limits = 8 * len(self.space.widths) * sum(self.space.intact.depths), torch._dynamo.config
+            limits.recompile_limit = max(limits.recompile_limit, most)
+            limits.accumulated_recompile_limit = max(limits.accumulated_recompile_limit, most)
             for stage in self.family.stages:
                 for block in network.get_submodule(stage.rstrip(".")):
                     block.compile(backend=self.compiler, dynamic=False)

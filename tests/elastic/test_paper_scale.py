@@ -111,6 +111,7 @@ def test_one_iteration_of_the_pre_training(family, tmp_path):
         "optim_wrapper.type=OptimWrapper",  # bf16 takes many minutes on a processor that has no instructions for it
         "default_hooks.checkpoint=None",  # gigabytes
         "model.checkpoint_activations=True",
+        "model.compile_blocks=False",  # minutes on a CPU
         "default_hooks.logger.interval=1",
     ]
     name = f"poa_{family}_imagenet.py"

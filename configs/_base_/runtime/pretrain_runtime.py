@@ -21,6 +21,8 @@ model_wrapper_cfg = dict(
     find_unused_parameters=False,  # the intact student and the masks touch every parameter in every step
     gradient_as_bucket_view=True,
 )
+# "high": TF32 for the logits and what else is a product of float32; as precise as the official code's fp16
+float32_matmul_precision = "highest"
 vis_backends = [dict(type="LocalVisBackend")]  # for TensorBoard add dict(type="TensorboardVisBackend")
 visualizer = dict(type="Visualizer", vis_backends=vis_backends)
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=False)

@@ -1,7 +1,8 @@
-# What the ImageNet runs of all families share: bf16, a size for each GPU, checks and checkpoints every 800 iterations.
+# What the ImageNet runs of all families share: bf16, AdamW in one kernel, a size for each GPU, checks and checkpoints
+# every 800 iterations.
 _base_ = "./poa_adamw.py"
 
-optim_wrapper = dict(type="poa_bench.Bfloat16OptimWrapper")
+optim_wrapper = dict(type="poa_bench.Bfloat16OptimWrapper", optimizer=dict(fused=True))
 default_hooks = dict(
     subnet=dict(mode="rank"),  # as the official code draws them; the paper's text: "step"
     collapse=dict(type="poa_bench.CollapseHook", interval=800),
