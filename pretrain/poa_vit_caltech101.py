@@ -3,13 +3,13 @@
 _base_ = [
     "../configs/_base_/models/poa_vit_paper.py",
     "../configs/_base_/datasets/data_caltech101_pretrain.py",
-    "../configs/_base_/schedules/poa_photos.py",
+    "../configs/_base_/schedules/poa_digits.py",
 ]
 train_cfg = dict(max_epochs=30)
 param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
 param_scheduler[0].update(end=3)
 param_scheduler[1].update(begin=3)
-default_hooks = dict(patch_weight=dict(begin=3))
+default_hooks = dict(patch_weight=dict(begin=3), checkpoint=dict(interval=200))
 model = dict(
     backbone=dict(
         drop_path_rate=0.0,

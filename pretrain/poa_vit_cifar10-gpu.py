@@ -1,5 +1,5 @@
-# POA on CIFAR-10, 12 larger ViT sizes of patch 4, for one GPU: about 7 minutes and 27 GiB on an H200, where 1,780 of the
-# 1,940 steps were run, in 383 s. reports/cifar10-gpu holds the results of step 1,500.
+# POA on CIFAR-10, 12 larger ViT sizes of patch 4, for one GPU: about 7 minutes and 27 GiB on an H200, where 1,780 of
+# 1,940 steps took 383 s. reports/cifar10-gpu holds the results of step 1,500.
 #   python tools/train.py poa_vit_cifar10-gpu.py        data/cifar10_jpeg_full.npz holds JPEGs
 _base_ = "./poa_vit_cifar10.py"
 train_dataloader = dict(

@@ -1,8 +1,8 @@
 # POA on ImageNet-1K, 143 ViT sizes. Published with 32 A100 (80 GB): batch 1600, 77 GB per GPU, 2752 GPU hours.
 #   torchrun --nproc_per_node=8 tools/train.py poa_vit_imagenet.py --launcher pytorch
 # Predicted for 8 H200 of 50 images: 72.82 GiB each, 103 h if they reach 30 % of their rate (poa-bench predict-cost).
-# Measured on one H200, without reading data (reports/benchmarks/device_step.txt): 67 GiB; 161 images/s with three of the
-# eleven widths, 31 % of the rate; 116 images/s without compile_blocks, whose first steps take minutes.
+# Measured on one H200, steps alone (reports/benchmarks/device_step.txt): 67 GiB; 161 images/s with three of the eleven
+# widths, 31 % of the rate; 116 images/s without compile_blocks.
 # Expected (teacher, k-NN / linear probe on ImageNet-1K): ViT-S 76.8 / 77.6, ViT-B 80.9 / 81.7, ViT-L 82.3 / 83.6.
 # Fewer GPUs: optim_wrapper.accumulative_counts=4 (a micro-batch each, with a size of its own), or
 # model.checkpoint_activations=True, or optim_wrapper.optimizer.type=poa_bench.ShardedAdamW.
