@@ -89,8 +89,8 @@ def measure(arguments: argparse.Namespace, config: Config) -> str:
         f"float32 products '{torch.get_float32_matmul_precision()}'\n"
         f"  {recipe.batch_size / seconds:8.1f} images/s, {1000 * seconds:.1f} ms a step\n"
         f"  {peak:>8} GiB at the peak, {predicted:.2f} predicted\n"
-        f"  {counted / 1e9:8.1f} GFLOP per image, {done / 1e12:.1f} TFLOP/s: {done / rate:.1%} of the rate of a square "
-        f"product ({rate / 1e12:.1f} TFLOP/s)"
+        f"  {counted / 1e9:8.1f} GFLOP per image, {done / 1e12:.4g} TFLOP/s: {done / rate:.1%} of the rate of a square "
+        f"product ({rate / 1e12:.4g} TFLOP/s)"
     )
 
 

@@ -160,15 +160,19 @@ def collate_crops(
     Returns:
         ``inputs``, a dict of ``global_crops`` (2B, 3, S, S) and ``local_crops`` (v B, 3, s, s), uint8, view by view;
         ``masks`` (2B, rows * columns) bool; ``photometric_global`` (2B, 11) and ``photometric_local`` (v B, 11) where
-        that part is left to the device. ``data_samples``, a list of B dicts of ``name``, ``index`` and ``label``.
+        that part is left to the device. ``data_samples``, a dict of the arrays ``name``, ``index`` and ``label`` (B,):
+        what pins and moves batches walks through every Python object, but leaves arrays alone.
     """
     inputs = {key: stack_crops([item[key] for item in batch]) for key in ("global_crops", "local_crops")}
     inputs["masks"] = _masks([item["sample_idx"] for item in batch], grid, mask_probability, mask_ratio)
     if "photometric" in batch[0]:
         inputs["photometric_global"] = stack_views([item["photometric"][:2] for item in batch])
         inputs["photometric_local"] = stack_views([item["photometric"][2:] for item in batch])
-    samples = [{"name": item["name"], "index": int(item["sample_idx"]), "label": item["label"]} for item in batch]
-    return {"inputs": inputs, "data_samples": samples}
+    samples = {"name": "name", "index": "sample_idx", "label": "label"}
+    return {
+        "inputs": inputs,
+        "data_samples": {key: np.array([item[source] for item in batch]) for key, source in samples.items()},
+    }
 
 
 def _masks(indices: list[SampleIndex], grid, probability: float, ratio: tuple[float, float]) -> Tensor:

@@ -57,7 +57,8 @@ class POA(BaseModel):
         student_temperature: tau' of the paper.
         chunk_elements: how many logits may exist at a time.
         checkpoint_activations: recompute block activations in backward.
-        compile_blocks: run the networks' blocks through ``torch.compile``: minutes at the start, a faster step on GPUs.
+        compile_blocks: run the networks' blocks through ``torch.compile``: faster on GPUs, after some seconds for each
+            width at the start.
         data_preprocessor: config of a ``poa_bench.MultiCropPreprocessor``.
     """
 
@@ -110,7 +111,7 @@ class POA(BaseModel):
         average(list(self.teacher.parameters()), list(self.student.parameters()), None)
 
     def forward(
-        self, inputs: dict[str, Tensor] | Tensor, data_samples: list | None = None, mode: str = "tensor"
+        self, inputs: dict[str, Tensor] | Tensor, data_samples: dict | None = None, mode: str = "tensor"
     ) -> dict[str, Tensor] | Tensor:
         """mmengine's entry point.
 

@@ -150,7 +150,7 @@ class NonFiniteHook(Hook):
     def _explain(self, runner: Runner, found: list[str], data_batch: Any) -> str:
         if not found:
             return f"another process met a number that is not finite at iteration {runner.iter}: see its message"
-        names = [sample.get("name", sample.get("index")) for sample in (data_batch or {}).get("data_samples", [])]
+        names = list(map(str, (data_batch or {}).get("data_samples", {}).get("name", [])))
         last = runner.message_hub.runtime_info.get("last_ckpt")
         file = Path(runner.work_dir, f"not_finite_rank{dist.get_rank()}_iter{runner.iter}.json")
         facts = {"terms": found, "iteration": runner.iter, "images": names, "last_good_checkpoint": last}

@@ -9,6 +9,8 @@ from torch import nn
 
 from poa_bench.config_files import find_config
 from poa_bench.elastic import Supernet
+from poa_bench.errors import InputError
+from poa_bench.launch import set_float32_precision
 from poa_bench.pretraining.losses import koleo
 from poa_bench.registry import MODELS
 from tests.pretraining.runs import logged, train_here
@@ -85,6 +87,18 @@ def test_norms_are_computed_in_float32(family, half):
         assert module.weight.dtype == torch.float32
         expected = module.forward(features.float()).to(output.dtype)  # without the hook
         torch.testing.assert_close(output, expected, rtol=torch.finfo(output.dtype).eps, atol=1e-5)
+
+
+def test_float32_products_are_as_precise_as_the_config_says():
+    before = torch.get_float32_matmul_precision()
+    try:
+        for precision in ("high", "highest"):
+            set_float32_precision(Config({"float32_matmul_precision": precision}))
+            assert torch.get_float32_matmul_precision() == precision
+        with pytest.raises(InputError, match="'tf32': use 'highest', 'high'"):
+            set_float32_precision(Config({"float32_matmul_precision": "tf32"}))
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def gradients(context, scale: float) -> torch.Tensor:
