@@ -13,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from sklearn.datasets import load_digits
 
 from poa_bench.datasets.cache import build_once
 from poa_bench.errors import InputError
@@ -46,6 +45,8 @@ def check_split(split: str) -> str:
 @cache
 def scans(split: str) -> Scans:
     """Return the scans of ``split`` (stratified by class, the same on every machine)."""
+    from sklearn.datasets import load_digits  # seconds, and only needed until the pictures are cached
+
     check_split(split)
     digits = load_digits()
     order = np.random.default_rng(VERSION).permutation(len(digits.target))
