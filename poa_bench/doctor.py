@@ -27,6 +27,7 @@ ORIGINAL_NAMES = {
     "onedl-mmpretrain": "mmpretrain",
     "onedl-mim": "openmim",
 }
+LIMITS = {"opencv-python-headless": "<5"}  # of what has no tested version
 NEEDED_FOR = {
     "onedl-mmcv": "detection and segmentation",
     "onedl-mmdetection": "detection",
@@ -99,7 +100,10 @@ def install_command(*distributions: str, broken: bool = False) -> str:
         again = "".join(f" --reinstall-package {name}" for name in distributions) if broken else ""
         return f"cd {checkout} && {clean}{uv} sync --inexact --all-extras{again}"
     tested, pip = tested_versions(), f"{sys.executable} -m pip install"
-    wanted = " ".join(f"{name}=={tested[name]}" if name in tested else name for name in distributions)
+    wanted = " ".join(
+        f"{name}=={tested[name]}" if name in tested else f"'{name}{LIMITS[name]}'" if name in LIMITS else name
+        for name in distributions
+    )
     if mmcv:  # compiled against the installed torch, never taken from a cache
         tools = "ninja psutil packaging wheel 'setuptools>=80,<82'"
         build = f"MMCV_WITH_OPS=1 {pip} --no-build-isolation --no-cache-dir --no-deps"
@@ -166,11 +170,16 @@ def run_probes(programs: dict[str, str]) -> dict[str, tuple[dict, str]]:
 
 
 def examine_probes() -> list[Finding]:
-    """Use each installed library for real (of one that is not installed, the version check tells)."""
-    programs = {name: program for name, (module, program, _) in PROBES.items() if find_spec(module)}
+    """Use each installed library for real (of one that is not installed, the version check tells).
+
+    OpenCV is always tried: several distributions bring it, and removing one takes the files of the others with it.
+    """
+    programs = {name: program for name, (module, program, _) in PROBES.items() if find_spec(module) or name == "OpenCV"}
     findings = []
     for name, (facts, failure) in run_probes(programs).items():
-        if failure:
+        if "cv2" in failure and name != "OpenCV":
+            findings.append(Finding(name, "not tried: needs OpenCV", "note"))
+        elif failure:
             repair = install_command(*PROBES[name][2], broken=True)
             findings.append(Finding(name, f"does not work: {failure}", "problem", repair=repair))
         elif name == "torch":

@@ -91,6 +91,24 @@ def test_works_with_broken_torch_and_mmcv_without_operators(tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_missing_opencv_is_the_only_problem_and_pip_puts_it_back(monkeypatch):
+    """What `pip uninstall opencv-python` leaves beside the headless one: a distribution without its files."""
+    asked = {}
+
+    def probes(programs):
+        asked.update(programs)
+        missing = ({}, "ModuleNotFoundError: No module named 'cv2'")
+        return {"OpenCV": missing, "mmcv operators": missing}
+
+    monkeypatch.setattr(doctor, "find_spec", lambda module: None)
+    monkeypatch.setattr(doctor, "run_probes", probes)
+    monkeypatch.setattr(sys, "prefix", "/somewhere/else")
+    opencv, mmcv = doctor.examine_probes()
+    assert list(asked) == ["OpenCV"]
+    assert opencv.status == "problem" and opencv.repair.endswith("--force-reinstall 'opencv-python-headless<5'")
+    assert (mmcv.status, mmcv.found) == ("note", "not tried: needs OpenCV")
+
+
 def test_this_environment_is_healthy():
     findings = doctor.examine()
     assert not [finding for finding in findings if finding.status == "problem"], doctor.report(findings)
