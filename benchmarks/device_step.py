@@ -6,44 +6,45 @@
 
 A step is training's own: the preprocessor on bytes that are on the device already, both students and the teacher with
 a size drawn as in training, backward, clipping, AdamW, the teacher's update. Data loading and logs are not in it. The
-operations are those of `poa_bench.cost` for the sizes that were drawn.
+operations are those of `poa_bench.cost` for the sizes that were drawn. On a CPU, seconds are the processor's.
 """
 
 import argparse
-import time
 from collections import Counter
 from collections.abc import Callable
 
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from torch.profiler import ProfilerActivity
+from torch import Tensor
 
-from benchmarks.pretrain_step import matmul_rate
+from benchmarks.pretrain_step import matmul_rate, profile_table, seconds_of
 from poa_bench.cost import GIB, Recipe, memory, operations
 from poa_bench.launch import read_config, set_float32_precision, set_precision
-from poa_bench.pretraining.masks import batch_masks
-from poa_bench.registry import MODELS
+from poa_bench.pretraining.samplers import SampleIndex
+from poa_bench.registry import FUNCTIONS, MODELS
 
 
 def make_batch(config: Config, recipe: Recipe, device: str) -> dict:
     """What the data loader would give, with noise for images."""
     generator = torch.Generator().manual_seed(0)
-    collate = config.train_dataloader.collate_fn
-    grid, images = tuple(collate.grid), recipe.batch_size
-    settings = {"probability": collate.get("mask_probability", 0.5), "ratio": collate.get("mask_ratio", (0.1, 0.5))}
-    masks = batch_masks(grid, range(2 * images), 2 * images, (0, 0, 0), **settings)
-    shapes = {
-        "global_crops": (2 * images, 3, recipe.global_size, recipe.global_size),
-        "local_crops": (recipe.local_count * images, 3, recipe.local_size, recipe.local_size),
-    }
-    crops = {
-        name: torch.randint(256, shape, generator=generator, dtype=torch.uint8)
-        .contiguous(memory_format=torch.channels_last)
-        .to(device)
-        for name, shape in shapes.items()
-    }
-    return {"inputs": {**crops, "masks": torch.from_numpy(masks).to(device)}}
+
+    def crops(count: int, side: int) -> Tensor:
+        return torch.randint(256, (count, side, side, 3), generator=generator, dtype=torch.uint8).permute(0, 3, 1, 2)
+
+    items = [
+        {
+            "global_crops": crops(2, recipe.global_size),
+            "local_crops": crops(recipe.local_count, recipe.local_size),
+            "sample_idx": SampleIndex(index, position=index),
+            "name": "noise",
+            "label": 0,
+        }
+        for index in range(recipe.batch_size)
+    ]
+    settings = config.train_dataloader.collate_fn.to_dict()
+    inputs = FUNCTIONS.get(settings.pop("type"))(items, **settings)["inputs"]
+    return {"inputs": {name: tensor.to(device) for name, tensor in inputs.items()}}
 
 
 def make_step(config: Config, recipe: Recipe, device: str) -> tuple[Callable[[int], None], Counter]:
@@ -71,12 +72,8 @@ def measure(arguments: argparse.Namespace, config: Config) -> str:
     for iteration in range(arguments.warm_up):
         step(iteration)
     drawn.clear()
-    wait(device)
-    start = time.perf_counter()
-    for iteration in range(arguments.warm_up, arguments.warm_up + arguments.steps):
-        step(iteration)
-    wait(device)
-    seconds = (time.perf_counter() - start) / arguments.steps
+    measured = range(arguments.warm_up, arguments.warm_up + arguments.steps)
+    seconds = seconds_of(lambda: [step(iteration) for iteration in measured], device) / arguments.steps
     counted = sum(operations(recipe, {spec: n / drawn.total() for spec, n in drawn.items()}).values())
     rate = max(matmul_rate(device, recipe.amp) for _ in range(5))
     done = counted * recipe.batch_size / seconds
@@ -99,21 +96,7 @@ def profile(arguments: argparse.Namespace, config: Config) -> str:
     step, _ = make_step(config, Recipe.read(config), arguments.device)
     for iteration in range(arguments.warm_up):
         step(iteration)
-    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA][: 2 if arguments.device == "cuda" else 1]
-    wait(arguments.device)
-    with torch.profiler.profile(activities=activities) as profiler:
-        for iteration in range(3):
-            step(iteration)
-        wait(arguments.device)
-    keys = ("self_device_time_total", "self_cpu_time_total")[2 - len(activities) :]
-    averages = profiler.key_averages()
-    return "\n".join(averages.table(sort_by=key, row_limit=25, max_name_column_width=60) for key in keys)
-
-
-def wait(device: str) -> None:
-    """Until the device's queue is empty."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    return profile_table(lambda: [step(iteration) for iteration in range(3)], arguments.device)
 
 
 def parse_arguments() -> argparse.Namespace:

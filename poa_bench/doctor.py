@@ -5,6 +5,7 @@ process, which is started again behind a library that crashes it.
 """
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,11 +100,9 @@ def install_command(*distributions: str, broken: bool = False) -> str:
         clean = f"{uv} cache clean onedl-mmcv && " if broken and mmcv else ""
         again = "".join(f" --reinstall-package {name}" for name in distributions) if broken else ""
         return f"cd {checkout} && {clean}{uv} sync --inexact --all-extras{again}"
-    tested, pip = tested_versions(), f"{sys.executable} -m pip install"
-    wanted = " ".join(
-        f"{name}=={tested[name]}" if name in tested else f"'{name}{LIMITS[name]}'" if name in LIMITS else name
-        for name in distributions
-    )
+    pip = f"{sys.executable} -m pip install"
+    limits = LIMITS | {name: f"=={version}" for name, version in tested_versions().items()}
+    wanted = shlex.join(name + limits.get(name, "") for name in distributions)
     if mmcv:  # compiled against the installed torch, never taken from a cache
         tools = "ninja psutil packaging wheel 'setuptools>=80,<82'"
         build = f"MMCV_WITH_OPS=1 {pip} --no-build-isolation --no-cache-dir --no-deps"

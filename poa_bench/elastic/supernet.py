@@ -155,15 +155,15 @@ class Supernet(nn.Module):
             backend: of `torch.compile`.
         """
         self.compiler = backend
+        # by default torch gives up after eight variants of a function; here: crops, mode and gradients by size
+        most, limits = 8 * len(self.space.widths) * sum(self.space.intact.depths), torch._dynamo.config
+        limits.recompile_limit = max(limits.recompile_limit, most)
+        limits.accumulated_recompile_limit = max(limits.accumulated_recompile_limit, most)
         for network in (self.network, *self._skeletons.values()):
             self._compile(network)
 
     def _compile(self, network: nn.Module) -> nn.Module:
         if self.compiler is not None:
-            # by default torch gives up after eight variants of a function; here: crops, mode and gradients by size
-            most, limits = 8 * len(self.space.widths) * sum(self.space.intact.depths), torch._dynamo.config
-            limits.recompile_limit = max(limits.recompile_limit, most)
-            limits.accumulated_recompile_limit = max(limits.accumulated_recompile_limit, most)
             for stage in self.family.stages:
                 for block in network.get_submodule(stage.rstrip(".")):
                     block.compile(backend=self.compiler, dynamic=False)

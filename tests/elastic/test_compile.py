@@ -24,8 +24,9 @@ FAMILIES = {
 
 @pytest.fixture(autouse=True)
 def fresh():
-    """Other tests may have used up the limits of torch's compiler."""
+    """Other tests may have used up the limits of torch's compiler, and counted their own code."""
     torch._dynamo.reset()
+    counters.clear()
     yield
     torch._dynamo.reset()
 
@@ -71,7 +72,6 @@ def test_sizes_of_a_width_share_their_code():
     space, options = FAMILIES["vit"]
     net = Supernet(space, **options).train()
     net.compile_blocks("aot_eager")
-    counters.clear()
     outputs_and_gradients(net)
     assert counters["stats"]["unique_graphs"] == 2 * len(space.widths)  # times two sizes of crops
 

@@ -23,7 +23,7 @@ model_wrapper_cfg = dict(
 )
 # "high": TF32 for the logits and what else is a product of float32; as precise as the official code's fp16
 float32_matmul_precision = "highest"
-vis_backends = [dict(type="LocalVisBackend")]  # for TensorBoard add dict(type="TensorboardVisBackend")
+vis_backends = [dict(type="LocalVisBackend")]
 visualizer = dict(type="Visualizer", vis_backends=vis_backends)
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=False)
 log_level = "INFO"
