@@ -18,9 +18,10 @@ from poa_bench.elastic import SubnetSpec, Supernet
 from poa_bench.errors import InputError
 from poa_bench.pretraining.poa import POA
 from poa_bench.pretraining.terms import VARIANTS
-from poa_bench.registry import MODELS
+from poa_bench.registry import DATASETS, MODELS
 
 GIB = 2**30
+IMAGENET_1K = 1_281_167  # training pictures
 # makers' data sheets: dense bf16 operations per second, memory in bytes
 GPUS = {
     "a100": (312e12, 80e9),
@@ -169,23 +170,31 @@ def kept_bytes(network: nn.Module, images: Tensor, amp: bool) -> int:
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values() if tuple(tensor.shape) not in shapes)
 
 
-def predict(config: Config, gpu: str = "h200", gpus: int = 8, utilisation: float = 0.3, images: int = 1_281_167) -> str:
+def predict(
+    config: Config, gpu: str = "h200", gpus: int = 8, utilisation: float | None = None, images: int | None = None
+) -> str:
     """The table that `poa-bench predict-cost` prints.
 
     Args:
         config: a pre-training config.
         gpu: a key of `GPUS`.
         gpus: number of processes.
-        utilisation: assumed share of the rate in `GPUS`; an H200 reached 0.31 with ViT and `compile_blocks`, 0.20
-            without (`benchmarks/device_step.py`).
-        images: pictures of the data set (default: ImageNet-1K).
+        utilisation: assumed share of the rate in `GPUS`; by default 0.3 with `compile_blocks` and 0.2 without: an H200
+            reached 0.31 and 0.20 with ViT (`benchmarks/device_step.py`).
+        images: pictures of the data set; by default as many as the config's has, or ImageNet-1K where it is not here.
 
     Raises:
-        InputError: no pre-training config, or an unknown GPU.
+        InputError: no pre-training config, an unknown GPU, or a number that is not positive.
     """
     if gpu not in GPUS:
         raise InputError(f"unknown GPU {gpu!r}: use one of {', '.join(GPUS)}")
     recipe = Recipe.read(config)
+    if utilisation is None:
+        utilisation = 0.3 if config.model.get("compile_blocks") else 0.2
+    for name, value in (("gpus", gpus), ("utilisation", utilisation), ("images", 1 if images is None else images)):
+        if not value > 0:  # nor is NaN
+            raise InputError(f"--{name} is {value}, but has to be above 0")
+    images, data = (images, "images") if images is not None else count_images(config)
     sharded = config.optim_wrapper.optimizer.type == "poa_bench.ShardedAdamW"
     flops, held = operations(recipe), memory(recipe, gpus, sharded)
     rate, capacity = GPUS[gpu]
@@ -202,9 +211,17 @@ def predict(config: Config, gpu: str = "h200", gpus: int = 8, utilisation: float
         )
         lines.append("  poa_bench.ShardedAdamW")
     assumed = f"{gpus} x {gpu}, {utilisation:.0%} of {rate / 1e12:.0f} TFLOP/s assumed"
-    lines.append(f"{assumed:38} {speed * gpus:10.0f} images/s, {_digits(hours)} h for {recipe.epochs:g} epochs of ")
-    lines[-1] += f"{images:,} images, {_digits(hours * gpus)} GPU hours"
+    lines.append(f"{assumed:38} {speed * gpus:10.0f} images/s, {_digits(hours)} h, {_digits(hours * gpus)} GPU hours")
+    lines.append(f"  for {recipe.epochs:g} epochs of {images:,} {data}")
     return "\n".join(lines)
+
+
+def count_images(config: Config) -> tuple[int, str]:
+    """How many pictures the config trains on, and what they are called; ImageNet-1K's where they are not here."""
+    try:
+        return len(DATASETS.build(config.train_dataloader.dataset)), "images"
+    except InputError:
+        return IMAGENET_1K, "images (ImageNet-1K, as the config's are not here)"
 
 
 def _digits(hours: float) -> str:

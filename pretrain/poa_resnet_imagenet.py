@@ -1,6 +1,6 @@
 # POA on ImageNet-1K, 465 ResNet sizes. Published with 32 GPUs: batch 1280; its cost is not published.
 #   torchrun --nproc_per_node=8 tools/train.py poa_resnet_imagenet.py --launcher pytorch
-# Predicted for 8 H200 of 40 images: 37.00 GiB each, 125 h if they reach 30 % of their rate (poa-bench predict-cost).
+# Predicted for 8 H200 of 40 images: 37.00 GiB each, 187 h if they reach 20 % of their rate (poa-bench predict-cost).
 # Expected (teacher, k-NN / linear probe on ImageNet-1K): ResNet-50 73.4 / 76.9, -101 75.7 / 79.1, -152 76.4 / 79.9.
 # Settings are those that the official code ran with; where the paper's text differs, it is said beside the value. The
 # paper trained in fp16 (`--amp float16`); bf16 needs no loss scaling. model.loss_weights.weighting="paper" counts

@@ -1,6 +1,6 @@
 # POA on ImageNet-1K, 39 Swin sizes. Published with 32 GPUs: batch 2048; its cost is not published.
 #   torchrun --nproc_per_node=8 tools/train.py poa_swin_imagenet.py --launcher pytorch
-# Predicted for 8 H200 of 64 images: 79.14 GiB each, 34.2 h if they reach 30 % of their rate (poa-bench predict-cost).
+# Predicted for 8 H200 of 64 images: 79.14 GiB each, 51.3 h if they reach 20 % of their rate (poa-bench predict-cost).
 # Expected (teacher, k-NN / linear probe on ImageNet-1K): Swin-T 77.5 / 78.9, Swin-S 79.3 / 81.3, Swin-B 79.6 / 82.0.
 # Our sub-networks alternate shifts and normalise over their own width, which the official ones do not.
 # Settings are those that the official code ran with; where the paper's text differs, it is said beside the value. The

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.pretrain_step import peak_bytes
 from poa_bench.config_files import find_config
-from poa_bench.cost import Recipe, memory, operations, predict
+from poa_bench.cost import Recipe, count_images, memory, operations, predict
 from poa_bench.errors import InputError
 from poa_bench.pretraining.poa import Crops
 from poa_bench.registry import MODELS
@@ -89,7 +89,7 @@ def test_headers_of_the_imagenet_configs_say_what_is_predicted(family):
     said = re.search(r"# Predicted for (\d+) (H200) of (\d+) images: ([\d.]+) GiB each, ([\d.]+) h ", path.read_text())
     table = predict(Config.fromfile(path), said[2].lower(), int(said[1]))
     found = re.search(r"memory per GPU, (\d+) images +([\d.]+) GiB", table)
-    hours = re.search(r"images/s, ([\d.]+) h for", table)[1]
+    hours = re.search(r"images/s, ([\d.]+) h, ", table)[1]
     expected = [float(number) for number in (*found.groups(), hours)]
     assert [float(said[group]) for group in (3, 4, 5)] == pytest.approx(expected, rel=0.01)
 
@@ -99,8 +99,25 @@ def test_table_names_every_part_and_refuses_other_configs():
     for part in ("intact student", "prototypes", "backbone activations", "2 x h100", "GPU hours"):
         assert part in table
     short = predict(recipe_config(), "h100", gpus=2, images=1000)
-    assert 0 < float(re.search(r"images/s, ([\d.e-]+) h for", short)[1]) < 0.01
+    assert 0 < float(re.search(r"images/s, ([\d.e-]+) h, ", short)[1]) < 0.01
+    for images, utilisation in ((0, None), (None, float("nan"))):
+        with pytest.raises(InputError, match="has to be above 0"):
+            predict(recipe_config(), images=images, utilisation=utilisation)
     with pytest.raises(InputError, match="unknown GPU 'tpu': use one of a100, h100, h200"):
         predict(recipe_config(), "tpu")
     with pytest.raises(InputError, match="no pre-training config"):
         predict(Config({"model": {"type": "mmdet.MaskRCNN"}}))
+
+
+def test_pictures_are_the_data_sets_own_where_it_is_here(tmp_path):
+    config = recipe_config()
+    assert "epochs of 4,312 images" in predict(config)  # the embedded digits
+    config.train_dataloader.dataset = dict(type="poa_bench.Images", path=str(tmp_path / "train"), pipeline=[])
+    assert count_images(config) == (1_281_167, "images (ImageNet-1K, as the config's are not here)")
+
+
+def test_assumed_rate_follows_compiling():
+    config = recipe_config()
+    assert "20% of 989" in predict(config, images=1)
+    config.model.compile_blocks = True
+    assert "30% of 989" in predict(config, images=1)

@@ -11,10 +11,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--utilisation",
         type=float,
-        default=0.3,
-        help="share of the data sheet's rate (0.3; 0.2 without compile_blocks)",
+        help="share of the data sheet's rate (default: 0.3 with compile_blocks, 0.2 without)",
     )
-    parser.add_argument("--images", type=int, default=1_281_167, help="pictures of the data set (ImageNet-1K)")
+    parser.add_argument(
+        "--images",
+        type=int,
+        help="pictures of the data set (default: those of the config; ImageNet-1K if they are not here)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
