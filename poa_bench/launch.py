@@ -29,8 +29,8 @@ def train(arguments: argparse.Namespace) -> None:
                 "the batch by themselves, see poa_bench.LearningRateScaleHook)"
             )
         config.auto_scale_lr.enable = True
-    config.resume = arguments.resume is not None
-    if config.resume:
+    if arguments.resume is not None:
+        config.resume = True
         config.load_from = None if arguments.resume == "auto" else _existing(arguments.resume)
     build_runner(config).train()
 
@@ -47,11 +47,25 @@ def read_config(arguments: argparse.Namespace) -> Config:
     path = Path(arguments.config)
     config = Config.fromfile(path if path.is_file() else find_config(arguments.config))
     config.launcher = arguments.launcher
-    overrides = argparse.Namespace()
-    DictAction(["--cfg-options"], "cfg_options")(None, overrides, arguments.cfg_options)
-    config.merge_from_dict(overrides.cfg_options)
+    override(config, arguments.cfg_options)
     config.work_dir = arguments.work_dir or config.get("work_dir") or str(Path("work_dirs", path.stem))
     return config
+
+
+def override(config: Config, options: list[str]) -> None:
+    """Apply `--cfg-options`.
+
+    Raises:
+        InputError: one is not KEY=VALUE, or does not fit the config.
+    """
+    for option in options:
+        found = argparse.Namespace()
+        try:
+            DictAction(["--cfg-options"], "cfg_options")(None, found, [option])
+            config.merge_from_dict(found.cfg_options)
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            reason = "it is not KEY=VALUE" if "=" not in option else str(error.args[0])[:200]
+            raise InputError(f"--cfg-options {option} does not fit {config.filename}: {reason}") from error
 
 
 def build_runner(config: Config) -> Runner:
@@ -109,6 +123,8 @@ def set_precision(config: Config, amp: str | None) -> None:
         config.optim_wrapper.update(type="AmpOptimWrapper", dtype="float16", loss_scale="dynamic")
     else:
         config.optim_wrapper.type = "poa_bench.Bfloat16OptimWrapper"
+        for of_float16 in ("dtype", "loss_scale"):
+            config.optim_wrapper.pop(of_float16, None)
 
 
 def _existing(path: str) -> str:

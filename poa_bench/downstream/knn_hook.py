@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from poa_bench.downstream.features import class_features, extract_features
+from poa_bench.downstream.features import extract_features
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.knn import knn_accuracy
 from poa_bench.elastic import Supernet
@@ -64,7 +64,8 @@ class KnnHook(Hook):
     def measure(self, net: Supernet) -> dict[str, float]:
         """Size -> top-1 accuracy in percent; every process takes a share and has all numbers."""
         device = net.mask_token.device
-        extractors = class_features(net, self._specs(net))
+        # cut out, because compiled blocks would be compiled again for each size of these batches
+        extractors = {size: net.extract(spec).eval() for size, spec in self._specs(net).items()}
         found = {split: extract_features(extractors, self.data.splits[split], device) for split in ("train", "val")}
         vote = (self.k, self.temperature)
         return {

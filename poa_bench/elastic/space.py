@@ -115,13 +115,13 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", _ascending("widths", self.widths))
-        stages = tuple(self.depths)
+        stages = tuple(self.depths) if isinstance(self.depths, Iterable) else (self.depths,)
         if stages and not isinstance(stages[0], Iterable):
             stages = (stages,)  # one elastic stage may be given flat
         object.__setattr__(self, "depths", tuple(_ascending("depths", stage) for stage in stages))
         if not self.depths:
             raise InputError("depths is empty: give at least one depth for each elastic stage")
-        if self.head_dim is not None and any(width % self.head_dim for width in self.widths):
+        if self.head_dim is not None and (self.head_dim < 1 or any(width % self.head_dim for width in self.widths)):
             raise InputError(f"widths {list(self.widths)} must all be multiples of head_dim {self.head_dim}")
         if min(self.s_w, self.s_d) <= 0:
             raise InputError(f"s_w {self.s_w} and s_d {self.s_d} must be positive")
@@ -247,16 +247,21 @@ class SearchSpace:
             rank: this process; used only with mode `rank`.
             mode: `step`: all ranks train the same size; `rank`: each its own, as the official code does.
         """
-        if mode not in ("step", "rank"):
-            raise InputError(f"unknown draw mode {mode!r}: use 'step' (one size for all ranks) or 'rank'")
+        check_draw_mode(mode)
         key = f"{seed}/{iteration}" if mode == "step" else f"{seed}/{iteration}/{rank}"
         specs = list(self)
         # a string seed is hashed with SHA-512: the same draw on every machine and Python version
         return random.Random(key).choices(specs, [self.weight(spec) for spec in specs])[0]
 
 
-def _ascending(name: str, values: Sequence[int]) -> tuple[int, ...]:
-    values = tuple(values)
+def check_draw_mode(mode: str) -> None:
+    """Raises InputError unless it is one of `SearchSpace.draw`."""
+    if mode not in ("step", "rank"):
+        raise InputError(f"unknown draw mode {mode!r}: use 'step' (one size for all ranks) or 'rank'")
+
+
+def _ascending(name: str, values: int | Sequence[int]) -> tuple[int, ...]:
+    values = tuple(values) if isinstance(values, Iterable) else (values,)
     if not values or list(values) != sorted(set(values)) or values[0] < 1:
         raise InputError(f"{name} {list(values)} must be ascending positive whole numbers without repetition")
     return values

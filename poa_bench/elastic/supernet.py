@@ -57,7 +57,7 @@ class Supernet(nn.Module):
         self.options = {_TIMM_NAMES.get(name, name): value for name, value in options.items()}
         self.drop_path_uniform = drop_path_uniform
         self.grad_checkpointing = False
-        self.compiler: str | Callable | None = None
+        self._compiled_call: Callable | None = None
         self.network = self.family.build(self.space, self.space.intact, self.options)
         if drop_path_uniform:
             _make_drop_path_uniform(self.network, self.options.get("drop_path_rate", 0.0))
@@ -154,7 +154,8 @@ class Supernet(nn.Module):
         Args:
             backend: of `torch.compile`.
         """
-        self.compiler = backend
+        # one for all blocks: with checkpointing every step has new ones, and torch forgets none that it compiled
+        self._compiled_call = torch.compile(nn.Module._call_impl, backend=backend, dynamic=False)
         # by default torch gives up after eight variants of a function; here: crops, mode and gradients by size
         most, limits = 8 * len(self.space.widths) * sum(self.space.intact.depths), torch._dynamo.config
         limits.recompile_limit = max(limits.recompile_limit, most)
@@ -163,10 +164,10 @@ class Supernet(nn.Module):
             self._compile(network)
 
     def _compile(self, network: nn.Module) -> nn.Module:
-        if self.compiler is not None:
+        if self._compiled_call is not None:
             for stage in self.family.stages:
                 for block in network.get_submodule(stage.rstrip(".")):
-                    block.compile(backend=self.compiler, dynamic=False)
+                    block._compiled_call_impl = partial(self._compiled_call, block)  # what nn.Module.compile sets
         return network
 
     def describe(self) -> dict[str, Any]:

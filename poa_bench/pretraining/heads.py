@@ -46,12 +46,13 @@ class ProjectionHead(nn.Module):
     def __init__(
         self,
         in_features: int,
-        prototypes: Sequence[int] = (8192, 16384, 32768, 65536),
+        prototypes: int | Sequence[int] = (8192, 16384, 32768, 65536),
         hidden_features: int = 2048,
         bottleneck_features: int = 256,
         alpha: bool = True,
     ):
         super().__init__()
+        prototypes = [prototypes] if isinstance(prototypes, int) else prototypes
         if not prototypes or min(prototypes) < 2:
             raise InputError(f"prototypes is {list(prototypes)}: give at least one head of at least 2 prototypes")
         self.in_features = in_features

@@ -8,6 +8,8 @@ from mmengine import dist
 from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.runner import Runner
 
+from poa_bench.elastic.space import check_draw_mode
+from poa_bench.pretraining.safety import images_per_iteration
 from poa_bench.pretraining.schedules import training_model
 from poa_bench.registry import HOOKS
 from poa_bench.sweep.provenance import peak_memory_bytes
@@ -23,6 +25,7 @@ class SubnetHook(Hook):
     """
 
     def __init__(self, mode: Literal["step", "rank"] = "step"):
+        check_draw_mode(mode)
         self.mode = mode
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -80,9 +83,8 @@ class ThroughputHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """From mmengine's own timing of this iteration."""
-        images = runner.train_dataloader.batch_size * dist.get_world_size()
         seconds = runner.message_hub.get_scalar("train/time").current()
-        runner.message_hub.update_scalar("train/images_per_second", images / seconds)
+        runner.message_hub.update_scalar("train/images_per_second", images_per_iteration(runner) / seconds)
         decay = max(group["weight_decay"] for group in runner.optim_wrapper.param_groups)
         runner.message_hub.update_scalar("train/weight_decay", decay)
         runner.message_hub.update_scalar("train/hours_left", runner.message_hub.get_info("eta") / 3600)

@@ -1,5 +1,6 @@
 """A training loop that counts iterations and is told epochs."""
 
+import math
 from typing import Any
 
 from mmengine.runner import IterBasedTrainLoop
@@ -22,7 +23,7 @@ class PretrainLoop(IterBasedTrainLoop):
         options: those of ``IterBasedTrainLoop``.
 
     Raises:
-        InputError: a parameter schedule begins after the run's end.
+        InputError: a parameter schedule has no iteration of its own, or begins after the run's end.
     """
 
     def __init__(
@@ -36,11 +37,17 @@ class PretrainLoop(IterBasedTrainLoop):
 
 
 def _check_schedules(schedules: Any, epoch_length: int, max_iters: int) -> None:
-    """Refuse a schedule that begins after the run's end: mmengine's own message names none."""
+    """Refuse a schedule that has no iteration of its own or begins after the run's end: mmengine names none."""
     for place, schedule in enumerate(schedules if isinstance(schedules, list) else []):
         if not isinstance(schedule, dict):  # built already
             continue
-        begin = schedule.get("begin", 0) * (epoch_length if schedule.get("by_epoch", True) else 1)
+        unit = epoch_length if schedule.get("by_epoch", True) else 1
+        begin, end = schedule.get("begin", 0) * unit, schedule.get("end", math.inf) * unit
+        if end < math.inf and int(end) <= int(begin):  # mmengine rounds down
+            raise InputError(
+                f"param_scheduler.{place} ({schedule['type']}) lasts less than an iteration ({begin:g} to {end:g}): "
+                f"let it end later with --cfg-options param_scheduler.{place}.end=..., and what follows it begin there"
+            )
         if begin >= max_iters:
             raise InputError(
                 f"param_scheduler.{place} ({schedule['type']}) begins at iteration {begin:g}, but the run has "

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from poa_bench.errors import InputError
+
 _LOG_ASPECT = (math.log(0.3), math.log(1 / 0.3))
 _LEAST_PATCHES = 4  # of a block
 _TRIES = 10  # to place a block
@@ -72,7 +74,15 @@ def batch_masks(
 
     Returns:
         (len(places), rows * columns) bool, True where the patch is hidden.
+
+    Raises:
+        InputError: a share outside [0, 1], or a ratio that does not ascend.
     """
+    if not (0 <= probability <= 1 and 0 <= ratio[0] <= ratio[1] <= 1):
+        raise InputError(
+            f"train_dataloader.collate_fn: mask_probability {probability} and mask_ratio {tuple(ratio)} must lie in "
+            "[0, 1], and the ratio has to ascend"
+        )
     rng = np.random.default_rng([*key, 0])
     masked = int(total * probability)
     edges = np.linspace(*ratio, masked + 1)

@@ -116,3 +116,11 @@ class ShardedAdamW(ZeroRedundancyOptimizer):
 
     def __init__(self, params: Any, **settings: Any):
         super().__init__(params, torch.optim.AdamW, **settings)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As always; with `fused` the counts of steps go where the parameters are: torch leaves them on the CPU."""
+        super().load_state_dict(state_dict)
+        for group in self.optim.param_groups:
+            for parameter in group["params"] if group.get("fused") else ():
+                state = self.optim.state[parameter]
+                state.update({name: value.to(parameter.device) for name, value in state.items()})

@@ -109,13 +109,13 @@ def change_batch(images: Tensor, rows: Tensor) -> Tensor:
 
     Args:
         images: (N, 3, H, W) uint8, or float in [0, 1].
-        rows: (N, 11) float from :meth:`Photometric.draw`, on any device.
+        rows: (N, 11) float from :meth:`Photometric.draw`, on the CPU, or it is waited for.
 
     Returns:
         (N, 3, H, W) float32 in [0, 1] on the images' device.
     """
     images = images / 255 if images.dtype == torch.uint8 else images.float()
-    plan = rows.cpu()  # which images change is decided without asking the device
+    plan = rows.cpu()
     rows = rows.to(images.device, non_blocking=True)[..., None, None, None]  # (N, 11, 1, 1, 1)
     active = plan[:, : len(NEUTRAL)] != torch.tensor(NEUTRAL)
     for step in range(len(NEUTRAL)):
@@ -166,7 +166,7 @@ def _hue(images: Tensor, turn: Tensor) -> Tensor:
         (green - blue) / safe,
         torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
     )
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    offsets = torch.arange(5, 0, -2, device=images.device).view(1, 3, 1, 1)
     place = (sextant + 6 * turn + offsets) % 6
     return value - chroma * torch.minimum(place, 4 - place).clamp(0, 1)
 

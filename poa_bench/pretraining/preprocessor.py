@@ -28,10 +28,11 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """``inputs.global_crops`` and ``inputs.local_crops`` (n, 3, h, w) uint8 become normalised float32."""
-        inputs = self.cast_data(data["inputs"])  # not the names beside them: thousands of Python objects
+        # what decides which images change stays on the CPU, and so do the names, thousands of Python objects
+        rows = {key: value for key, value in data["inputs"].items() if key.startswith("photometric_")}
+        inputs = self.cast_data({key: value for key, value in data["inputs"].items() if key not in rows})
         for kind in ("global", "local"):
-            rows = inputs.pop(f"photometric_{kind}", None)
-            inputs[f"{kind}_crops"] = self._normalise(inputs[f"{kind}_crops"], rows)
+            inputs[f"{kind}_crops"] = self._normalise(inputs[f"{kind}_crops"], rows.get(f"photometric_{kind}"))
         return {**data, "inputs": inputs}
 
     def _normalise(self, images: Tensor, rows: Tensor | None) -> Tensor:

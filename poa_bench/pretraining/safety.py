@@ -14,6 +14,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
+from poa_bench.errors import InputError
 from poa_bench.files import atomic_path, remove_leftovers
 from poa_bench.pretraining.schedules import training_model
 from poa_bench.registry import HOOKS
@@ -86,7 +87,8 @@ class SafeCheckpointHook(CheckpointHook):
 class PretrainCheckpointHook(SafeCheckpointHook):
     """A ``SafeCheckpointHook`` for pre-training.
 
-    ``meta.poa_bench`` says how to build the supernet again. Sharded optimiser states are gathered first. Where
+    ``meta.poa_bench`` says how to build the supernet again, ``meta.images_per_iteration`` the batch; a run with another
+    one is not resumed. Sharded optimiser states are gathered first. Where
     gradients are accumulated, the interval is rounded up to a whole number of optimiser steps: gradients are not part
     of a checkpoint.
 
@@ -108,11 +110,33 @@ class PretrainCheckpointHook(SafeCheckpointHook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Describe the supernet in the checkpoint."""
         checkpoint["meta"]["poa_bench"] = training_model(runner).student.backbone.describe()
+        checkpoint["meta"]["images_per_iteration"] = images_per_iteration(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Refuse to go on with another batch.
+
+        Raises:
+            InputError: the run that is resumed had another batch.
+        """
+        now = images_per_iteration(runner) if runner._resume else None  # mmengine has no public name for it
+        before = checkpoint["meta"].get("images_per_iteration", now)
+        if before != now and runner._resume:
+            raise InputError(
+                f"the run to resume had {before} images in each iteration, this one has {now} = "
+                f"{runner.train_dataloader.batch_size} x {dist.get_world_size()} processes, but schedules and the "
+                "order of the data count iterations: choose train_dataloader.batch_size and the number of processes "
+                "so that they agree, or start a new run from its weights with --cfg-options load_from=CHECKPOINT"
+            )
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         if isinstance(runner.optim_wrapper.optimizer, ZeroRedundancyOptimizer):
             runner.optim_wrapper.optimizer.consolidate_state_dict()  # all processes take part
         super()._save_checkpoint_with_step(runner, step, meta)
+
+
+def images_per_iteration(runner: Runner) -> int:
+    """The images of all processes; accumulated iterations count one by one."""
+    return runner.train_dataloader.batch_size * dist.get_world_size()
 
 
 class NonFiniteError(RuntimeError):
@@ -139,8 +163,7 @@ class NonFiniteHook(Hook):
             NonFiniteError: in every process, if one of them found something.
         """
         found = _not_finite(outputs or {})
-        norms = runner.message_hub.log_scalars.get("train/grad_norm")
-        if norms is not None and not hasattr(runner.optim_wrapper, "loss_scaler") and not isfinite(norms.current()):
+        if not _norm_is_finite(runner):
             found.append("grad_norm")
         flag = torch.tensor(float(bool(found)), device=next(runner.model.parameters()).device)
         dist.all_reduce(flag, "max")
@@ -161,6 +184,14 @@ class NonFiniteHook(Hook):
             f"{', '.join(found)} not finite at iteration {runner.iter}; images of this batch: {shown} (all in {file}); "
             f"last good checkpoint: {last or 'none yet'}: resume from it with a lower learning rate or float32"
         )
+
+
+def _norm_is_finite(runner: Runner) -> bool:
+    """Whether this step's gradient norm is, if it has one: not while accumulating, when the last one is an old one."""
+    norms = runner.message_hub.log_scalars.get("train/grad_norm")
+    if norms is None or hasattr(runner.optim_wrapper, "loss_scaler") or not runner.optim_wrapper.should_update():
+        return True
+    return isfinite(norms.current())
 
 
 def _not_finite(outputs: Mapping[str, Any]) -> list[str]:

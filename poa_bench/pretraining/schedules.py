@@ -96,7 +96,7 @@ class LearningRateScaleHook(Hook):
         self.base_batch_size, self.rule = base_batch_size, rule
 
     def before_run(self, runner: Runner) -> None:
-        """Scale what optimiser and schedules start from (a resumed run then loads the scaled state)."""
+        """Scale what optimiser and schedules start from."""
         if runner.param_schedulers is None:
             runner.param_schedulers = []
         wrapper = runner.optim_wrapper
@@ -104,18 +104,34 @@ class LearningRateScaleHook(Hook):
         per_process = runner.train_dataloader.batch_size
         batch = per_process * get_world_size() * accumulated
         factor = (batch / self.base_batch_size) ** (0.5 if self.rule == "sqrt" else 1.0)
-        base = max(group.get("initial_lr", group["lr"]) for group in wrapper.param_groups)
-        for group in wrapper.param_groups:
-            for key in ("lr", "initial_lr"):
-                if key in group:
-                    group[key] *= factor
-        for scheduler in runner.param_schedulers:
-            if scheduler.param_name == "lr":
-                scheduler.base_values = [value * factor for value in scheduler.base_values]
+        base = _undecayed_rate(runner)
+        self.rate = base * factor
+        _multiply_rates(runner, factor)
         runner.logger.info(
-            f"learning rate {base * factor:.4g} = {base:.4g} * {self.rule}({batch} / {self.base_batch_size}), batch "
+            f"learning rate {self.rate:.4g} = {base:.4g} * {self.rule}({batch} / {self.base_batch_size}), batch "
             f"{batch} = {per_process} images x {get_world_size()} processes x {accumulated} accumulated steps"
         )
+
+    def before_train(self, runner: Runner) -> None:
+        """A resumed run has loaded the checkpoint's rates: those of this config count, at the same place in time."""
+        loaded = _undecayed_rate(runner)
+        if not math.isclose(loaded, self.rate, rel_tol=1e-9):
+            _multiply_rates(runner, self.rate / loaded)
+            runner.logger.info(f"the checkpoint's learning rate {loaded:.4g} is replaced by {self.rate:.4g}")
+
+
+def _undecayed_rate(runner: Runner) -> float:
+    """What the schedules start from, in the group without layer-wise decay."""
+    return max(group.get("initial_lr", group["lr"]) for group in runner.optim_wrapper.param_groups)
+
+
+def _multiply_rates(runner: Runner, factor: float) -> None:
+    """Of all groups, now and in the schedules."""
+    for group in runner.optim_wrapper.param_groups:
+        group.update({key: group[key] * factor for key in ("lr", "initial_lr") if key in group})
+    for scheduler in runner.param_schedulers:
+        if scheduler.param_name == "lr":
+            scheduler.base_values = [value * factor for value in scheduler.base_values]
 
 
 @HOOKS.register_module()

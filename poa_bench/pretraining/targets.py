@@ -100,11 +100,14 @@ def _log_column_sums(features: Tensor, prototypes: Tensor, temperature: float, c
 
 
 @torch.no_grad()
-def mean_logits(features: Tensor, prototypes: Tensor) -> Tensor:
-    """Mean over the rows of all ranks of ``features (R, d) @ prototypes (K, d).T``: (K,), for the center (DINO)."""
-    sums = torch.cat([features.sum(dim=0), features.new_tensor([len(features)])])
+def mean_logits(features: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over the rows of all ranks of ``features (R, d) @ prototypes (K, d).T``: (K,), for the center (DINO).
+
+    The second value is the number of rows; without any, the mean is 0.
+    """
+    sums = torch.cat([features.sum(dim=0), features.new_full((1,), len(features))])
     dist.all_reduce(sums)
-    return prototypes @ (sums[:-1] / sums[-1].clamp_min(1))
+    return prototypes @ (sums[:-1] / sums[-1].clamp_min(1)), sums[-1]
 
 
 def chunks(rows: int, columns: int, elements: int) -> Iterator[slice]:

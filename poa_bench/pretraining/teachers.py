@@ -57,5 +57,6 @@ class CenteredTargets(nn.Module):
         center = self.get_buffer(f"center_{name}_{head}")
         target = Target(features, prototypes, temperature, -center / temperature)
         if self.training:
-            center.lerp_(mean_logits(features.flatten(0, 1), prototypes), 1 - self.momentum)
+            mean, rows = mean_logits(features.flatten(0, 1), prototypes)
+            center.lerp_(mean, (1 - self.momentum) * (rows > 0))  # a batch without masked patches says nothing
         return target

@@ -45,7 +45,15 @@ def test_spec_outside_the_space(paper_space):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"widths": [64, 48]}, {"widths": [50]}, {"depths": []}, {"depths": [[2, 2]]}, {"s_w": 0}, {"colour": 1}],
+    [
+        {"widths": [64, 48]},
+        {"widths": [50]},
+        {"head_dim": 0},
+        {"depths": []},
+        {"depths": [[2, 2]]},
+        {"s_w": 0},
+        {"colour": 1},
+    ],
 )
 def test_impossible_space(changes):
     values = {"family": "vit", "widths": [32, 64], "depths": [[2, 4]], "head_dim": 16, **changes}
@@ -95,3 +103,8 @@ def test_draw_follows_the_probabilities():
     for spec, probability in space.probabilities().items():
         deviation = (probability * (1 - probability) / draws) ** 0.5
         assert counts[spec] / draws == pytest.approx(probability, abs=5 * deviation)
+
+
+def test_single_values_may_be_given_bare():
+    single = SearchSpace("vit", 32, 2, head_dim=16)
+    assert [str(spec) for spec in single] == ["vit-w32-d2"]

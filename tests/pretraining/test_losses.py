@@ -142,7 +142,9 @@ def test_sinkhorn_of_no_rows_and_of_unused_prototypes_is_finite():
 
 def test_mean_logits():
     rows, prototypes = sphere(11, D), sphere(K, D, seed=1)
-    torch.testing.assert_close(mean_logits(rows, prototypes), (rows @ prototypes.T).mean(dim=0))
+    mean, count = mean_logits(rows, prototypes)
+    torch.testing.assert_close(mean, (rows @ prototypes.T).mean(dim=0))
+    assert count == 11
 
 
 def test_koleo_equals_brute_force():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from poa_bench.errors import InputError
 from poa_bench.pretraining.masks import batch_masks, block_mask
 
 
@@ -48,3 +49,9 @@ def test_masks_depend_on_the_key_and_the_place_alone():
 def test_the_share_of_masked_images(probability, masked):
     masks = batch_masks((8, 8), range(16), 16, (0,), probability)
     assert masks.any(axis=1).sum() == masked
+
+
+@pytest.mark.parametrize("options", [{"probability": 1.5}, {"ratio": (0.5, 0.1)}, {"ratio": (0.1, 1.5)}])
+def test_wrong_shares_are_refused(options):
+    with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
+        batch_masks((8, 8), range(4), 4, (0,), **options)

@@ -40,6 +40,7 @@ def test_prototypes_start_with_length_one_and_keep_the_names_of_weight_norm():
 def test_head_without_prototypes_is_refused():
     with pytest.raises(InputError, match="at least one head"):
         ProjectionHead(8, prototypes=())
+    assert ProjectionHead(8, prototypes=5).count == 1
 
 
 def test_centering_is_dinos():
@@ -52,6 +53,9 @@ def test_centering_is_dinos():
     center = 0.1 * logits.mean(dim=(0, 1))
     second = targets("teacher_global", 0, rows, prototypes, 0.05)
     torch.testing.assert_close(second.probabilities(), ((logits - center) / 0.05).softmax(dim=-1))
+    center = targets.center_teacher_global_0.clone()
+    targets("teacher_global", 0, torch.zeros(1, 0, 4), prototypes, 0.05)  # a batch without masked patches
+    torch.testing.assert_close(targets.center_teacher_global_0, center)
 
 
 def weights_of(table) -> dict[str, float]:

@@ -3,17 +3,21 @@
 import itertools
 import runpy
 import sys
+from argparse import Namespace
+from unittest.mock import Mock
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from tensorboard.backend.event_processing import event_accumulator
 
+from poa_bench import launch
 from poa_bench.elastic import load_supernet
+from poa_bench.errors import InputError
 from poa_bench.pretraining.safety import AtomicBackend, NonFiniteError
 from poa_bench.pretraining.schedules import training_model
 from tests.conftest import REPOSITORY
-from tests.pretraining.runs import logged, run, train_here, weights
+from tests.pretraining.runs import arguments, logged, run, train_here, weights
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,34 @@ def test_accumulated_steps_move_the_teacher_once_and_knn_and_collapse_are_logged
     assert "collapse? the features of different images are almost equal" in log
 
 
+def resuming(checkpoint) -> tuple[str, ...]:
+    return ("resume=True", f"load_from={checkpoint}")
+
+
+def test_resumed_run_takes_the_learning_rate_of_its_config(straight, tmp_path):
+    train_here(tmp_path, *resuming(straight / "iter_5.pth"), "optim_wrapper.optimizer.lr=2e-3")
+    before, after = logged(straight, "lr", "base_lr", "weight_decay"), logged(tmp_path, "lr", "base_lr", "weight_decay")
+    assert sorted(after) == [6, 7, 8, 9, 10]
+    for step, (rate, first, decay) in after.items():  # the config's own is 4e-3
+        assert (rate, first, decay) == pytest.approx((before[step][0] / 2, before[step][1] / 2, before[step][2]))
+    assert "is replaced by" in next(tmp_path.glob("*/*.log")).read_text()
+
+
+def test_run_with_another_batch_is_not_resumed(straight, tmp_path):
+    with pytest.raises(InputError, match=r"had 8 images in each iteration, this one has 4 = 4 x 1 processes"):
+        train_here(tmp_path, *resuming(straight / "iter_5.pth"), "train_dataloader.batch_size=4")
+    runner = train_here(tmp_path, f"load_from={straight / 'iter_5.pth'}", "train_dataloader.batch_size=4")
+    assert runner.iter == 10  # from its weights
+
+
+@pytest.mark.parametrize("option, resumed", [((), False), (("resume=True",), True)])
+def test_resuming_may_be_written_in_the_config(option, resumed, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(launch, "build_runner", lambda config: seen.append(config) or Mock())
+    launch.train(Namespace(**vars(arguments(tmp_path, *option)), amp=None, auto_scale_lr=False, resume=None))
+    assert seen[0].resume is resumed
+
+
 def test_file_that_is_being_written_is_never_seen_under_its_name(tmp_path):
     file = tmp_path / "iter_1.pth"
     AtomicBackend().put(b"old", file)
@@ -130,6 +162,16 @@ def test_help_answers_without_torch():
         (
             ["poa_vit-digits.py", "--work-dir", "{}", "--cfg-options", "train_cfg.max_iters=100"],
             "param_scheduler.1 (CosineAnnealingLR) begins at iteration 134, but the run has 100",
+        ),
+        (
+            ["poa_vit-digits.py", "--work-dir", "{}", "--cfg-options", "param_scheduler.0.end=0.01"],
+            "param_scheduler.0 (LinearLR) lasts less than an iteration (0 to 0.67)",
+        ),
+        (["poa_vit-digits.py", "--cfg-options", "model.compile_blocks"], "model.compile_blocks does not fit"),
+        (["poa_vit-digits.py", "--cfg-options", "param_scheduler.7.end=1"], "param_scheduler.7.end=1 does not fit"),
+        (
+            ["poa_vit-digits.py", "--work-dir", "{}", "--cfg-options", "default_hooks.subnet.mode=x"],
+            "unknown draw mode 'x'",
         ),
     ],
 )
