@@ -1,23 +1,27 @@
 """What a pre-training run will need: operations, memory and hours, from its config alone.
 
 Operations follow from shapes (the backbones' are counted on the meta device). Memory is parameters, optimiser and
-gradients by count, and the activations that autograd keeps, measured on the CPU for one and two blocks of full width
-and extended to the full depth.
+gradients by count, and what one step of the real model allocates on tensors without values.
 """
 
-from collections.abc import Mapping
+import copy
+import weakref
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import Tensor
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.downstream.sizes import affine_in_depths
-from poa_bench.elastic import SubnetSpec, Supernet
+from poa_bench.elastic import SubnetSpec
 from poa_bench.errors import InputError
-from poa_bench.pretraining.poa import POA
-from poa_bench.pretraining.terms import VARIANTS
+from poa_bench.pretraining.poa import POA, Crops
+from poa_bench.pretraining.terms import VARIANTS, loss_table, pairing_matrix
 from poa_bench.registry import DATASETS, MODELS
 
 GIB = 2**30
@@ -38,6 +42,7 @@ class Recipe:
     global_size: int
     local_size: int
     local_count: int
+    patches: int  # of a global crop
     masked: float  # expected masked patches per image, both views
     batch_size: int  # per process
     epochs: float
@@ -59,6 +64,7 @@ class Recipe:
             crops.get("global_size", 224),
             crops.get("local_size", 96),
             crops.get("local_count", 8),
+            collate.grid[0] * collate.grid[1],
             2 * share * collate.grid[0] * collate.grid[1],
             loader.batch_size,
             config.train_cfg.get("max_epochs", 1),
@@ -74,100 +80,130 @@ def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None)
         shares: how often each size is the elastic student, adding up to 1; by default as training draws them.
     """
     net, students = recipe.model.student.backbone, VARIANTS[recipe.model.variant]
+    shares = shares or net.space.probabilities()
     macs = {
         size: affine_in_depths(net.space, net.options, lambda network, size=size: count_macs(network, size))
         for size in {recipe.global_size, recipe.local_size}
     }
 
-    def forward(spec: SubnetSpec) -> float:
-        return 2 * (2 * macs[recipe.global_size][spec] + recipe.local_count * macs[recipe.local_size][spec])
+    def mean(size: int, name: str) -> float:
+        """Of one crop, forward, by a pass: intact, elastic, teacher or elastic_teacher."""
+        if name in ("intact", "teacher"):
+            return 2.0 * macs[size][net.space.intact]
+        return 2 * sum(share * macs[size][spec] for spec, share in shares.items())
 
-    elastic = sum(share * forward(spec) for spec, share in (shares or net.space.probabilities()).items())
     passes = 4 if net.grad_checkpointing else 3  # forward, and two products each in backward
-    found = {"teacher": 4.0 * macs[recipe.global_size][net.space.intact]}
-    if "intact" in students:
-        found["intact student"] = passes * forward(net.space.intact)
-    if "elastic" in students:
-        found["elastic student"] = passes * elastic
-    return {**found, **_head_operations(recipe, len(students))}
+    found = {
+        name.replace("_", " "): 2 * mean(recipe.global_size, name)
+        for name in sorted({teacher for teachers in students.values() for teacher in teachers})
+    }
+    for name in students:
+        crops = 2 * mean(recipe.global_size, name) + recipe.local_count * mean(recipe.local_size, name)
+        found[f"{name} student"] = passes * crops
+    width = sum(share * spec.width for spec, share in shares.items()) / net.space.intact.width
+    return {**found, **_head_operations(recipe, width)}
 
 
-def _head_operations(recipe: Recipe, students: int) -> dict[str, float]:
-    head = recipe.model.student.head
+def _head_operations(recipe: Recipe, elastic_width: float) -> dict[str, float]:
+    """Of the heads' layers and of the prototypes; `elastic_width` is the elastic passes' share of the full width."""
+    model, head = recipe.model, recipe.model.student.head
+    students = VARIANTS[model.variant]
+    rows = {"global": 2, "local": recipe.local_count, "patch": recipe.masked}
+    projected = {name: 3 * sum(rows.values()) for name in students}  # forward, and two products in backward
+    projected |= {name: rows["global"] + rows["patch"] for teachers in students.values() for name in teachers}
     first, second, third = (head.mlp0[index].weight.numel() for index in (0, 2, 4))
-    rows, teacher_rows = 2 + recipe.local_count + recipe.masked, 2 + recipe.masked
-    mlps = 2 * head.count * (first + second + third) * (3 * students * rows + teacher_rows)
-    # per prototype: student logits and their two gradients; teacher: Sinkhorn-Knopp, target, and the target's two
-    # shares of the gradients; the intact student as a target: the last three
-    iterations = getattr(recipe.model.targets, "iterations", 0)
-    products = 3 * students * rows + (iterations + 3) * teacher_rows
-    if students == 2:
-        products += 3 * (2 + recipe.local_count)
-    return {"heads": mlps, "prototypes": 2 * sum(weight.numel() for weight in head.prototypes()) * products}
+    mlps = sum(
+        count * (first * (elastic_width if name.startswith("elastic") else 1) + second + third)
+        for name, count in projected.items()
+    )
+    table = loss_table(model.loss_weights, model.variant, recipe.local_count)
+    products = 3 * sum(rows[term.rows] for term in table)  # per prototype: logits and their two gradients
+    iterations = getattr(model.targets, "iterations", 0)
+    for teacher, kind in {(term.teacher, term.target_rows) for term in table}:
+        # Sinkhorn-Knopp, then the target and its two shares of the gradients
+        products += (3 if teacher == "intact" else 3 + iterations) * rows[kind]
+    prototypes = sum(weight.numel() for weight in head.prototypes())
+    return {"heads": 2 * head.count * mlps, "prototypes": 2 * prototypes * products}
 
 
 def memory(recipe: Recipe, processes: int = 1, sharded: bool = False) -> dict[str, float]:
     """Peak bytes of one process, by part, when the elastic student is as large as the intact one."""
-    net, head = recipe.model.student.backbone, recipe.model.student.head
-    students = len(VARIANTS[recipe.model.variant])
     parameters = count_parameters(recipe.model.student)
     moments = 8 * parameters / (processes if sharded else 1)
-    width = 2 if recipe.amp else 4
-    rows = students * (2 + recipe.local_count + recipe.masked)
-    hidden = head.mlp0[0].out_features
-    prototypes = sum(weight.numel() for weight in head.prototypes())
+    backbones, kept, peak = _step_bytes(recipe)
     return {
         "weights, gradients, moments, teacher": 12 * parameters + moments,
-        "copies in bf16": 2 * parameters * recipe.amp,
-        "backbone activations": students * recipe.batch_size * _kept_bytes(net, recipe),
-        # what two linear layers, two GELUs and the last layer keep
-        "head activations": head.count * recipe.batch_size * rows * (4 * hidden * width + 4 * net.width()),
-        # normalised prototypes of both branches and their gradient, until backward
-        "prototypes": 4 * 4 * prototypes,
-        "logits": 3 * 4 * recipe.model.chunk_elements,
+        "kept of the backbones' passes": backbones,
+        "kept of heads, prototypes, losses": kept - backbones,
+        "more at the peak of the step": peak - kept,
     }
 
 
-def _kept_bytes(net: Supernet, recipe: Recipe) -> float:
-    """Bytes that autograd keeps of one image's global and local crops, at full size."""
-    costs = []
-    for extra in range(len(net.space.depths) + 1):
-        depths = tuple(1 + (stage + 1 == extra) for stage in range(len(net.space.depths)))
-        spec = SubnetSpec(net.space.family, net.space.widths[-1], depths)
-        network = net.family.build(net.space, spec, net.options).train()
-        if net.grad_checkpointing:
-            network.set_grad_checkpointing(True)
-        costs.append(
-            kept_bytes(network, torch.zeros(2, 3, recipe.global_size, recipe.global_size), recipe.amp)
-            + recipe.local_count
-            / 2
-            * kept_bytes(network, torch.zeros(2, 3, recipe.local_size, recipe.local_size), recipe.amp)
+def _step_bytes(recipe: Recipe) -> tuple[int, int, int]:
+    """What a step holds, beside the first part of `memory`: before the heads, before backward, and at its peak."""
+    model, images = copy.deepcopy(recipe.model), recipe.batch_size  # a copy is not compiled
+    held = []
+    # tensors without values: nothing is computed; the model is still on the meta device
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model.to_empty(device="cpu").train()
+        gradients = [torch.empty_like(parameter) for parameter in model.student.parameters()]
+        for parameter, gradient in zip(model.student.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        crops = Crops(
+            torch.empty(2 * images, 3, recipe.global_size, recipe.global_size),
+            torch.empty(recipe.local_count * images, 3, recipe.local_size, recipe.local_size),
+            torch.empty(2 * images, recipe.patches, dtype=torch.bool),
         )
-    slopes = [cost - costs[0] for cost in costs[1:]]
-    depths = net.space.intact.depths
-    return costs[0] + sum(slope * (depth - 1) for slope, depth in zip(slopes, depths, strict=True))
+        step = _Allocations([*model.parameters(), *model.buffers(), *gradients, *crops], round(recipe.masked * images))
+        model.student.head.register_forward_pre_hook(lambda *_: held.append(step.held))
+        try:
+            with step:
+                with torch.autocast("cpu", torch.bfloat16, enabled=recipe.amp):
+                    loss = model.loss(crops)["loss"]
+                held.append(step.held)
+                loss.backward()
+        finally:
+            pairing_matrix.cache_clear()  # it has kept some without values
+    return held[0], held[-1], step.peak
 
 
-def kept_bytes(network: nn.Module, images: Tensor, amp: bool) -> int:
-    """Bytes of the tensors that autograd keeps of a forward pass for backward, parameters not counted."""
-    own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    kept: dict[int, Tensor] = {}
+class _Allocations(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations make, until they are freed.
 
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = tensor  # holding it, so that its place is not used again
-        return tensor
+    Args:
+        known: tensors that are not counted.
+        found: how many entries `nonzero` finds, which only values could tell.
 
-    with (
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        torch.autocast("cpu", torch.bfloat16, enabled=amp, cache_enabled=False),
-    ):
-        network(images)
-    shapes = {tuple(parameter.shape) for parameter in network.parameters() if parameter.ndim > 1}
-    shapes |= {shape[::-1] for shape in shapes}
-    # casts of weights are not activations
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values() if tuple(tensor.shape) not in shapes)
+    Attributes:
+        held: bytes at this moment.
+        peak: the most of them so far.
+    """
+
+    def __init__(self, known: Iterable[Tensor], found: int):
+        super().__init__()
+        self.found = found
+        self.held = self.peak = 0
+        self._sizes = {tensor.untyped_storage()._cdata: 0 for tensor in known}
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        if function is torch.ops.aten.nonzero.default:
+            return arguments[0].new_empty(self.found, arguments[0].ndim, dtype=torch.long)
+        outputs = function(*arguments, **(named or {}))
+        for tensor in tree_leaves(outputs):
+            if isinstance(tensor, Tensor):
+                self._add(tensor.untyped_storage())
+        return outputs
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self._sizes:  # else a view, or written in place
+            self._sizes[key] = storage.nbytes()
+            weakref.finalize(storage, self._free, key)
+            self.held += self._sizes[key]
+            self.peak = max(self.peak, self.held)
+
+    def _free(self, key: int) -> None:
+        self.held -= self._sizes.pop(key)
 
 
 def predict(

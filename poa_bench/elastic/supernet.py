@@ -58,7 +58,12 @@ class Supernet(nn.Module):
         self.drop_path_uniform = drop_path_uniform
         self.grad_checkpointing = False
         self._compiled_call: Callable | None = None
-        self.network = self.family.build(self.space, self.space.intact, self.options)
+        try:
+            self.network = self.family.build(self.space, self.space.intact, self.options)
+        except TypeError as error:
+            if "unexpected keyword" not in str(error):
+                raise
+            raise InputError(f"{error}: options of the backbone are those of this class of timm") from error
         if drop_path_uniform:
             _make_drop_path_uniform(self.network, self.options.get("drop_path_rate", 0.0))
         self.position_std = position_std

@@ -82,8 +82,8 @@ class ThroughputHook(Hook):
     """
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """From mmengine's own timing of this iteration."""
-        seconds = runner.message_hub.get_scalar("train/time").current()
+        """From mmengine's own timing of the iterations that the log takes the mean of."""
+        seconds = runner.message_hub.get_scalar("train/time").mean(runner.log_processor.window_size)
         runner.message_hub.update_scalar("train/images_per_second", images_per_iteration(runner) / seconds)
         decay = max(group["weight_decay"] for group in runner.optim_wrapper.param_groups)
         runner.message_hub.update_scalar("train/weight_decay", decay)

@@ -1,15 +1,16 @@
 """Optimisers and their parameter groups: layer-wise decay as in DINOv2, bf16 on any device, sharded AdamW."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from timm.models import group_parameters
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
 from poa_bench.elastic import Supernet
@@ -21,23 +22,27 @@ from poa_bench.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIM
 class PretrainOptimWrapperConstructor:
     """One group for each learning rate and weight decay among the student's parameters.
 
-    As in the official code (DINOv2's rule): the learning rate of layer ``i`` of ``n`` is multiplied by
-    ``layer_decay ** (n + 1 - i)``, where the stem, tokens and position embedding are layer 0, the blocks 1 to n, and
-    the last norm and the heads n + 1; that of the patch embedding by ``patch_embed_lr``, too; biases, norms and
-    LayerScale have no weight decay. The first group has the undecayed rate: it is the one that logs show.
+    As in the official code (DINOv2's rule): the learning rate of layer ``i`` is multiplied by ``layer_decay ** (last -
+    i)``, where the stem, tokens and position embedding are layer 0, the blocks 1 to n, the last norm n + 1 (ResNet has
+    none: its last block is the last layer), and the heads are not decayed; that of the patch embedding by
+    ``patch_embed_lr``, too; biases, norms and LayerScale have no weight decay. The first group has the undecayed rate:
+    it is the one that logs show.
 
     Args:
         optim_wrapper_cfg: config of the wrapper, with ``optimizer``.
-        paramwise_cfg: ``layer_decay`` (default 1) and ``patch_embed_lr`` (default 1).
+        paramwise_cfg: ``layer_decay`` (default 1), ``patch_embed_lr`` (default 1), and ``clip_apart`` (default False):
+            whether `clip_grad` limits the norms of backbone and heads one by one, as the official code does, or
+            together. The norm in the log is always that of all gradients.
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None):
         self.wrapper = dict(optim_wrapper_cfg)
         self.optimizer = dict(self.wrapper.pop("optimizer"))
-        settings = {"layer_decay": 1.0, "patch_embed_lr": 1.0, **(paramwise_cfg or {})}
-        if unknown := set(settings) - {"layer_decay", "patch_embed_lr"}:
-            raise InputError(f"unknown paramwise_cfg keys {sorted(unknown)}: allowed are layer_decay, patch_embed_lr")
-        self.layer_decay, self.patch_embed_lr = settings["layer_decay"], settings["patch_embed_lr"]
+        defaults = {"layer_decay": 1.0, "patch_embed_lr": 1.0, "clip_apart": False}
+        settings = {**defaults, **(paramwise_cfg or {})}
+        if unknown := set(settings) - set(defaults):
+            raise InputError(f"unknown paramwise_cfg keys {sorted(unknown)}: allowed are {', '.join(defaults)}")
+        self.layer_decay, self.patch_embed_lr, self.clip_apart = settings.values()
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay is {self.layer_decay}: it must lie in (0, 1]; 1 means no decay")
 
@@ -56,7 +61,10 @@ class PretrainOptimWrapperConstructor:
         ]
         print_log(f"{len(parameters)} parameter groups, layer-wise decay {self.layer_decay}", logger="current")
         optimizer = OPTIMIZERS.build({**self.optimizer, "params": parameters})
-        return OPTIM_WRAPPERS.build({"type": "OptimWrapper", **self.wrapper, "optimizer": optimizer})
+        wrapper = OPTIM_WRAPPERS.build({"type": "OptimWrapper", **self.wrapper, "optimizer": optimizer})
+        if self.clip_apart:
+            wrapper.clip_func = partial(clip_apart, [set(part.parameters()) for part in student.children()])
+        return wrapper
 
     def learning_rate_scales(self, student: nn.Module) -> dict[str, float]:
         """Factor of the learning rate for every parameter name of the student."""
@@ -71,6 +79,12 @@ class PretrainOptimWrapperConstructor:
         return scales
 
 
+def clip_apart(parts: Sequence[set[nn.Parameter]], parameters: Sequence[nn.Parameter], **settings: Any) -> Tensor:
+    """torch's `clip_grad_norm_` with its `settings` for the parameters of each part; returns the norm of all before."""
+    groups = [[parameter for parameter in parameters if parameter in part] for part in parts]
+    return torch.stack([nn.utils.clip_grad_norm_(group, **settings) for group in groups]).norm()
+
+
 def without_weight_decay(module: nn.Module) -> set[str]:
     """Names of the parameters that are not decayed: biases, norms, LayerScale."""
     names = {name for name, _ in module.named_parameters() if name.endswith((".bias", ".gamma"))}
@@ -79,7 +93,7 @@ def without_weight_decay(module: nn.Module) -> set[str]:
 
 
 def layer_numbers(supernet: Supernet) -> dict[str, int]:
-    """Layer of every backbone parameter: 0 for stem and mask token, 1 to n for blocks, n + 1 for what follows them."""
+    """Layer of every backbone parameter: 0 for stem and mask token, 1 to n for blocks, n + 1 for a norm after them."""
     network = supernet.network
     stem_and_blocks = group_parameters(network, network.group_matcher(coarse=False), reverse=True)
     last = max(stem_and_blocks.values()) + 1

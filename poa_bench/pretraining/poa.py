@@ -84,8 +84,11 @@ class POA(BaseModel):
         if compile_blocks:
             self.student.backbone.compile_blocks()
             self.teacher.backbone.compile_blocks()
-        self.targets = MODELS.build(targets or {"type": "poa_bench.SinkhornTargets"})
-        self.loss_weights = LossWeights(**(loss_weights or {}))
+        targets = {"type": "poa_bench.SinkhornTargets", **(targets or {})}
+        if targets["type"] == "poa_bench.SinkhornTargets":
+            targets.setdefault("chunk_elements", chunk_elements)
+        self.targets = MODELS.build(targets)
+        self.loss_weights = LossWeights.from_settings(loss_weights or {})
         self.variant = variant
         self.student_temperature = student_temperature
         self.chunk_elements = chunk_elements

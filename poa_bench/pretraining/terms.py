@@ -1,7 +1,9 @@
 """The step as a table: which student pass predicts which target, with which weight."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +42,14 @@ class LossWeights:
     same_view: float = 1.0
     patch: float = 1.0
     koleo: float = 0.1
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "LossWeights":
+        """Raises InputError for names that are none of the attributes."""
+        known = [field.name for field in fields(cls)]
+        if unknown := sorted(set(settings) - set(known)):
+            raise InputError(f"unknown loss_weights {', '.join(unknown)}: allowed are {', '.join(known)}")
+        return cls(**settings)
 
     def __post_init__(self) -> None:
         if self.weighting not in ("official", "paper"):

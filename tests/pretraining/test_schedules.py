@@ -1,13 +1,19 @@
 """Schedules give the numbers of the official runs; parameter groups follow DINOv2's rule."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.optim import CosineAnnealingLR, CosineAnnealingParamScheduler, LinearLR, OptimWrapper
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
+from poa_bench.config_files import find_config
+from poa_bench.elastic import SearchSpace, Supernet
 from poa_bench.errors import InputError
+from poa_bench.pretraining.heads import ProjectionHead
 from poa_bench.pretraining.optim import Bfloat16OptimWrapper, PretrainOptimWrapperConstructor
 from poa_bench.pretraining.schedules import FreezeLastLayerHook, LearningRateScaleHook, ScheduleHook, interpolate
 from tests.pretraining.tiny import tiny_poa
@@ -52,33 +58,50 @@ def test_unknown_shape_and_attribute_are_refused():
         ScheduleHook("temprature", 0, 1).before_train(SimpleNamespace(model=tiny_poa()))
 
 
-def test_learning_rate_and_weight_decay_at_the_end_of_the_official_vit_run():
-    """FACTS: peak 5.0e-3 at batch 1600, 6.2e-4 and 0.359 where the cosine is cut at 78 %."""
+@pytest.mark.parametrize(
+    ("family", "batch", "peak", "last", "decay"),
+    [
+        ("vit", 1600, 5.0e-3, 6.18e-4, 0.359),
+        ("swin", 2048, 5.66e-3, 1.82e-4, 0.391),
+        ("resnet", 1280, 4.47e-3, 2.0e-5, 0.4),
+    ],
+)
+def test_learning_rate_and_weight_decay_of_the_official_runs(family, batch, peak, last, decay):
+    """FACTS, section 2: the cosine is cut at 78 % (ViT) and 90 % (Swin)."""
+    config = Config.fromfile(find_config(f"poa_{family}_imagenet.py"))
     groups = [{"params": [nn.Parameter(torch.ones(1))], "weight_decay": decay} for decay in (0.04, 0.0)]
-    optimizer = torch.optim.AdamW(groups, lr=4e-3)
-    epochs = {"by_epoch": True, "epoch_length": EPOCH}
-    total = EPOCHS / 0.78
-    schedulers = [
-        LinearLR.build_iter_from_epoch(optimizer, start_factor=1e-4, begin=0, end=10, **epochs),
-        CosineAnnealingLR.build_iter_from_epoch(
-            optimizer, eta_min_ratio=4e-3, begin=10, end=EPOCHS, T_max=total - 10, **epochs
-        ),
-        CosineAnnealingParamScheduler.build_iter_from_epoch(
-            optimizer, param_name="weight_decay", eta_min_ratio=10, T_max=total, **epochs
-        ),
-    ]
+    optimizer = torch.optim.AdamW(groups, lr=config.optim_wrapper.optimizer.lr)
+    schedulers = []
+    for settings in config.param_scheduler:
+        settings = {key: value for key, value in settings.items() if key != "convert_to_iter_based"}
+        scheduler = PARAM_SCHEDULERS.get(settings.pop("type"))
+        schedulers.append(scheduler.build_iter_from_epoch(optimizer, epoch_length=EPOCH, **settings))
     runner = fake_runner(optim_wrapper=OptimWrapper(optimizer), param_schedulers=schedulers)
-    runner.train_dataloader.batch_size = 1600
-    LearningRateScaleHook().before_run(runner)
-    assert "learning rate 0.005 = 0.004 * sqrt(1600 / 1024)" in runner.messages[0]
+    runner.train_dataloader.batch_size = batch
+    hook = config.default_hooks.learning_rate_scale
+    LearningRateScaleHook(hook.base_batch_size, hook.rule).before_run(runner)
+    assert f"= 0.004 * sqrt({batch} / 1024)" in runner.messages[0]
     rates = []
-    for _ in range(EPOCHS * EPOCH):
+    for _ in range(config.train_cfg.max_epochs * EPOCH):
         rates.append(optimizer.param_groups[0]["lr"])
         for scheduler in schedulers:
             scheduler.step()
-    assert max(rates) == pytest.approx(5.0e-3, rel=1e-3)
-    assert rates[-1] == pytest.approx(6.2e-4, rel=0.01)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == pytest.approx([0.359, 0.0], abs=1e-3)
+    assert max(rates) == pytest.approx(peak, rel=2e-3)
+    assert rates[-1] == pytest.approx(last, rel=0.01)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == pytest.approx([decay, 0.0], abs=1e-3)
+
+
+@pytest.mark.parametrize("family", ["vit", "swin", "resnet"])
+def test_headers_start_the_published_batch(family):
+    path = find_config(f"poa_{family}_imagenet.py")
+    text, config = path.read_text(), Config.fromfile(path)
+    published = int(re.search(r"\bbatch (\d+)", text)[1])
+    nodes, tasks = map(int, re.search(r"srun -N(\d+) --ntasks-per-node=(\d+)", text).groups())
+    gpus = int(re.search(r"torchrun --nproc_per_node=(\d+)", text)[1])
+    accumulated = int(re.search(r"optim_wrapper.accumulative_counts=(\d+)", text)[1])
+    each = config.train_dataloader.batch_size
+    assert nodes * tasks * each == gpus * accumulated * each == published
+    assert f"{published} = {gpus} x {each} x {accumulated}" in text
 
 
 def test_rate_of_layers_follows_the_official_rule():
@@ -109,6 +132,44 @@ def test_rate_of_layers_follows_the_official_rule():
     assert setting("backbone.network.norm.weight") == (1.0, 0.0)
     assert setting("head.mlp0.0.weight") == setting("head.last_layer3.weight_v") == (1.0, 0.1)
     assert optimizer.param_groups[0]["lr"] == 1.0  # what logs show
+
+
+def test_rate_of_layers_without_a_last_norm():
+    """The official ResNet: rate ** (n - layer), so the last block is not decayed, and nor are the heads."""
+    net = Supernet(
+        SearchSpace.resnet(widths=[32], depths=([2], [3])),
+        channels=[32, 64, 128, 256],
+        num_groups=8,
+        fixed_depths=[1, 1],
+    )
+    student = nn.ModuleDict({"backbone": net, "head": ProjectionHead(net.width(), [8], 16, 8)})
+    scales = PretrainOptimWrapperConstructor(
+        {"optimizer": {"type": "AdamW", "lr": 1.0}}, {"layer_decay": 0.5}
+    ).learning_rate_scales(student)
+    block = "backbone.network.layer{}.{}.conv1.weight"
+    assert scales["backbone.network.conv1.weight"] == scales["backbone.mask_token"] == 0.5**7
+    assert [scales[block.format(*place)] for place in [(1, 0), (2, 1), (3, 2), (4, 0)]] == [0.5**6, 0.5**4, 0.5, 1]
+    assert scales["head.mlp0.0.weight"] == 1
+
+
+def test_backbone_and_heads_are_clipped_apart():
+    model = tiny_poa()
+    norms = {}
+    for apart in (False, True):
+        settings = {"optimizer": {"type": "SGD", "lr": 1.0}, "clip_grad": {"max_norm": 0.5}}
+        wrapper = PretrainOptimWrapperConstructor(settings, {"clip_apart": apart})(model)
+        for parameter in model.student.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        model.student.backbone.mask_token.grad = None
+        expected = torch.nn.utils.get_total_norm([p.grad for p in model.student.parameters() if p.grad is not None])
+        wrapper._clip_grad()
+        assert wrapper.message_hub.get_scalar("train/grad_norm").current() == pytest.approx(expected.item())
+        norms[apart] = [
+            torch.nn.utils.get_total_norm([p.grad for p in part.parameters() if p.grad is not None]).item()
+            for part in model.student.children()
+        ]
+    assert sum(norm**2 for norm in norms[False]) ** 0.5 == pytest.approx(0.5, rel=1e-4)
+    assert norms[True] == pytest.approx([0.5, 0.5], rel=1e-4)
 
 
 @pytest.mark.parametrize("settings", [{"layer_decay": 0}, {"layer_decay_rate": 0.9}])

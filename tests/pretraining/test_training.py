@@ -1,6 +1,7 @@
 """Whole runs in this process: what they log, why they stop, and what is left on the disk."""
 
 import itertools
+import operator
 import runpy
 import sys
 from argparse import Namespace
@@ -16,6 +17,7 @@ from poa_bench.elastic import load_supernet
 from poa_bench.errors import InputError
 from poa_bench.pretraining.safety import AtomicBackend, NonFiniteError
 from poa_bench.pretraining.schedules import training_model
+from poa_bench.pretraining.terms import loss_table
 from tests.conftest import REPOSITORY
 from tests.pretraining.runs import arguments, logged, run, train_here, weights
 
@@ -53,6 +55,15 @@ def test_text_json_and_tensorboard_show_the_same(straight):
     *_, last = (line for line in next(straight.glob("*/*.log")).read_text().splitlines() if "Iter(train)" in line)
     for name in ("eta", *WATCHED):
         assert f" {name}: " in last, name
+
+
+def test_logged_terms_make_up_the_logged_loss(tmp_path):
+    """Both are means over the same iterations."""
+    model = training_model(train_here(tmp_path, "train_cfg.max_iters=4", "default_hooks.patch_weight.begin=0"))
+    weights = {term.name: term.weight for term in loss_table(model.loss_weights, local_views=2)}
+    weights["koleo"] = model.loss_weights.koleo
+    loss, *terms = logged(tmp_path, "loss", *weights)[4]
+    assert sum(map(operator.mul, terms, weights.values())) == pytest.approx(loss, rel=1e-5)
 
 
 class PoisonedWeights(Hook):

@@ -1,5 +1,6 @@
 # The paper's ResNet supernet: mid channels 64, 96, 128, stage 2 from 4 to 8 and stage 3 from 6 to 36 blocks, 465 sizes
-# from ResNet-50 to a ResNet-152 with wider middle layers; GroupNorm. Only depth is drawn with weight 2 (official code).
+# from ResNet-50 to a ResNet-152 with wider middle layers; GroupNorm. Only depth is drawn with weight 2 (official
+# code; the paper's text: 3 for both).
 _base_ = "./poa_vit_paper.py"
 
 model = dict(

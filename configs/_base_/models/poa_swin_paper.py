@@ -1,5 +1,5 @@
 # The paper's Swin supernet: widths 96, 112, 128 (doubled per stage), stage 3 from 6 to 18 blocks, 39 sizes from Swin-T
-# to Swin-B. Heads of 16 channels and sampling weights of 2 are what the official code has.
+# to Swin-B. Heads of 16 channels and sampling weights of 2 (the paper's text: 3) are what the official code has.
 _base_ = "./poa_vit_paper.py"
 
 model = dict(

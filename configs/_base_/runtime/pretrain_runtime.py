@@ -25,7 +25,12 @@ model_wrapper_cfg = dict(
 float32_matmul_precision = "highest"
 vis_backends = [dict(type="LocalVisBackend")]
 visualizer = dict(type="Visualizer", vis_backends=vis_backends)
-log_processor = dict(type="LogProcessor", window_size=50, by_epoch=False)
+log_processor = dict(
+    type="LogProcessor",
+    window_size=50,
+    by_epoch=False,
+    mean_pattern="loss|time|grad_norm|intact/|elastic/|koleo",  # means of the window: the terms make up the loss
+)
 log_level = "INFO"
 load_from = None
 resume = False

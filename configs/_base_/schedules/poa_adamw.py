@@ -25,6 +25,7 @@ param_scheduler = [
 default_hooks = dict(
     step_seed=dict(type="poa_bench.StepSeedHook"),
     subnet=dict(type="poa_bench.SubnetHook", mode="step"),
+    # the paper's text: "proportional to the batch", rule="linear"
     learning_rate_scale=dict(type="poa_bench.LearningRateScaleHook", base_batch_size=1024, rule="sqrt"),
     teacher_temperature=dict(
         type="poa_bench.ScheduleHook", attribute="teacher_temperature", start=0.04, end=0.07, length=30

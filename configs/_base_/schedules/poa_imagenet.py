@@ -2,7 +2,11 @@
 # every 800 iterations.
 _base_ = "./poa_adamw.py"
 
-optim_wrapper = dict(type="poa_bench.Bfloat16OptimWrapper", optimizer=dict(fused=True))
+optim_wrapper = dict(
+    type="poa_bench.Bfloat16OptimWrapper",
+    optimizer=dict(fused=True),
+    paramwise_cfg=dict(clip_apart=True),  # the official code; the paper does not say
+)
 default_hooks = dict(
     subnet=dict(mode="rank"),  # as the official code draws them; the paper's text: "step"
     collapse=dict(type="poa_bench.CollapseHook", interval=800),
