@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
     try:
         return args.run(args) or 0
-    except InputError as error:
+    except (InputError, OSError) as error:  # the second: no such folder, no permission, no space left
         print(f"poa-bench {args.command}: {error}", file=sys.stderr)
         return 2
 

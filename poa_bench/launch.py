@@ -1,7 +1,10 @@
 """From the command line of `tools/train.py` and `tools/test.py` to a stock mmengine Runner."""
 
 import argparse
+import difflib
+import inspect
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from mmengine.runner import Runner
 
 from poa_bench.config_files import find_config
 from poa_bench.errors import InputError
+
+OF_LAUNCH = ("auto_scale_lr", "custom_imports", "float32_matmul_precision", "runner_type")  # read before the Runner
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -29,6 +34,8 @@ def train(arguments: argparse.Namespace) -> None:
                 "the batch by themselves, see poa_bench.LearningRateScaleHook)"
             )
         config.auto_scale_lr.enable = True
+    if arguments.resume is None and not config.get("resume"):
+        refuse_used(Path(config.work_dir))
     if arguments.resume is not None:
         config.resume = True
         config.load_from = None if arguments.resume == "auto" else _existing(arguments.resume)
@@ -52,13 +59,28 @@ def read_config(arguments: argparse.Namespace) -> Config:
     return config
 
 
+def refuse_used(work_dir: Path) -> None:
+    """Raises InputError if a run has left checkpoints there: a new one would replace them without a word."""
+    last = work_dir / "last_checkpoint"
+    if last.is_file():
+        raise InputError(
+            f"{work_dir} holds a run ({Path(last.read_text()).name}): add --resume to go on with it, or choose another "
+            "--work-dir"
+        )
+
+
 def override(config: Config, options: list[str]) -> None:
     """Apply `--cfg-options`.
 
     Raises:
-        InputError: one is not KEY=VALUE, or does not fit the config.
+        InputError: one is not KEY=VALUE, does not fit the config, or nothing would read it.
     """
+    known = {*config, *inspect.signature(Runner).parameters, *OF_LAUNCH}
     for option in options:
+        if (name := re.split(r"[.=]", option)[0]) not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise InputError(f"--cfg-options {option}: nothing reads an entry {name!r} of {config.filename}{hint}")
         found = argparse.Namespace()
         try:
             DictAction(["--cfg-options"], "cfg_options")(None, found, [option])

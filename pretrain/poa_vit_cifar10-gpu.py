@@ -14,8 +14,7 @@ model = dict(
     head=dict(prototypes=[128, 256], hidden_features=1024),
     compile_blocks=True,
 )
-epochs = 20
-train_cfg = dict(max_epochs=epochs)
+train_cfg = dict(max_epochs=20)
 optim_wrapper = dict(type="poa_bench.Bfloat16OptimWrapper", optimizer=dict(lr=1.4e-3, fused=True))  # 1e-3 at 512
 param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
 param_scheduler[0].update(end=3)

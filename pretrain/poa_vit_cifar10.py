@@ -5,8 +5,7 @@ _base_ = [
     "../configs/_base_/datasets/data_cifar10_pretrain.py",
     "../configs/_base_/schedules/poa_digits.py",
 ]
-epochs = 3
-train_cfg = dict(max_epochs=epochs)
+train_cfg = dict(max_epochs=3)
 param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
 param_scheduler[0].update(end=0.3)
 param_scheduler[1].update(begin=0.3)

@@ -1,7 +1,11 @@
 """The README shows what the kept report says and names files and commands that exist."""
 
 import importlib.util
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +36,27 @@ def test_links_and_config_names_lead_somewhere(document):
     for name in re.findall(r"mim train poa_bench ([\w-]+\.py)", text):
         if name != "CONFIG.py":
             assert Path(find_config(name)).is_file()
+
+
+def test_mim_starts_the_processes_of_slurm(tmp_path):
+    """The line of the README, with a `srun` that shows how it was called."""
+    (line,) = re.findall(r"mim train poa_bench CONFIG.py --launcher slurm.*?(?<!\\)$", README, flags=re.S | re.M)
+    words = shlex.split(line.replace("CONFIG.py", "poa_vit_imagenet.py"))
+    srun = tmp_path / "srun"
+    srun.write_text('#!/bin/sh\necho "srun $@"\n')
+    srun.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    done = subprocess.run(
+        [Path(sys.executable).with_name("mim"), *words[1:]],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (called,) = (line for line in done.stdout.splitlines() if line.startswith("srun "))
+    for part in ("--ntasks=32", "--ntasks-per-node=8", "--gres=gpu:8", "--cpus-per-task=12", "--time=7-0"):
+        assert part in called.split()
+    assert called.split()[-3].endswith("/pretrain/poa_vit_imagenet.py") and called.split()[-2:] == ["--launcher", "slurm"]
 
 
 def test_every_command_shown_exists():

@@ -48,7 +48,7 @@ def run(task: str, arguments: argparse.Namespace) -> int:
 
     try:
         getattr(launch, task)(arguments)
-    except InputError as error:
+    except (InputError, OSError) as error:  # the second: no such folder, no permission, no space left
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

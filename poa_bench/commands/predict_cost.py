@@ -6,7 +6,7 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Config, GPUs and assumptions."""
     parser.add_argument("config", help="a pre-training config, by path or base name")
-    parser.add_argument("--gpu", default="h200", help="a100, h100 or h200")
+    parser.add_argument("--gpu", default="h200", type=str.lower, help="a100, h100 or h200")
     parser.add_argument("--gpus", type=int, default=8, help="number of GPUs")
     parser.add_argument(
         "--utilisation",

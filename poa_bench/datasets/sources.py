@@ -3,6 +3,7 @@
 A source knows its pictures' ``names``, ``labels`` and ``classes`` without opening one, and reads picture ``i`` alone.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 import torch
+from mmengine.logging import print_log
 
 from poa_bench.datasets.stores import ArchiveStore, FolderStore
 from poa_bench.errors import InputError
@@ -123,12 +125,18 @@ def _in_class_folders(store: FolderStore | ArchiveStore, prefix: bytes) -> Store
     """Take the pictures below ``prefix``; the next folder in their path is their class."""
     inside = np.flatnonzero(np.char.startswith(store.names, prefix)) if len(store.names) else np.array([], int)
     names = [store.names[place].decode()[len(prefix) :] for place in inside]
-    chosen = [i for i, name in enumerate(names) if "/" in name and name.lower().endswith(IMAGE_SUFFIXES)]
+    pictures = [i for i, name in enumerate(names) if name.lower().endswith(IMAGE_SUFFIXES)]
+    chosen = [i for i in pictures if "/" in names[i]]
+    beside = len(pictures) - len(chosen)  # a flat folder may be unlabelled, or ImageNet's val, which is not one class
     if not chosen:
         raise InputError(
-            f"there are no pictures in class folders below {prefix.decode() or 'the top'}; "
-            f"expected CLASS/PICTURE with one of the endings {' '.join(IMAGE_SUFFIXES)}"
+            f"there are no pictures in class folders below {prefix.decode() or 'the top'}"
+            + (f", but {beside} beside each other" if beside else "")
+            + f"; expected CLASS/PICTURE with one of the endings {' '.join(IMAGE_SUFFIXES)}, or ann_file=LIST with "
+            "`path label` in each line (without labels: ls FOLDER | sed 's/$/ 0/' > LIST)"
         )
+    if beside:
+        print_log(f"{beside} pictures outside class folders are left out", logger="current", level=logging.WARNING)
     class_names = [names[i].split("/", 1)[0] for i in chosen]
     classes = sorted(set(class_names))
     numbers = {name: number for number, name in enumerate(classes)}

@@ -64,7 +64,8 @@ def _evaluate_network(
     profiles = [run for run in runs if run.task == "profile"]
     by_spec = _grouped([run for run in runs if run.task != "profile"], lambda run: run.spec)
     widths = {runs_of_size[0].spec: session.width(runs_of_size[0].spec) for runs_of_size in by_spec}
-    for specs in groups_of_sizes(data, widths, FEATURE_BYTES):
+    # a profile needs no pictures, so the data are not opened for it
+    for specs in groups_of_sizes(data, widths, FEATURE_BYTES) if widths else ():
         group = [run for runs_of_size in by_spec for run in runs_of_size if run.spec in specs]
         yield from _guarded(group, session.evaluate)
     for run in profiles:

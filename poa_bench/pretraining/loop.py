@@ -13,7 +13,8 @@ from poa_bench.registry import LOOPS
 class PretrainLoop(IterBasedTrainLoop):
     """``IterBasedTrainLoop`` for ``max_epochs`` passes over the data (or ``max_iters``, if given).
 
-    Counting iterations makes it possible to stop and resume anywhere, without reading data again.
+    Counting iterations makes it possible to stop and resume anywhere, without reading data again. Parameter schedules
+    without an end go to the run's; with ``cut`` they would be longer, see `set_cut_lengths`.
 
     Args:
         runner: the Runner.
@@ -33,14 +34,26 @@ class PretrainLoop(IterBasedTrainLoop):
         epoch_length = len(self.dataloader)
         self._max_iters = max_iters or round(max_epochs * epoch_length)
         self._max_epochs = self._max_iters / epoch_length  # what schedules by epoch end at
-        _check_schedules(runner.param_schedulers, epoch_length, self._max_iters)
+        schedules = [schedule for schedule in runner.param_schedulers or [] if isinstance(schedule, dict)]
+        set_cut_lengths(schedules, self._max_epochs)
+        _check_schedules(schedules, epoch_length, self._max_iters)
 
 
-def _check_schedules(schedules: Any, epoch_length: int, max_iters: int) -> None:
+def set_cut_lengths(schedules: list[dict[str, Any]], max_epochs: float) -> None:
+    """Replace ``cut`` by ``T_max``: a schedule by epochs of which the run sees this share (official `iter_num_scale`).
+
+    Args:
+        schedules: configs of parameter schedulers, changed in place.
+        max_epochs: of the run.
+    """
+    for schedule in schedules:
+        if cut := schedule.pop("cut", None):
+            schedule["T_max"] = max_epochs / cut - schedule.get("begin", 0)
+
+
+def _check_schedules(schedules: list[dict[str, Any]], epoch_length: int, max_iters: int) -> None:
     """Refuse a schedule that has no iteration of its own or begins after the run's end: mmengine names none."""
-    for place, schedule in enumerate(schedules if isinstance(schedules, list) else []):
-        if not isinstance(schedule, dict):  # built already
-            continue
+    for place, schedule in enumerate(schedules):
         unit = epoch_length if schedule.get("by_epoch", True) else 1
         begin, end = schedule.get("begin", 0) * unit, schedule.get("end", math.inf) * unit
         if end < math.inf and int(end) <= int(begin):  # mmengine rounds down

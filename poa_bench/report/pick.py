@@ -119,18 +119,20 @@ def amount(text: str | None) -> float | None:
 
 
 def find_latency(data: ReportData, words: str) -> str:
-    """The latency cost whose name has all the words.
+    """The latency cost whose name has all the words; where several do, that of float32.
 
     Raises:
         InputError: none or several do.
     """
     known = [name for name in data.costs.columns if name.startswith("latency")]
     chosen = [name for name in known if all(word in name for word in words.split())]
+    if len(chosen) > 1:
+        chosen = [name for name in chosen if "float16" not in name] or chosen
     if len(chosen) == 1:
         return chosen[0]
     if not known:
         raise InputError("no latency was measured: run the task 'profile' first, or limit parameters or MACs instead")
-    raise InputError(f"--latency {words!r} fits {len(chosen)} of the latencies measured: {', '.join(known)}")
+    raise InputError(f"--latency {words!r} fits {len(chosen)} of the latencies measured: {', '.join(chosen or known)}")
 
 
 def choose(

@@ -80,13 +80,13 @@ class SlurmExecutor:
         return -(-runs // self.settings.runs_per_job)
 
     def submit(self, chunks: list[Chunk]) -> None:
-        """Submit one job array for all chunks of the same number of GPUs."""
-        by_gpus: dict[int, list[Chunk]] = defaultdict(list)
+        """Submit one job array for all chunks that need the same: a number of GPUs, a whole node or not."""
+        arrays: dict[tuple[int, bool], list[Chunk]] = defaultdict(list)
         for chunk in chunks:
             gpus = chunk.gpus if self.settings.gpus is None else self.settings.gpus
-            by_gpus[gpus].append(chunk.model_copy(update={"gpus": gpus}))
-        for gpus, together in by_gpus.items():
-            executor = self._executor(gpus, alone=any(chunk.alone for chunk in together))
+            arrays[gpus, chunk.alone].append(chunk.model_copy(update={"gpus": gpus}))
+        for (gpus, alone), together in arrays.items():
+            executor = self._executor(gpus, alone)
             with executor.batch():
                 jobs = [executor.submit(ChunkJob(chunk.save())) for chunk in together]
             self._jobs |= {job.job_id: chunk for job, chunk in zip(jobs, together, strict=True)}

@@ -9,8 +9,8 @@ train_dataloader = dict(dataset=dict(pipeline=pipeline))
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay=0.9, clip_apart=False))
 param_scheduler = _base_.param_scheduler  # the whole cosine after 10 epochs of warm-up
 param_scheduler[0].update(end=10)
-param_scheduler[1].update(begin=10, T_max=692 - 10, eta_min_ratio=2e-5 / (4e-3 * 1280 / 1024))
-param_scheduler[2].update(T_max=692)
+param_scheduler[1].update(begin=10, cut=1.0, eta_min_ratio=2e-5 / (4e-3 * 1280 / 1024))
+param_scheduler[2].update(cut=1.0)
 default_hooks = dict(
     learning_rate_scale=dict(rule="linear"),
     subnet=dict(mode="step"),

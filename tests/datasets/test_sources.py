@@ -193,6 +193,8 @@ def test_bad_input_is_named(tmp_path, folder):
         open_images(str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="no pictures in class folders below valid/"):
         open_images(str(folder), "valid")
+    with pytest.raises(InputError, match=r"below train/cat/, but \d+ beside each other; .* or ann_file=LIST"):
+        open_images(str(folder), "train/cat")
     with pytest.raises(InputError, match="there is no annotation file"):
         open_images(str(folder), ann_file="missing.txt")
     listed = tmp_path / "list.txt"

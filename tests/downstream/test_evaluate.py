@@ -126,6 +126,15 @@ def test_profile_rows(checkpoint, data, tmp_path):
     assert {"device", "dtype", "threads"} <= small.facts.keys() and small.units["latency_p50_ms_batch1"] == "ms"
 
 
+def test_a_profile_needs_no_pictures(checkpoint, tmp_path):
+    """A device has no ImageNet."""
+    path = tmp_path / "nowhere.py"
+    missing = f"dict(type='poa_bench.Images', path='{tmp_path}/train')"
+    path.write_text(f"evaluation = dict(name='nowhere', image_size=32, train={missing}, test={missing})")
+    (found,) = evaluate_checkpoint(checkpoint, str(path), tmp_path, tasks=["profile"], specs=["smallest"])
+    assert found.metrics["latency_p50_ms_batch1"] > 0
+
+
 def test_validation_is_held_out_of_train_where_there_is_none(checkpoint, data, tmp_path, monkeypatch):
     path = tmp_path / "no_val.py"
     path.write_text("".join(line for line in DATA.splitlines(keepends=True) if not line.strip().startswith("val=")))

@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from poa_bench.config_files import find_config
 from poa_bench.errors import InputError
+from poa_bench.launch import build_runner, read_config
 from poa_bench.pretraining.collapse import CollapseHook, effective_rank, feature_spread, target_entropies
+from tests.pretraining.runs import arguments
+from tests.pretraining.test_learning import SHORT, SPACES
 
 
 def test_spread_of_random_and_of_equal_features():
@@ -39,6 +43,29 @@ def test_warnings_are_sentences_with_value_and_limit():
     assert (
         len(hook.warnings({"feature_spread": 0, "feature_rank": 1, "target_diversity": 0, "target_flatness": 0})) == 3
     )
+
+
+UNBALANCED = [  # nothing spreads the targets or the features, and the teacher is the student
+    "model.targets.iterations=0",
+    "model.loss_weights.koleo=0",
+    "default_hooks.teacher_momentum.start=0",
+    "default_hooks.teacher_momentum.end=0",
+]
+
+
+@pytest.mark.parametrize("options, warned", [([], False), (UNBALANCED, True)])
+def test_a_run_that_collapses_is_reported_and_a_healthy_one_is_not(options, warned, tmp_path):
+    """The digits' own recipe, with and without what keeps it from collapsing; the hook's default limits."""
+    chosen = arguments(tmp_path, config=find_config("poa_vit-digits.py"))
+    chosen.cfg_options = [*SHORT, "train_cfg.max_iters=30", *options]
+    config = read_config(chosen)
+    config.model.backbone.space.update(SPACES["vit"])
+    runner = build_runner(config)
+    runner.register_hook(CollapseHook(interval=30, begin=0))
+    runner.train()
+    log = next(tmp_path.glob("*/*.log")).read_text()
+    assert ("collapse? nearly all images choose the same prototypes" in log) == warned
+    assert ("collapse?" in log) == warned
 
 
 def test_interval_must_be_positive():

@@ -14,6 +14,7 @@ from poa_bench.config_files import find_config
 from poa_bench.elastic import SearchSpace, Supernet
 from poa_bench.errors import InputError
 from poa_bench.pretraining.heads import ProjectionHead
+from poa_bench.pretraining.loop import set_cut_lengths
 from poa_bench.pretraining.optim import Bfloat16OptimWrapper, PretrainOptimWrapperConstructor
 from poa_bench.pretraining.schedules import FreezeLastLayerHook, LearningRateScaleHook, ScheduleHook, interpolate
 from tests.pretraining.tiny import tiny_poa
@@ -72,6 +73,7 @@ def test_learning_rate_and_weight_decay_of_the_official_runs(family, batch, peak
     groups = [{"params": [nn.Parameter(torch.ones(1))], "weight_decay": decay} for decay in (0.04, 0.0)]
     optimizer = torch.optim.AdamW(groups, lr=config.optim_wrapper.optimizer.lr)
     schedulers = []
+    set_cut_lengths(config.param_scheduler, config.train_cfg.max_epochs)
     for settings in config.param_scheduler:
         settings = {key: value for key, value in settings.items() if key != "convert_to_iter_based"}
         scheduler = PARAM_SCHEDULERS.get(settings.pop("type"))

@@ -139,6 +139,11 @@ def test_run_with_another_batch_is_not_resumed(straight, tmp_path):
     assert runner.iter == 10  # from its weights
 
 
+def test_used_work_directory_is_refused_unless_resumed(straight):
+    with pytest.raises(InputError, match=r"holds a run \(iter_10.pth\): add --resume"):
+        launch.train(Namespace(**vars(arguments(straight)), amp=None, auto_scale_lr=False, resume=None))
+
+
 @pytest.mark.parametrize("option, resumed", [((), False), (("resume=True",), True)])
 def test_resuming_may_be_written_in_the_config(option, resumed, monkeypatch, tmp_path):
     seen = []
@@ -179,6 +184,8 @@ def test_help_answers_without_torch():
             "param_scheduler.0 (LinearLR) lasts less than an iteration (0 to 0.67)",
         ),
         (["poa_vit-digits.py", "--cfg-options", "model.compile_blocks"], "model.compile_blocks does not fit"),
+        (["poa_vit-digits.py", "--cfg-options", "train_cgf.max_epochs=1"], "did you mean train_cfg?"),
+        (["poa_vit-digits.py", "--work-dir", "/proc/nowhere/x"], "/proc/nowhere"),
         (["poa_vit-digits.py", "--cfg-options", "param_scheduler.7.end=1"], "param_scheduler.7.end=1 does not fit"),
         (
             ["poa_vit-digits.py", "--work-dir", "{}", "--cfg-options", "default_hooks.subnet.mode=x"],

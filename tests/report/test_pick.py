@@ -1,5 +1,7 @@
 """`pick` against brute force, its words, and the command in a real process."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from poa_bench.cli import main
 from poa_bench.errors import InputError
 from poa_bench.report.frame import load_report_data
-from poa_bench.report.pick import amount, choose, find_columns, pick, pick_text
+from poa_bench.report.pick import amount, choose, find_columns, find_latency, pick, pick_text
 from poa_bench.sweep.results import write_result
 from tests.report.made import made_result
 
@@ -89,6 +91,15 @@ def test_several_data_sets_are_asked_about_with_what_to_type(tmp_path):
         choose(str(tmp_path), "knn", None, {}, (None, ""))
     found = choose(str(tmp_path), "knn top1 · letters", None, {}, (None, ""))
     assert found["column"] == "knn top1 · letters" and found["others"] == {}
+
+
+def test_latency_is_that_of_float32_unless_another_is_named():
+    names = ["latency_p50_ms_batch1", "latency_p50_ms_batch1_bfloat16", "latency_p95_ms_batch1"]
+    data = SimpleNamespace(costs=pd.DataFrame(columns=names))
+    assert find_latency(data, "p50 batch1") == names[0]
+    assert find_latency(data, "p50 batch1 bfloat16") == names[1]
+    with pytest.raises(InputError, match=f"fits 2 of the latencies measured: {names[0]}, {names[2]}$"):
+        find_latency(data, "batch1")
 
 
 def test_bad_input_says_what_is_allowed(demo_folder):

@@ -1,8 +1,7 @@
 # Minutes instead of days: a faster teacher, sharp targets, no layer decay; else the paper's schedules.
 _base_ = "./poa_adamw.py"
 
-epochs = 10
-train_cfg = dict(max_epochs=epochs)
+train_cfg = dict(max_epochs=10)
 optim_wrapper = dict(
     optimizer=dict(lr=4e-3),  # 1e-3 at 64 pictures
     paramwise_cfg=dict(layer_decay=1.0, patch_embed_lr=1.0),

@@ -11,5 +11,5 @@ default_hooks = dict(
     subnet=dict(mode="rank"),  # as the official code draws them; the paper's text: "step"
     collapse=dict(type="poa_bench.CollapseHook", interval=800),
     checkpoint=dict(interval=800),
-    # knn=dict(type="poa_bench.KnnHook", data="imagenet", interval=20),
+    # knn=dict(type="poa_bench.KnnHook", data="imagenet-100k", interval=20),
 )
