@@ -28,13 +28,13 @@ def evaluation_configs() -> dict[str, Path]:
 
 
 def find_config(name: str) -> Path:
-    """The absolute path of a runnable config, by its base name with or without `.py`.
+    """The absolute path of a runnable config, by its base name with or without `.py`; a folder before it is ignored.
 
     Raises:
         InputError: there is no config of that name.
     """
     configs = runnable_configs()
-    base_name = name if name.endswith(".py") else f"{name}.py"
+    base_name = Path(name if name.endswith(".py") else f"{name}.py").name
     if base_name not in configs:
         close = get_close_matches(base_name, configs, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else "`poa-bench config-path` lists all."

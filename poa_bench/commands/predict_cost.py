@@ -6,6 +6,7 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Config, GPUs and assumptions."""
     parser.add_argument("config", help="a pre-training config, by path or base name")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
     parser.add_argument("--gpu", default="h200", type=str.lower, help="a100, h100 or h200")
     parser.add_argument("--gpus", type=int, default=8, help="number of GPUs")
     parser.add_argument(
@@ -28,7 +29,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     from poa_bench.config_files import find_config
     from poa_bench.cost import predict
+    from poa_bench.launch import override
 
     path = Path(arguments.config)
     config = Config.fromfile(path if path.is_file() else find_config(arguments.config))
+    override(config, arguments.cfg_options)
     print(predict(config, arguments.gpu, arguments.gpus, arguments.utilisation, arguments.images))

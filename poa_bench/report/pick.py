@@ -148,7 +148,8 @@ def choose(
 
     Returns:
         `column`, `cost` (what cheaper means), `choice`, `limits`, `decimals`, `others` ({column of another protocol:
-        the best size by it and its series, or None}) and, where there are others, `why` this column was taken.
+        the best size by it and its series, or None}), where there are others `why` this column was taken, and
+        `devices` that the limited latency was measured on.
     """
     data = load_report_data(results)
     bounds = {name: value for name, value in limits.items() if value is not None}
@@ -165,7 +166,14 @@ def choose(
         "decimals": decimals_of(data, column),
         "others": {name: None if row is None else _named(row) for name, row in best.items()},
         "why": _why_first(data, [column, *others]),
+        "devices": _devices(data) if latency[0] is not None else [],
     }
+
+
+def _devices(data: ReportData) -> list[str]:
+    """Where the latencies were measured that count."""
+    profiles = data.long[(data.long.task == PROFILE) & (data.long.stale == "")]
+    return sorted(profiles["facts.device"].dropna().unique()) if "facts.device" in profiles else []
 
 
 def _why_first(data: ReportData, columns: list[str]) -> str:
@@ -201,6 +209,8 @@ def pick_text(found: dict) -> str:
     lines += [_protocol_line(best, found)] if found["others"] else []
     if choice.unknown:
         lines.append(f"left out:      sizes for which a limited cost was not measured: {choice.unknown}")
+    if found["devices"]:
+        lines.append(f"latency of:    {', '.join(found['devices'])}")
     return "\n".join([*lines, f"export:        {export_command(best.checkpoint, best.spec)}"])
 
 

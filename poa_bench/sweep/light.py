@@ -13,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from poa_bench.downstream.architecture import is_config
 from poa_bench.downstream.evaluate import evaluate_light
 from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.profile import hardware_facts
 from poa_bench.downstream.protocols import DEFAULTS, check_task, parse_protocol
 from poa_bench.errors import InputError
 from poa_bench.sweep.plan import Run, expand, make_sweep
-from poa_bench.sweep.results import Result, write_result
+from poa_bench.sweep.results import RESULT_FILE, Result, read_result, write_result
 from poa_bench.sweep.state import is_done
 
 
@@ -36,15 +37,18 @@ def evaluate_checkpoint(
         The new results.
 
     Raises:
-        InputError: an argument is not among those allowed, or a run found an error in what it was given.
+        InputError: an argument is not among those allowed, the folder has profiles of another device, or a run found
+            an error in what it was given.
     """
+    device = _checked_device(device)
     runs = plan_light(checkpoint, data, **choice)
+    _refuse_other_machines(runs, Path(output), hardware_facts(device)["device"])
     missing = [run for run in runs if not is_done(Path(output), run.id)]
     results: list[Result] = []
     errors: list[tuple[Run, Exception]] = []
     with _progress() as progress:
         bar = progress.add_task("runs", total=len(runs), completed=len(runs) - len(missing))
-        for run, outcome in evaluate_light(missing, device or _device(), progress):
+        for run, outcome in evaluate_light(missing, device, progress):
             progress.advance(bar)
             if isinstance(outcome, Exception):
                 errors.append((run, outcome))
@@ -118,8 +122,21 @@ def plan_light(
     return expand(make_sweep({**sweep, "tasks": entries}, source="poa-bench evaluate"))
 
 
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _checked_device(device: str | None) -> str:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda needs a GPU that torch can use, and there is none: see `poa-bench doctor`")
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _refuse_other_machines(runs: Sequence[Run], output: Path, device: str) -> None:
+    """A profile that is there counts as done, and its latencies would be taken for this machine's."""
+    done = (run for run in runs if run.task == "profile" and is_done(output, run.id))
+    for found in (read_result(output / run.id / RESULT_FILE).facts.get("device") for run in done):
+        if found != device:
+            raise InputError(
+                f"{output} holds profiles measured on {found}, and this is {device}: give this machine's a folder of "
+                "their own with -o (`pick` and `report` take the newest below the folder that they are given)"
+            )
 
 
 def _progress() -> Progress:

@@ -200,9 +200,11 @@ def expand(sweep: Sweep) -> list[Run]:
 
 
 def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
-    from poa_bench.downstream.architecture import read_architecture
+    from poa_bench.downstream.architecture import is_config, read_architecture
     from poa_bench.elastic import SearchSpace
 
+    if is_config(checkpoint) and any("pretrained" in task.initialisations for task in sweep.tasks):
+        raise InputError(f"{checkpoint} is a config, which has no weights: give a training checkpoint")
     description = dict(read_architecture(checkpoint))
     description.pop("version")
     space = SearchSpace.from_dict(description["space"])

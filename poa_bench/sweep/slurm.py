@@ -81,14 +81,22 @@ class SlurmExecutor:
 
     def submit(self, chunks: list[Chunk]) -> None:
         """Submit one job array for all chunks that need the same: a number of GPUs, a whole node or not."""
+        from submitit.core.utils import FailedJobError
+
         arrays: dict[tuple[int, bool], list[Chunk]] = defaultdict(list)
         for chunk in chunks:
             gpus = chunk.gpus if self.settings.gpus is None else self.settings.gpus
             arrays[gpus, chunk.alone].append(chunk.model_copy(update={"gpus": gpus}))
         for (gpus, alone), together in arrays.items():
             executor = self._executor(gpus, alone)
-            with executor.batch():
-                jobs = [executor.submit(ChunkJob(chunk.save())) for chunk in together]
+            try:
+                with executor.batch():
+                    jobs = [executor.submit(ChunkJob(chunk.save())) for chunk in together]
+            except FailedJobError as error:
+                said = (str(error).strip() or "it said nothing").splitlines()[-1]
+                raise InputError(
+                    f"sbatch took no job: {said}; see the sweep's slurm settings (--set slurm.partition=...)"
+                ) from error
             self._jobs |= {job.job_id: chunk for job, chunk in zip(jobs, together, strict=True)}
             self._save_book()
 

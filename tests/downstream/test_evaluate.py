@@ -17,7 +17,7 @@ from poa_bench.elastic import Supernet, load_supernet
 from poa_bench.errors import InputError
 from poa_bench.sweep import light
 from poa_bench.sweep.light import evaluate_checkpoint, plan_light
-from poa_bench.sweep.results import load_results, read_results
+from poa_bench.sweep.results import load_results, read_results, write_result
 from tests.downstream.networks import SPACES, tiny_supernet, write_checkpoint
 
 DATA = """
@@ -131,8 +131,13 @@ def test_a_profile_needs_no_pictures(checkpoint, tmp_path):
     path = tmp_path / "nowhere.py"
     missing = f"dict(type='poa_bench.Images', path='{tmp_path}/train')"
     path.write_text(f"evaluation = dict(name='nowhere', image_size=32, train={missing}, test={missing})")
-    (found,) = evaluate_checkpoint(checkpoint, str(path), tmp_path, tasks=["profile"], specs=["smallest"])
+    choice = {"tasks": ["profile"], "specs": ["smallest"]}
+    (found,) = evaluate_checkpoint(checkpoint, str(path), tmp_path, **choice)
     assert found.metrics["latency_p50_ms_batch1"] > 0
+    assert evaluate_checkpoint(checkpoint, str(path), tmp_path, **choice) == []  # there already
+    write_result(found.model_copy(update={"facts": {**found.facts, "device": "another one"}}), tmp_path)
+    with pytest.raises(InputError, match="holds profiles measured on another one, and this is"):
+        evaluate_checkpoint(checkpoint, str(path), tmp_path, **choice)
 
 
 def test_validation_is_held_out_of_train_where_there_is_none(checkpoint, data, tmp_path, monkeypatch):

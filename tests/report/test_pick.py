@@ -50,6 +50,7 @@ def test_secondary_metrics_and_latency_limits(demo_folder):
     found = choose(demo_folder, "det", "segm_mAP", {}, (4.0, "p50 batch1"))
     assert found["column"] == "detection segm_mAP"
     assert found["choice"].best.spec == "vit-w64-d6" and found["choice"].cheaper.spec == "vit-w48-d4"
+    assert "latency of:    cpu" in pick_text(found)
 
 
 def test_the_command(demo_folder, capsys):

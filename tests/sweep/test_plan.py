@@ -145,6 +145,8 @@ def test_no_checkpoint(tmp_path):
         expand(sweep([], KNN))
     with pytest.raises(InputError, match="no file"):
         expand(sweep([str(tmp_path / "absent.pth")], KNN))
+    with pytest.raises(InputError, match="is a config, which has no weights"):
+        expand(sweep([str(REPOSITORY / "pretrain" / "poa_vit-digits.py")], KNN))
     with pytest.raises(InputError, match="no config 'absent.py'"):
         load_sweep("absent")
 

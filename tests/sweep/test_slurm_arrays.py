@@ -3,34 +3,56 @@
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+import pytest
+
+from poa_bench.errors import InputError
 from poa_bench.sweep import slurm
 from poa_bench.sweep.plan import Slurm
 from poa_bench.sweep.worker import Chunk
 
+errors = pytest.importorskip("submitit.core.utils", reason="submitit is not installed")
 
-def test_only_chunks_that_must_be_alone_take_whole_nodes(tmp_path, monkeypatch):
+
+class Executor:
+    """Stands for submitit's: notes what it is given."""
+
+    asked: list = []
+    refusal: str | None = None
+
+    def __init__(self, gpus, alone):
+        self.wanted = gpus, alone
+
+    def batch(self):
+        return nullcontext()
+
+    def submit(self, job):
+        if self.refusal is not None:
+            raise errors.FailedJobError(self.refusal)
+        self.asked.append((self.wanted, Chunk.model_validate_json(job.path.read_bytes())))
+        return SimpleNamespace(job_id=str(len(self.asked)))
+
+
+@pytest.fixture
+def executor(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "_check_installed", lambda: None)
-    asked = []
+    monkeypatch.setattr(slurm.SlurmExecutor, "_executor", lambda self, gpus, alone: Executor(gpus, alone))
+    monkeypatch.setattr(Executor, "asked", [])
+    return slurm.SlurmExecutor(tmp_path, "test", Slurm())
 
-    class Executor:
-        """Stands for submitit's."""
 
-        def __init__(self, gpus, alone):
-            self.wanted = gpus, alone
-
-        def batch(self):
-            return nullcontext()
-
-        def submit(self, job):
-            asked.append((self.wanted, Chunk.model_validate_json(job.path.read_bytes())))
-            return SimpleNamespace(job_id=str(len(asked)))
-
-    executor = slurm.SlurmExecutor(tmp_path, "test", Slurm())
-    monkeypatch.setattr(executor, "_executor", Executor)
+def test_only_chunks_that_must_be_alone_take_whole_nodes(executor, tmp_path):
     needs = [(1, False), (1, True), (0, False), (1, False)]
     chunks = [Chunk(directory=tmp_path, runs=(), gpus=gpus, alone=alone) for gpus, alone in needs]
     executor.submit(chunks)
-    assert {chunk.name: wanted for wanted, chunk in asked} == {
-        chunk.name: wanted for chunk, wanted in zip(chunks, needs, strict=True)
-    }
+    expected = {chunk.name: wanted for chunk, wanted in zip(chunks, needs, strict=True)}
+    assert {chunk.name: wanted for wanted, chunk in executor._executor(0, False).asked} == expected
     assert len(executor.in_flight) == len(chunks)
+
+
+@pytest.mark.parametrize("said", ["sbatch: error: noise\nsbatch: error: invalid partition specified: gpu", ""])
+def test_a_refusal_of_sbatch_is_one_sentence(said, executor, tmp_path, monkeypatch):
+    monkeypatch.setattr(Executor, "refusal", said)
+    reason = said.splitlines()[-1] if said else "it said nothing"
+    with pytest.raises(InputError, match=f"sbatch took no job: {reason}; see the sweep's slurm settings"):
+        executor.submit([Chunk(directory=tmp_path, runs=(), gpus=1, alone=False)])
+    assert executor.in_flight == []
