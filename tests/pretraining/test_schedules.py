@@ -1,5 +1,6 @@
 """Schedules give the numbers of the official runs; parameter groups follow DINOv2's rule."""
 
+import copy
 import re
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from poa_bench.elastic import SearchSpace, Supernet
 from poa_bench.errors import InputError
 from poa_bench.pretraining.heads import ProjectionHead
 from poa_bench.pretraining.loop import set_cut_lengths
-from poa_bench.pretraining.optim import Bfloat16OptimWrapper, PretrainOptimWrapperConstructor
+from poa_bench.pretraining.optim import Bfloat16OptimWrapper, PretrainOptimWrapperConstructor, ShardedAdamW
 from poa_bench.pretraining.schedules import FreezeLastLayerHook, LearningRateScaleHook, ScheduleHook, interpolate
 from tests.pretraining.tiny import tiny_poa
 
@@ -206,3 +207,37 @@ def test_bfloat16_wrapper_computes_in_bfloat16_and_steps_in_float32():
     assert output.dtype == torch.bfloat16
     wrapper.update_params(output.float().sum())
     assert layer.weight.dtype == torch.float32
+
+
+@pytest.fixture
+def one_process():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+def test_sharded_fused_adamw_goes_on_from_its_state(device, one_process):
+    """On a GPU torch's own leaves the counts of steps on the CPU, where the fused kernel does not take them."""
+
+    def step(layer: nn.Linear, optimizer: ShardedAdamW, times: int) -> None:
+        for _ in range(times):
+            layer(torch.ones(2, 4, device=device)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 3).to(device)
+    optimizer = ShardedAdamW(layer.parameters(), lr=0.1, fused=True)
+    step(layer, optimizer, 2)
+    optimizer.consolidate_state_dict()
+    again = copy.deepcopy(layer)
+    resumed = ShardedAdamW(again.parameters(), lr=0.1, fused=True)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert {value.device.type for state in resumed.optim.state.values() for value in state.values()} == {device}
+    step(layer, optimizer, 2)
+    step(again, resumed, 2)
+    torch.testing.assert_close(again.weight, layer.weight, rtol=0, atol=0)
