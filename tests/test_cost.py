@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode, addmm_flop
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.pretrain_step import peak_bytes
 from poa_bench.config_files import find_config
@@ -60,19 +60,21 @@ def recipe_and_step(config: Config, amp: bool = False):
     [*(("vit", variant, False) for variant in VARIANTS), ("vit", "poa", True)]
     + [(family, "poa", checkpointed) for family in ("swin", "resnet") for checkpointed in (False, True)],
 )
-def test_operations_within_15_percent(family, variant, checkpointed):
+def test_operations_are_those_of_a_step(family, variant, checkpointed):
     """Of a step with the smallest elastic student and a good share of heads and prototypes."""
     config = recipe_config(family, variant=variant, checkpoint_activations=checkpointed)
-    config.model.head.prototypes = [1024, 2048]
+    config.model.head.update(prototypes=[8192, 8192], hidden_features=1024)
     recipe, model, step = recipe_and_step(config)
     model.spec = model.student.backbone.space.smallest
-    counts_too = {torch.ops.aten.addmm_: addmm_flop}  # the losses' sums of gradients
+    # the losses' sums of gradients, which torch's counter does not know
+    counts_too = {torch.ops.aten.addmm_: lambda _sum, left, right, **_: 2 * left[0] * left[1] * right[1]}
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=counts_too) as counter:
         step()
     predicted, counted = operations(recipe, {model.spec: 1.0}), counter.get_total_flops() / BATCH
     assert min(predicted["heads"], predicted["prototypes"]) > 0.15 * counted
     print(f"predicted / counted: {sum(predicted.values()) / counted:.3f}")
-    assert sum(predicted.values()) == pytest.approx(counted, rel=0.15)
+    # predicted as if all were recomputed: the stem and the last norm are not
+    assert sum(predicted.values()) == pytest.approx(counted, rel=0.05 if checkpointed else 0.01)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,9 @@ def test_memory_within_20_percent(family, amp, checkpointed):
         optimizer.step()
     held = sum(p.numel() * p.element_size() for p in model.parameters())
     held += 3 * sum(p.numel() * p.element_size() for p in model.student.parameters())  # gradients, two moments
-    peak, predicted = peak_bytes(step), memory(recipe)
+    with torch.backends.mkldnn.flags(enabled=False):  # its scratch space for convolutions is no GPU's
+        peak = peak_bytes(step)
+    predicted = memory(recipe)
     assert predicted.pop("weights, gradients, moments, teacher") == held
     print(f"predicted / measured: {sum(predicted.values()) / peak:.3f}")
     assert sum(predicted.values()) == pytest.approx(peak, rel=0.20)
