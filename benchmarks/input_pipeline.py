@@ -3,10 +3,11 @@
 `python -m benchmarks.input_pipeline` makes its own JPEGs; `--path` takes yours.
 
 All ways cut the same kind of views (2 of 224 px, 8 of 96 px, the paper's colours and blur) from the same JPEGs and put
-them into a batch. They are timed in turn, round by round, by processor time of one thread; the ratios are the medians
-over the rounds.
+them into a batch of bytes, which is normalised as a whole later. They are timed in turn, round by round, by processor
+time of one thread; the ratios are the medians over the rounds.
 
     pil       the usual way: PIL decodes, torchvision's transforms change one crop after the other (DINOv2, POA)
+    v2        torchvision's transforms v2 on tensors, decoded by torchvision
     worker    ours, all in the worker
     device    ours, colours and blur left to the device: what the worker does
 
@@ -18,6 +19,7 @@ import io
 import statistics
 import time
 from collections.abc import Callable
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -25,8 +27,10 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 from torchvision import transforms
 from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms import v2
 
 from poa_bench.datasets.sources import decode, open_images
 from poa_bench.pretraining.crops import MultiCrop, collate_crops
@@ -53,37 +57,42 @@ def own_jpegs(path: str, folder: str, count: int) -> list[bytes]:
     return [source.store.read(place) for place in source.places[:: max(1, len(source.places) // count)][:count]]
 
 
-def pil_pipeline(global_size: int, local_size: int) -> Callable[[list[bytes]], list[torch.Tensor]]:
-    """The augmentation of DINOv2 and POA on PIL images, as it is usually written."""
+def usual_pipeline(library: ModuleType, global_size: int, local_size: int) -> Callable[[list[bytes]], list[Tensor]]:
+    """The augmentation of DINOv2 and POA as it is usually written, on PIL images, or on tensors by transforms v2."""
+    on_tensors = library is v2
 
-    def view(size: int, scale: tuple[float, float], kind: int) -> transforms.Compose:
-        jitter = transforms.ColorJitter(0.4, 0.4, 0.2, 0.1)
-        bicubic = transforms.InterpolationMode.BICUBIC
-        return transforms.Compose(
+    def view(size: int, scale: tuple[float, float], kind: int) -> Callable:
+        return library.Compose(
             [
-                transforms.RandomResizedCrop(size, scale=scale, interpolation=bicubic),
-                transforms.RandomHorizontalFlip(),
-                transforms.RandomApply([jitter], p=0.8),
-                transforms.RandomGrayscale(p=0.2),
-                transforms.RandomApply([transforms.GaussianBlur(9, (0.1, 2.0))], p=BLUR[kind]),
-                transforms.RandomSolarize(128, p=SOLARISE[kind]),
-                transforms.ToTensor(),
-                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+                library.RandomResizedCrop(size, scale=scale, interpolation=library.InterpolationMode.BICUBIC),
+                library.RandomHorizontalFlip(),
+                library.RandomApply([library.ColorJitter(0.4, 0.4, 0.2, 0.1)], p=0.8),
+                library.RandomGrayscale(p=0.2),
+                library.RandomApply([library.GaussianBlur(9, (0.1, 2.0))], p=BLUR[kind]),
+                library.RandomSolarize(128, p=SOLARISE[kind]),
+                *([] if on_tensors else [library.PILToTensor()]),
             ]
         )
 
     views = [view(global_size, (0.32, 1.0), kind) for kind in (0, 1)] + 8 * [view(local_size, (0.05, 0.32), 2)]
+    open_picture = _torchvision_picture if on_tensors else _pil_picture
 
-    def batch(jpegs: list[bytes]) -> list[torch.Tensor]:
-        pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+    def batch(jpegs: list[bytes]) -> list[Tensor]:
+        pictures = [open_picture(jpeg) for jpeg in jpegs]
         return [torch.stack([change(picture) for picture in pictures]) for change in views]
 
     return batch
 
 
-def our_pipeline(
-    global_size: int, local_size: int, on_device: bool
-) -> Callable[[list[bytes]], dict[str, torch.Tensor]]:
+def _pil_picture(jpeg: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(jpeg)).convert("RGB")
+
+
+def _torchvision_picture(jpeg: bytes) -> Tensor:
+    return decode_jpeg(torch.frombuffer(bytearray(jpeg), dtype=torch.uint8), ImageReadMode.RGB)
+
+
+def our_pipeline(global_size: int, local_size: int, on_device: bool) -> Callable[[list[bytes]], dict[str, Tensor]]:
     """The same views by poa_bench, uint8; normalised later for the whole batch."""
     cut = MultiCrop(global_size, local_size, photometric=dict(blur=BLUR, solarise=SOLARISE), on_device=on_device)
 
@@ -91,7 +100,7 @@ def our_pipeline(
         index = SampleIndex(position, position=position)
         return cut({"inputs": decode(jpeg, "a picture"), "sample_idx": index, "name": "a picture", "label": 0})
 
-    def batch(jpegs: list[bytes]) -> dict[str, torch.Tensor]:
+    def batch(jpegs: list[bytes]) -> dict[str, Tensor]:
         return collate_crops([item(i, jpeg) for i, jpeg in enumerate(jpegs)], grid=(14, 14))["inputs"]
 
     return batch
@@ -106,10 +115,6 @@ def rates(ways: dict[str, Callable], jpegs: list[bytes], rounds: int) -> dict[st
             way(jpegs)
             found[name].append(len(jpegs) / (time.process_time() - start))
     return found
-
-
-def _bytes_tensor(jpeg: bytes) -> torch.Tensor:
-    return torch.frombuffer(bytearray(jpeg), dtype=torch.uint8)
 
 
 def compare(title: str, ways: dict[str, Callable], jpegs: list[bytes], rounds: int) -> None:
@@ -157,14 +162,15 @@ def main() -> None:
     cv2.setNumThreads(1)
     jpegs = own_jpegs(args.path, args.folder, args.pictures) if args.path else made_jpegs(args.pictures)
     ways = {
-        "pil": pil_pipeline(*args.sizes),
+        "pil": usual_pipeline(transforms, *args.sizes),
+        "v2": usual_pipeline(v2, *args.sizes),
         "worker": our_pipeline(*args.sizes, on_device=False),
         "device": our_pipeline(*args.sizes, on_device=True),
     }
     decoders = {
-        "pil": lambda jpegs: [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs],
+        "pil": lambda jpegs: [np.asarray(_pil_picture(jpeg)) for jpeg in jpegs],
         "OpenCV (ours)": lambda jpegs: [decode(jpeg, "a picture") for jpeg in jpegs],
-        "torchvision": lambda jpegs: [decode_jpeg(_bytes_tensor(jpeg), ImageReadMode.RGB) for jpeg in jpegs],
+        "torchvision": lambda jpegs: [_torchvision_picture(jpeg) for jpeg in jpegs],
     }
     compare("pipeline", ways, jpegs, args.rounds)
     compare("decoder alone", decoders, jpegs, args.rounds)
