@@ -10,7 +10,6 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from poa_bench.downstream.architecture import is_config
 from poa_bench.downstream.evaluate import evaluate_light
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.profile import hardware_facts
@@ -91,10 +90,6 @@ def plan_light(
     Raises:
         InputError: an argument is not among those allowed.
     """
-    if initialisation == "pretrained" and is_config(checkpoint):
-        raise InputError(
-            f"{checkpoint} is a config, which has no weights: give a training checkpoint, or --initialisation random"
-        )
     dataset = EvaluationData.load(data).name
     settings = {**(settings or {}), **({"config": str(data)} if Path(data).is_file() else {})}
     tasks = [check_task(task) for task in tasks if not (task == "profile" and initialisation == "pixels")]

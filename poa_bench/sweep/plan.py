@@ -204,7 +204,10 @@ def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
     from poa_bench.elastic import SearchSpace
 
     if is_config(checkpoint) and any("pretrained" in task.initialisations for task in sweep.tasks):
-        raise InputError(f"{checkpoint} is a config, which has no weights: give a training checkpoint")
+        raise InputError(
+            f"{checkpoint} is a config, which has no weights: give a training checkpoint, or --initialisation random "
+            "(in a sweep: initialisations=['random'])"
+        )
     description = dict(read_architecture(checkpoint))
     description.pop("version")
     space = SearchSpace.from_dict(description["space"])
