@@ -1,10 +1,11 @@
-"""Helpers shared by all tests: where the reference numbers and the real images are.
+"""Helpers shared by all tests: where the reference numbers and the real images are, and a SLURM.
 
 Both helpers may be imported (``from tests.conftest import golden``) or taken as fixtures (``def test_x(golden): ...``).
 """
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,3 +40,18 @@ def golden_fixture() -> Callable[[str], Path]:
 @pytest.fixture(name="shared_data", scope="session")
 def shared_data_fixture() -> Callable[[str], Path]:
     return shared_data
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A SLURM of this machine alone, of which SLURM_CONF tells; skips where SLURM cannot be had."""
+    script = REPOSITORY / "tests" / "start_slurm.sh"
+    folder = tmp_path_factory.mktemp("slurm")
+    started = subprocess.run([script, "start", folder], capture_output=True, text=True)
+    if started.returncode == 77:
+        pytest.skip(f"no SLURM: {started.stderr.strip()}")
+    assert started.returncode == 0, started.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", started.stdout.strip())
+        yield folder
+        subprocess.run([script, "stop", folder], check=True)

@@ -61,12 +61,15 @@ ReturnToService=2
 MpiDefault=none
 KillWait=2
 SchedulerParameters=bf_interval=5,sched_interval=2
-NodeName=$(hostname) NodeAddr=127.0.0.1 CPUs=$(getconf _NPROCESSORS_ONLN) State=UNKNOWN
+GresTypes=gpu
+NodeName=$(hostname) NodeAddr=127.0.0.1 CPUs=$(getconf _NPROCESSORS_ONLN) Gres=gpu:2 State=UNKNOWN
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=1 State=UP
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=2 State=UP
 CONF
+    # two that can be asked for, as mim does, and stand for no device
+    echo "NodeName=$(hostname) Name=gpu Count=2" >"$directory/gres.conf"
 }
 
 start() {

@@ -15,6 +15,7 @@ from poa_bench.launch import build_runner, read_config
 from tests.conftest import REPOSITORY
 
 CONFIG = REPOSITORY / "pretrain" / "poa_vit-digits.py"
+MIM = str(Path(sys.executable).with_name("mim"))
 TINY = [
     "train_dataloader.dataset.indices=64",
     "train_dataloader.batch_size=8",

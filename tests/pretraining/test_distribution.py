@@ -7,7 +7,7 @@ import torch
 
 from poa_bench.elastic import load_supernet
 from tests.pretraining.jobs import Job
-from tests.pretraining.runs import command, logged, run, train_here, weights
+from tests.pretraining.runs import MIM, TINY, command, logged, run, train_here, weights
 
 BATCH = 16
 # What must not differ: KoLeo looks for neighbours on its own process only, drop path draws its random numbers there.
@@ -39,9 +39,9 @@ def share(ranks: int) -> tuple[str, ...]:
     return (*COMPARABLE, f"train_dataloader.batch_size={BATCH // ranks}")
 
 
-def assert_same_steps(found: Path, expected: Path, tolerance: float = 1e-5) -> None:
+def assert_same_steps(found: Path, expected: Path, tolerance: float = 1e-5, terms: tuple[str, ...] = TERMS) -> None:
     """Losses and gradient norms of three steps, and the weights after them."""
-    single, several = (logged(work_dir, *TERMS) for work_dir in (expected, found))
+    single, several = (logged(work_dir, *terms) for work_dir in (expected, found))
     assert len(single) == 3 and None not in single[3]
     for step, values in single.items():
         assert several[step] == pytest.approx(values, rel=tolerance)
@@ -87,6 +87,23 @@ def test_torchrun_with_sharded_moments_and_activation_checkpointing(single, tmp_
     done = run(command(tmp_path, *share(2), *options, extra=("--launcher", "pytorch"), launch=launcher))
     assert done.returncode == 0, done.stderr
     assert_same_steps(tmp_path, single)
+
+
+def test_mim_starts_two_processes(single, tmp_path):
+    line = [MIM, "train", "poa_bench", "poa_vit-digits.py", "--launcher", "pytorch", "--gpus", "2"]
+    done = run([*line, "--work-dir", str(tmp_path), "--cfg-options", *TINY, *share(2)])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_same_steps(tmp_path, single)
+
+
+@pytest.mark.parametrize("variant", ["v1", "v2"])
+def test_variants_whose_steps_leave_parameters_untouched(tmp_path, variant):
+    """The elastic student's slice is all that gets gradients; the wrapper is told so, as in the ablations' configs."""
+    options = (f"model.variant={variant}", "model_wrapper_cfg.find_unused_parameters=True")
+    expected = one_process(tmp_path / "one", *options)
+    Job(tmp_path / "many", *share(2), *options, ranks=2).finish()
+    terms = tuple(term for term in TERMS if not term.startswith("intact/") and "same" not in term)
+    assert_same_steps(tmp_path / "many", expected, terms=terms)
 
 
 def test_a_size_for_each_rank(tmp_path):

@@ -4,16 +4,14 @@ The runs have two workers that read ahead, a file of weights after every iterati
 """
 
 import random
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.pretraining.jobs import Job
-from tests.pretraining.runs import TINY, command, kill_after, logged, run, weights
+from tests.pretraining.runs import MIM, TINY, command, kill_after, logged, run, weights
 
-MIM = str(Path(sys.executable).with_name("mim"))
 TERMS = ("loss", "intact/global", "elastic/local", "grad_norm", "lr", "weight_decay", "elastic_width")
 WORKERS = "train_dataloader.num_workers=2"
 EVERY = "default_hooks.checkpoint.interval=1"

@@ -19,7 +19,6 @@ from poa_bench.sweep.slurm import SlurmExecutor
 from poa_bench.sweep.worker import Chunk
 
 pytestmark = pytest.mark.slow
-SCRIPT = Path(__file__).with_name("start_slurm.sh")
 KNN = {"task": "knn", "protocols": ["knn-k1-T0.07/1", "knn-k5-T0.07/1"]}
 DENSE = {
     "train_cfg.max_iters": 400,
@@ -28,20 +27,6 @@ DENSE = {
     "val_dataloader.dataset.indices": 4,
     "default_hooks.checkpoint.interval": 10,
 }
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """Exports SLURM_CONF of a cluster that runs on this machine alone."""
-    folder = tmp_path_factory.mktemp("slurm")
-    started = subprocess.run([SCRIPT, "start", folder], capture_output=True, text=True)
-    if started.returncode == 77:
-        pytest.skip(f"no SLURM: {started.stderr.strip()}")
-    assert started.returncode == 0, started.stderr
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_CONF", started.stdout.strip())
-        yield folder
-        subprocess.run([SCRIPT, "stop", folder], check=True)
 
 
 def sweep_of(checkpoint, folder, task, **slurm) -> Sweep:
