@@ -148,7 +148,9 @@ def comparison_text(sides: list[str], task: str | None = None, csv: str | None =
             raise InputError(f"the sides have no task {task!r} in common; leave --task out to see what they have")
     if csv:
         table.to_csv(csv, index=False)
-    return "\n\n".join(_section(pair, rows) for pair, rows in table.groupby(["first", "second"], sort=False))
+    sections = [_section(pair, rows) for pair, rows in table.groupby(["first", "second"], sort=False)]
+    alone = [side.name for side in read[1:] if side.name not in set(table.second)]
+    return "\n\n".join([*sections, *(f"{name}: nothing in common with {read[0].name}" for name in alone)])
 
 
 def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:

@@ -100,24 +100,6 @@ def export_command(checkpoint: str, spec: str) -> str:
     return shlex.join(["poa-bench", "extract", checkpoint, spec, "-o", f"{spec}.safetensors"])
 
 
-def amount(text: str | None) -> float | None:
-    """`30M` -> 30e6, `4.5G` -> 4.5e9, `1200` -> 1200.
-
-    Raises:
-        InputError: it is no positive number with one of the suffixes K, M, G, B.
-    """
-    if text is None:
-        return None
-    scale = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}.get(text[-1:].upper(), 1)
-    try:
-        value = float(text[:-1] if scale != 1 else text) * scale
-    except ValueError:
-        value = -1.0
-    if not value > 0:
-        raise InputError(f"{text!r} is no amount: write a positive number, if you like with K, M, G or B, such as 30M")
-    return value
-
-
 def find_latency(data: ReportData, words: str) -> str:
     """The latency cost whose name has all the words; where several do, that of float32.
 
@@ -147,7 +129,8 @@ def choose(
         latency: (milliseconds or None, words of the latency's name).
 
     Returns:
-        `column`, `cost` (what cheaper means), `choice`, `limits`, `decimals`, `others` ({column of another protocol:
+        `column`, `cost` (what cheaper means), `choice`, `limits`, `lowest` (the row that has least of each limited
+        cost), `decimals`, `others` ({column of another protocol:
         the best size by it and its series, or None}), where there are others `why` this column was taken, and
         `devices` that the limited latency was measured on.
     """
@@ -158,10 +141,12 @@ def choose(
     column, *others = find_columns(data, task, metric)
     cost = next(iter(bounds), "parameters")
     best = {name: pick(candidates(data, name), bounds, cost).best for name in others}
+    table = candidates(data, column)
     return {
         "column": column,
         "cost": cost,
-        "choice": pick(candidates(data, column), bounds, cost),
+        "choice": pick(table, bounds, cost),
+        "lowest": {name: table.loc[table[name].idxmin()] for name in bounds if table[name].notna().any()},
         "limits": bounds,
         "decimals": decimals_of(data, column),
         "others": {name: None if row is None else _named(row) for name, row in best.items()},
@@ -187,12 +172,12 @@ def _why_first(data: ReportData, columns: list[str]) -> str:
 def pick_text(found: dict) -> str:
     """The answer of `choose` in words."""
     choice, decimals, cost = found["choice"], found["decimals"], found["cost"]
-    limits = ", ".join(
-        f"{cost_title(name)} <= {number(limit / cost_scale(name))}" for name, limit in found["limits"].items()
-    )
+    limits = ", ".join(_amount(name, limit, " <=") for name, limit in found["limits"].items())
     if choice.best is None:
+        lowest = [f"{_amount(name, row[name])} ({row.spec})" for name, row in found["lowest"].items()]
         raise InputError(
-            f"no measured size has {limits}: allow more, or measure more sizes ({choice.unknown} lack the cost)"
+            f"no measured size has {limits}; the lowest measured: {', '.join(lowest) or 'none'}. "
+            f"Allow more, or measure more sizes ({choice.unknown} lack the cost)"
         )
     best = choice.best
     lines = [
@@ -212,6 +197,10 @@ def pick_text(found: dict) -> str:
     if found["devices"]:
         lines.append(f"latency of:    {', '.join(found['devices'])}")
     return "\n".join([*lines, f"export:        {export_command(best.checkpoint, best.spec)}"])
+
+
+def _amount(cost: str, value: float, sign: str = "") -> str:
+    return f"{cost_title(cost)}{sign} {number(value / cost_scale(cost))}"
 
 
 def _named(row: pd.Series) -> str:

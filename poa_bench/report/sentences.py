@@ -181,7 +181,8 @@ def _pixel_clause(table: pd.DataFrame) -> str:
         return ""
     below = list(known.index[known.gain_over_pixels <= 0])
     if not below:
-        return f" All {len(known)} sizes are above raw pixels ({known.pixels.iloc[0]:.2f})."
+        which = "The one size is" if len(known) == 1 else f"All {len(known)} sizes are"
+        return f" {which} above raw pixels ({known.pixels.iloc[0]:.2f})."
     return f" NOT above raw pixels ({known.pixels.iloc[0]:.2f}): {', '.join(below)}."
 
 

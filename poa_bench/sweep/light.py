@@ -25,6 +25,8 @@ def evaluate_checkpoint(
 ) -> list[Result]:
     """Measure sizes of a checkpoint and write one result per (spec, task, protocol, seed); what is there is left out.
 
+    Results that are there get the name `series`, if one is given.
+
     Args:
         checkpoint: see `plan_light`.
         data: see `plan_light`.
@@ -39,10 +41,11 @@ def evaluate_checkpoint(
         InputError: an argument is not among those allowed, the folder has profiles of another device, or a run found
             an error in what it was given.
     """
-    device = _checked_device(device)
+    device = choose_device(device)
     runs = plan_light(checkpoint, data, **choice)
     _refuse_other_machines(runs, Path(output), hardware_facts(device)["device"])
     missing = [run for run in runs if not is_done(Path(output), run.id)]
+    _name_series(runs, Path(output))
     results: list[Result] = []
     errors: list[tuple[Run, Exception]] = []
     with _progress() as progress:
@@ -117,10 +120,25 @@ def plan_light(
     return expand(make_sweep({**sweep, "tasks": entries}, source="poa-bench evaluate"))
 
 
-def _checked_device(device: str | None) -> str:
+def choose_device(device: str | None) -> str:
+    """The device of `--device`: by default a GPU where torch can use one.
+
+    Raises:
+        InputError: there is none, and it was asked for.
+    """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda needs a GPU that torch can use, and there is none: see `poa-bench doctor`")
     return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _name_series(runs: Sequence[Run], output: Path) -> None:
+    """Write the runs' series into the results that are there: a name, which changes nothing that was measured."""
+    for run in runs:
+        if not (run.series and is_done(output, run.id)):
+            continue
+        result = read_result(output / run.id / RESULT_FILE)
+        if result.facts.get("series") != run.series:
+            write_result(result.model_copy(update={"facts": {**result.facts, "series": run.series}}), output)
 
 
 def _refuse_other_machines(runs: Sequence[Run], output: Path, device: str) -> None:

@@ -177,7 +177,8 @@ def test_command_line(checkpoint, data, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.out == f"2 new results in {tmp_path}\n" and "knn vit-w16-d3 knn-k20-T0.07/1" in captured.err
     assert [result.facts["series"] for result in load_results(tmp_path)[0]] == ["trained alone"] * 2
-    assert main(command) == 0 and capsys.readouterr().out.startswith("0 new results")
+    assert main([*command[:-1], "another name"]) == 0 and capsys.readouterr().out.startswith("0 new results")
+    assert [result.facts["series"] for result in load_results(tmp_path)[0]] == ["another name"] * 2
     assert main(["profile", checkpoint, "--specs", "smallest", "--batches", "1", "--json"]) == 0
     assert '"spec": "vit-w16-d3"' in capsys.readouterr().out
 

@@ -77,6 +77,8 @@ def test_different_data_sets_are_not_compared(tmp_path):
     first, second = folder(tmp_path / "a", [0]), folder(tmp_path / "b", [0], dataset="letters", sha="b" * 64)
     with pytest.raises(InputError, match="nothing to compare"):
         compare(sides(first, second))
+    third = folder(tmp_path / "c", [0], sha="c" * 64)
+    assert comparison_text([first, second, third]).endswith("\n\nb: nothing in common with a")
 
 
 def test_bad_sides(tmp_path):
