@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
+from poa_bench.datasets import check_pictures
 from poa_bench.datasets.stores import FolderStore
 from poa_bench.errors import InputError
 
@@ -38,10 +39,14 @@ class Checked:
         self.problems.append(f"{self.where}: {problem}; {remedy}")
 
 
-def check_config(config: Config) -> list[Checked]:
+def check_config(config: Config, every_picture: bool = False) -> list[Checked]:
     """Check every data set of a pre-training, detection, segmentation or classification config.
 
     A data set that appears twice (as validation and test) is checked once.
+
+    Args:
+        config: the config.
+        every_picture: decode all pictures and label maps, not only one of each class.
 
     Raises:
         InputError: the config has no data set.
@@ -51,7 +56,7 @@ def check_config(config: Config) -> list[Checked]:
         for where, dataset in _datasets(config):
             if dataset not in done:
                 done.append(dataset)
-                found.append(_check(where, dataset))
+                found.append(_check(where, dataset, every_picture))
     if not found:
         raise InputError(f"{config.filename} has none of {', '.join(LOADERS)} with a data set; give a runnable config")
     return found
@@ -75,7 +80,7 @@ def _datasets(config: Config) -> Iterator[tuple[str, dict]]:
             yield f"evaluation.{split}", dataset.to_dict()
 
 
-def _check(where: str, options: dict) -> Checked:
+def _check(where: str, options: dict, every_picture: bool) -> Checked:
     """Build the data set without its pipeline and look at it."""
     row = Checked(where, options["type"].rpartition(".")[2])
     _check_paths(row, options)
@@ -97,9 +102,25 @@ def _check(where: str, options: dict) -> Checked:
         _check_segmentation(row, infos, bool(dataset.reduce_zero_label))
     elif "position" in infos[0]:
         _check_labels(row, infos, dataset.source)
+    if every_picture:
+        _check_every_picture(row, infos, getattr(dataset, "source", None))
     if absent := row.classes - len(row.seen):
         row.notes.append(f"{absent} of {row.classes} classes not seen")
     return row
+
+
+def _check_every_picture(row: Checked, infos: list[dict], source: Any) -> None:
+    if "position" in infos[0]:
+        positions = [info["position"] for info in infos]
+        broken = [*check_pictures.broken(lambda i: source.read(positions[i]), [info["name"] for info in infos])]
+    else:
+        keys = [key for key in ("img_path", "seg_map_path") if key in infos[0]]
+        broken = check_pictures.broken_files([info[key] for info in infos for key in keys])
+    said = " ".join(row.problems)
+    for name, reason in broken:
+        if name not in said:
+            row.fail(f"{name} cannot be decoded ({reason})", "replace the file or leave it out")
+    row.notes.append("every picture decoded")
 
 
 def _check_paths(row: Checked, options: dict) -> None:

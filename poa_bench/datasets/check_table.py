@@ -10,14 +10,14 @@ from poa_bench.errors import InputError
 from poa_bench.launch import read_config
 
 
-def check_and_print(config: str, cfg_options: list[str]) -> None:
+def check_and_print(config: str, cfg_options: list[str], every_picture: bool = False) -> None:
     """Check the data of a config and print one line per data set.
 
     Raises:
         InputError: no such config, or problems with the data, one sentence each.
     """
     arguments = argparse.Namespace(config=config, cfg_options=cfg_options, launcher="none", work_dir=None)
-    rows = check_config(read_config(arguments))
+    rows = check_config(read_config(arguments), every_picture)
     Console().print(_table(rows))
     if problems := [problem for row in rows for problem in row.problems]:
         raise InputError("\n  ".join([f"{len(problems)} problems:", *problems]) if len(problems) > 1 else problems[0])

@@ -26,11 +26,13 @@ def detection(tmp_path):
         box = {"bbox": [1, 1, 4, 4], "area": 16, "iscrowd": 0}
         coco["annotations"].append({"id": i, "image_id": i, "category_id": category, **box})
 
-    def check(classes=("cat", "dog")):
+    def check(classes=("cat", "dog"), every_picture=False):
         (tmp_path / "truth.json").write_text(json.dumps(coco))
         dataset = dict(type="CocoDataset", data_root=str(tmp_path), ann_file="truth.json")
         dataset |= dict(data_prefix=dict(img="images/"), metainfo=dict(classes=classes))
-        return check_config(Config(dict(default_scope="mmdet", train_dataloader=dict(dataset=dataset))))[0]
+        return check_config(Config(dict(default_scope="mmdet", train_dataloader=dict(dataset=dataset))), every_picture)[
+            0
+        ]
 
     return coco, check, tmp_path
 
@@ -120,6 +122,29 @@ def test_labelled_pictures(tmp_path):
         "nowhere does not exist; put the data there, or set train_dataloader.dataset.path"
         in (check_config(config)[0].problems[0])
     )
+
+
+def test_every_picture_is_decoded_if_wanted(tmp_path, detection):
+    """The broken one is not the first of its class, which is all that is decoded else."""
+    (tmp_path / "cat").mkdir()
+    for i in range(40):
+        Image.new("RGB", (40, 40), (i, 0, 0)).save(tmp_path / f"cat/{i:02}.jpg")
+    for i in (3, 31):
+        path = tmp_path / f"cat/{i:02}.jpg"
+        path.write_bytes(path.read_bytes()[:-40])
+    config = Config(dict(train_dataloader=dict(dataset=dict(type="poa_bench.Images", path=str(tmp_path)))))
+    assert check_config(config)[0].problems == []
+    problems = check_config(config, every_picture=True)[0].problems
+    assert ["cat/03.jpg" in problems[0], "cat/31.jpg" in problems[1], len(problems)] == [True, True, 2]
+    assert problems[0].endswith("replace the file or leave it out")
+
+    coco, check, folder = detection
+    second = {"id": 3, "file_name": "3.jpg", "width": 8, "height": 6}  # another cat, found whole after the first one
+    coco["images"].append(second)
+    coco["annotations"].append({**coco["annotations"][0], "id": 3, "image_id": 3})
+    (folder / "images/3.jpg").write_bytes((folder / "images/1.jpg").read_bytes()[:200])
+    assert check().problems == []
+    assert "3.jpg cannot be decoded" in check(every_picture=True).problems[0]
 
 
 def test_command_prints_a_table_or_the_problems(tmp_path, capsys):
