@@ -1,9 +1,16 @@
-"""Finds the project's config files, in a checkout as well as in an installed wheel."""
+"""Finds the project's config files, in a checkout as well as in an installed wheel, and reads configs."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from poa_bench.errors import InputError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 RUNNABLE_FOLDERS = ("pretrain", "downstream")
 
@@ -27,16 +34,52 @@ def evaluation_configs() -> dict[str, Path]:
     return {path.stem.removeprefix("evaluation_"): path for path in sorted(folder.glob("evaluation_*.py"))}
 
 
+def named_configs() -> dict[str, Path]:
+    """Base name -> absolute path of what `find_config` finds: runnable and evaluation configs."""
+    return runnable_configs() | {path.name: path for path in evaluation_configs().values()}
+
+
 def find_config(name: str) -> Path:
-    """The absolute path of a runnable config, by its base name with or without `.py`; a folder before it is ignored.
+    """The absolute path of a config, by its base name with or without `.py`; a folder before it is ignored.
 
     Raises:
         InputError: there is no config of that name.
     """
-    configs = runnable_configs()
+    configs = named_configs()
     base_name = Path(name if name.endswith(".py") else f"{name}.py").name
     if base_name not in configs:
         close = get_close_matches(base_name, configs, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else "`poa-bench config-path` lists all."
         raise InputError(f"there is no config {base_name!r} in {config_root()}; {hint}")
     return configs[base_name]
+
+
+def read_config(source: str | Path, options: Mapping[str, Any] | None = None) -> Config:
+    """A config by its path, or one of this project by name; options replace its values.
+
+    Raises:
+        InputError: there is no such config, it or a `_base_` of it cannot be read, or an option does not fit.
+    """
+    from mmengine.config import Config
+
+    path = Path(source) if Path(source).is_file() else find_config(str(source))
+    try:
+        config = Config.fromfile(path)
+    except Exception as error:  # it is Python, in which anything can be wrong
+        raise InputError(f"{path}, or a _base_ of it, cannot be read: {type(error).__name__}: {error}") from error
+    replace_values(config, options or {})
+    return config
+
+
+def replace_values(config: Config, options: Mapping[str, Any]) -> None:
+    """Replace values of a config, `{"train_cfg.max_iters": 10}`.
+
+    Raises:
+        InputError: one does not fit.
+    """
+    for key, value in options.items():
+        try:
+            config.merge_from_dict({key: value})
+        except (ValueError, KeyError, TypeError, AssertionError, IndexError) as error:
+            reason = str(error.args[0])[:200] if error.args else type(error).__name__
+            raise InputError(f"{key}={value} does not fit {config.filename}: {reason}") from error

@@ -13,9 +13,15 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from poa_bench.config_files import find_config
+from poa_bench import config_files
 from poa_bench.errors import InputError
 
+# what a launcher tells each process, and what starts it
+LAUNCHERS = {
+    "pytorch": (("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"), "torchrun"),
+    "slurm": (("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"), "srun, one task a process"),
+    "mpi": (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "MASTER_ADDR"), "mpirun, with MASTER_ADDR set"),
+}
 OF_LAUNCH = ("auto_scale_lr", "custom_imports", "float32_matmul_precision", "runner_type")  # read before the Runner
 
 
@@ -26,6 +32,7 @@ def train(arguments: argparse.Namespace) -> None:
         InputError: no such config or checkpoint, or an option that does not fit.
     """
     config = read_config(arguments)
+    _check_complete(config, ("model", "train_dataloader", "train_cfg", "optim_wrapper"), "training")
     set_precision(config, arguments.amp)
     if arguments.auto_scale_lr:
         if "base_batch_size" not in config.get("auto_scale_lr", {}):
@@ -45,17 +52,18 @@ def train(arguments: argparse.Namespace) -> None:
 def test(arguments: argparse.Namespace) -> None:
     """Evaluate what the arguments of `tools/test.py` say."""
     config = read_config(arguments)
+    _check_complete(config, ("model", "test_dataloader", "test_cfg", "test_evaluator"), "test")
     config.load_from = _existing(arguments.checkpoint)
     build_runner(config).test()
 
 
 def read_config(arguments: argparse.Namespace) -> Config:
     """The config with launcher, overrides and work directory (command line, else config, else work_dirs/NAME)."""
-    path = Path(arguments.config)
-    config = Config.fromfile(path if path.is_file() else find_config(arguments.config))
+    config = config_files.read_config(arguments.config)
     config.launcher = arguments.launcher
     override(config, arguments.cfg_options)
-    config.work_dir = arguments.work_dir or config.get("work_dir") or str(Path("work_dirs", path.stem))
+    name = Path(arguments.config).stem
+    config.work_dir = arguments.work_dir or config.get("work_dir") or str(Path("work_dirs", name))
     return config
 
 
@@ -81,13 +89,14 @@ def override(config: Config, options: list[str]) -> None:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise InputError(f"--cfg-options {option}: nothing reads an entry {name!r} of {config.filename}{hint}")
+        if "=" not in option:
+            raise InputError(f"--cfg-options {option}: it is not KEY=VALUE")
         found = argparse.Namespace()
         try:
             DictAction(["--cfg-options"], "cfg_options")(None, found, [option])
-            config.merge_from_dict(found.cfg_options)
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
-            reason = "it is not KEY=VALUE" if "=" not in option else str(error.args[0])[:200]
-            raise InputError(f"--cfg-options {option} does not fit {config.filename}: {reason}") from error
+        except (ValueError, AssertionError) as error:
+            raise InputError(f"--cfg-options {option}: the value cannot be read: {error}") from error
+        config_files.replace_values(config, found.cfg_options)
 
 
 def build_runner(config: Config) -> Runner:
@@ -97,6 +106,7 @@ def build_runner(config: Config) -> Runner:
     source = Path(config.filename)
     config = Config(config.to_dict(), filename=str(source.with_stem(f"{source.stem}_resolved")), cfg_text=config.text)
     set_float32_precision(config)
+    _check_launcher(config.launcher)
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():
             if config.launcher == "slurm":
@@ -107,16 +117,16 @@ def build_runner(config: Config) -> Runner:
     return RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)
 
 
-def _read_slurm() -> None:
-    """Tell torch what Slurm says of this process, as mmengine does for processes that have a GPU.
+def _check_launcher(launcher: str) -> None:
+    names, command = LAUNCHERS.get(launcher, ((), ""))
+    if missing := [name for name in names if name not in os.environ]:
+        raise InputError(f"--launcher {launcher} found no {missing[0]}: start the command with {command}")
 
-    Raises:
-        InputError: this process is no task of Slurm's.
-    """
-    names = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
-    if missing := [name for name in names.values() if name not in os.environ]:
-        raise InputError(f"--launcher slurm found no {missing[0]}: start the command with srun, one task a process")
-    os.environ.update({ours: os.environ[theirs] for ours, theirs in names.items()})
+
+def _read_slurm() -> None:
+    """Tell torch what Slurm says of this process, as mmengine does for processes that have a GPU."""
+    ours = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    os.environ.update({name: os.environ[theirs] for name, theirs in zip(ours, LAUNCHERS["slurm"][0], strict=True)})
     if "MASTER_ADDR" not in os.environ:
         hosts = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
         os.environ["MASTER_ADDR"] = subprocess.run(hosts, check=True, capture_output=True, text=True).stdout.split()[0]
@@ -147,6 +157,18 @@ def set_precision(config: Config, amp: str | None) -> None:
         config.optim_wrapper.type = "poa_bench.Bfloat16OptimWrapper"
         for of_float16 in ("dtype", "loss_scale"):
             config.optim_wrapper.pop(of_float16, None)
+
+
+def _check_complete(config: Config, needed: tuple[str, ...], purpose: str) -> None:
+    """Raises InputError unless the config has the entries, with batches of at least one image."""
+    if missing := [name for name in needed if config.get(name) is None]:
+        raise InputError(
+            f"{config.filename} is no {purpose} config, it has no {', '.join(missing)}: `poa-bench config-path` lists "
+            "the project's (sweeps are for `poa-bench run`)"
+        )
+    batch = config[needed[1]].get("batch_size", 1)
+    if not isinstance(batch, int) or batch < 1:
+        raise InputError(f"{needed[1]}.batch_size is {batch!r}: it must be a whole number from 1 on")
 
 
 def _existing(path: str) -> str:

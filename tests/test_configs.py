@@ -12,7 +12,7 @@ import pytest
 from mmengine.config import Config
 
 from poa_bench import registry
-from poa_bench.config_files import find_config, runnable_configs
+from poa_bench.config_files import find_config, read_config, runnable_configs
 from poa_bench.errors import InputError
 from poa_bench.sweep.plan import load_sweep
 from tests.conftest import REPOSITORY
@@ -118,3 +118,19 @@ def test_find_config_takes_a_name_and_suggests_the_nearest():
         find_config(name.replace("_", "-"))
     with pytest.raises(InputError, match="config-path"):
         find_config("?")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model = dict(", "SyntaxError: '[(]' was never closed"),
+        ("a = 1 / 0", "ZeroDivisionError"),
+        ('_base_ = "nowhere.py"', "or a _base_ of it, cannot be read: .*nowhere.py"),
+        ("a = [1]", "a.1=2 does not fit .*one.py"),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_one_sentence(tmp_path, text, message):
+    path = tmp_path / "one.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_config(path, {"a.1": 2})

@@ -11,6 +11,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    from poa_bench.config_files import find_config, runnable_configs
+    from poa_bench.config_files import find_config, named_configs
 
-    print(find_config(args.name) if args.name else "\n".join(runnable_configs()))
+    print(find_config(args.name) if args.name else "\n".join(named_configs()))

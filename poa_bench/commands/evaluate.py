@@ -1,12 +1,14 @@
 """Measure sizes of a pre-trained supernet: k-NN, linear probe and profile, all sizes in one process.
 
 Examples:
-  poa-bench evaluate work_dirs/run/epoch_100.pth --data digits -o results
+  poa-bench evaluate work_dirs/run/iter_1000.pth --data digits -o results
   poa-bench evaluate CKPT --data digits --tasks knn --specs vit-w64-d4,intact --initialisation random -o results
   poa-bench evaluate CKPT --data digits --initialisation pixels -o results
 """
 
 import argparse
+
+from poa_bench.argument_types import names, not_negative_numbers, specs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,16 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="results folder; what it has is not redone"
     )
-    parser.add_argument("--tasks", type=_names, default="knn,linear,profile", help="default: knn,linear,profile")
-    parser.add_argument(
-        "--specs", type=_specs, default="all", help="all (default) or vit-w64-d4,smallest,middle,intact"
-    )
-    parser.add_argument("--protocols", type=_names, default="", help="such as knn-k20-T0.07/1; each task has a default")
+    parser.add_argument("--tasks", type=names, default="knn,linear,profile", help="default: knn,linear,profile")
+    parser.add_argument("--specs", type=specs, default="all", help="all (default) or vit-w64-d4,smallest,middle,intact")
+    parser.add_argument("--protocols", type=names, default="", help="such as knn-k20-T0.07/1; each task has a default")
     parser.add_argument("--initialisation", choices=("pretrained", "random", "pixels"), default="pretrained")
     parser.add_argument(
         "--series", metavar="NAME", help="show several checkpoints as one line of the report, such as 'trained alone'"
     )
-    parser.add_argument("--seeds", type=_numbers, default="0", metavar="N,N", help="default: 0")
+    parser.add_argument("--seeds", type=not_negative_numbers, default="0", metavar="N,N", help="default: 0")
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast of the network")
     parser.add_argument("--branch", choices=("teacher", "student"), default="teacher")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
@@ -51,15 +51,3 @@ def run(args: argparse.Namespace) -> None:
         series=args.series,
     )
     print(f"{len(results)} new results in {args.output}")
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in _names(text)]
-
-
-def _specs(text: str) -> str | list[str]:
-    return text if text == "all" else _names(text)

@@ -1,10 +1,12 @@
 """Write one size of a pre-trained supernet, or all, for timm, mmpretrain, the Hugging Face hub or onnx.
 
-Examples: poa-bench export work_dirs/run/epoch_100.pth vit-w384-d12 --to onnx -o vit_s.onnx
-          poa-bench export work_dirs/run/epoch_100.pth --all --to timm -o all_sizes
+Examples: poa-bench export work_dirs/run/iter_1000.pth vit-w384-d12 --to onnx -o vit_s.onnx
+          poa-bench export work_dirs/run/iter_1000.pth --all --to timm -o all_sizes
 """
 
 import argparse
+
+from poa_bench.argument_types import positive
 
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
@@ -18,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--branch", default="teacher", choices=["teacher", "student"], help="default: teacher")
     parser.add_argument(
         "--image-size",
-        type=int,
+        type=positive,
         metavar="PIXELS",
         help="of the images (onnx and hf) of a network that takes any size, as a ResNet does; default: 224",
     )

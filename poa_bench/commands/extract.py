@@ -1,6 +1,6 @@
 """Cut one size out of a pre-trained supernet into a safetensors file that plain timm loads.
 
-Example: poa-bench extract work_dirs/run/epoch_100.pth vit-w384-d12 -o vit_s.safetensors
+Example: poa-bench extract work_dirs/run/iter_1000.pth vit-w384-d12 -o vit_s.safetensors
 """
 
 import argparse

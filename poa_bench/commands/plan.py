@@ -2,6 +2,8 @@
 
 import argparse
 
+from poa_bench.argument_types import positive
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `poa-bench plan`."""
@@ -9,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_sweep_arguments(parser)
     parser.add_argument("--ids", action="store_true", help="print every run with its id and state")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time, for the estimate of the time")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes at a time, for the estimate of the time")
 
 
 def run(args: argparse.Namespace) -> int | None:

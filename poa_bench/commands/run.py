@@ -2,6 +2,8 @@
 
 import argparse
 
+from poa_bench.argument_types import not_negative, positive
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `poa-bench run`."""
@@ -10,9 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep_arguments(parser)
     parser.add_argument("--executor", choices=("local", "slurm"), default="local", help="where the runs go")
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("--gpus", type=int, default=0, metavar="N", help="local: use N GPUs")
-    amount.add_argument("--jobs", type=int, metavar="N", help="local, without GPUs: N processes at a time")
-    parser.add_argument("--retries", type=int, metavar="N", help="how often a failed run is tried again")
+    amount.add_argument("--gpus", type=not_negative, default=0, metavar="N", help="local: use N GPUs")
+    amount.add_argument("--jobs", type=positive, metavar="N", help="local, without GPUs: N processes at a time")
+    parser.add_argument("--retries", type=not_negative, metavar="N", help="how often a failed run is tried again")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
 
 

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
-from poa_bench.config_files import find_config
+from poa_bench.config_files import read_config
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
 from poa_bench.elastic.checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
@@ -25,8 +23,7 @@ def read_architecture(source: str | Path) -> dict[str, Any]:
     """
     if not is_config(source):
         return read_training_checkpoint(source)["meta"]["poa_bench"]
-    config = Config.fromfile(source if Path(source).is_file() else find_config(str(source)))
-    backbone = config.get("model", {}).get("backbone", {})
+    backbone = read_config(source).get("model", {}).get("backbone", {})
     if backbone.get("type") != "poa_bench.Supernet":
         raise InputError(
             f"{source} is no pre-training config: its model.backbone is {backbone.get('type')!r}, not "

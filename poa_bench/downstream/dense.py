@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from poa_bench.config_files import read_config
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
 
@@ -70,13 +71,8 @@ def measure_dense(run: Run, work_dir: Path) -> dict[str, Any]:
 
 def dense_config(run: Run, work_dir: Path) -> Config:
     """The run's config with size, weights, seed and folder filled in."""
-    from mmengine.config import Config
-
-    from poa_bench.config_files import find_config
-
     name = run.settings["config"]
-    config = Config.fromfile(name if Path(name).is_file() else find_config(name))
-    config.merge_from_dict(run.settings.get("cfg_options", {}))
+    config = read_config(name, run.settings.get("cfg_options"))
     said = (config.measurement.task, config.measurement.protocol, config.measurement.dataset)
     if said != (run.task, run.protocol, run.dataset):
         raise InputError(

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms.v2 import functional as transforms
 
-from poa_bench.config_files import evaluation_configs
+from poa_bench.config_files import evaluation_configs, read_config
 from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS
 
@@ -63,8 +62,7 @@ class EvaluationData:
         Raises:
             InputError: no such file, or an entry is missing or unknown.
         """
-        config = Config.fromfile(_find(source))
-        config.merge_from_dict(options or {})
+        config = read_config(_find(source), options)
         if "evaluation" not in config:
             raise InputError(f"{source} is no evaluation config: it has no entry `evaluation = dict(...)`")
         try:

@@ -3,7 +3,7 @@
 A sweep config is a mmengine text-style Python file (`_base_` works, no imports). Its names are the fields of `Sweep`,
 those of each entry of `tasks` the fields of `Task`; names with a leading underscore are the file's own helpers:
 
-    checkpoints = ['work_dirs/poa/epoch_100.pth']
+    checkpoints = ['work_dirs/poa/iter_1000.pth']
     results = 'results/digits'
     tasks = [
         dict(task='knn', dataset='digits', protocols=['knn-k20-T0.07/1'], specs='all',
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from poa_bench.config_files import read_config
 from poa_bench.errors import InputError
 from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
 from poa_bench.sweep.results import IDENTITY, Result, run_id
@@ -154,13 +155,8 @@ def load_sweep(
     Raises:
         InputError: no such file, or a field is unknown, missing or of the wrong kind; the sentence names it.
     """
-    from mmengine.config import Config
-
-    from poa_bench.config_files import find_config
-
-    path = Path(path) if Path(path).is_file() else find_config(str(path))
-    config = Config.fromfile(path)
-    config.merge_from_dict(options or {})
+    config = read_config(path, options)
+    path = Path(config.filename)
     written = {name: value for name, value in config.to_dict().items() if not name.startswith("_")}
     values = {"name": path.stem, "checkpoints": [], "results": f"results/{path.stem}", **written}
     values |= {key: value for key, value in (("checkpoints", checkpoints), ("results", results)) if value}

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from poa_bench.config_files import read_config
 from poa_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _resolve_dense(task: Task) -> Resolved:
             f"are {', '.join(LIGHT_TASKS)}"
         )
     settings = dict(task.settings)
-    config = _read_config(settings.pop("config"), settings.pop("cfg_options", {}))
+    config = read_config(settings.pop("config"), settings.pop("cfg_options", {})).to_dict()
     said = config.get("measurement")
     if said is None:
         raise InputError(f"config {task.settings['config']} does not say what it measures: it needs `measurement`")
@@ -114,13 +115,3 @@ def modules_for(runs: Iterable[Run]) -> list[str]:
 def _function(name: str) -> Callable:
     module, attribute = name.split(":")
     return getattr(importlib.import_module(module), attribute)
-
-
-def _read_config(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    from mmengine.config import Config
-
-    from poa_bench.config_files import find_config
-
-    config = Config.fromfile(name if Path(name).is_file() else find_config(name))
-    config.merge_from_dict(dict(options))
-    return config.to_dict()
