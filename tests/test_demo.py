@@ -16,9 +16,9 @@ def test_a_finished_pretraining_is_not_repeated(tmp_path, monkeypatch):
 
 def test_a_failed_pretraining_shows_its_log_and_is_not_finished(tmp_path, monkeypatch):
     broken = tmp_path / "broken.py"
-    broken.write_text("model = dict(type='poa_bench.NoSuchModel')\n")
+    broken.write_text("model = dict(type='poa_bench.POA')\n")  # no data
     monkeypatch.setattr(demo, "find_config", lambda _: broken)
-    with pytest.raises(InputError, match="pre-training ended with status 1; the end of .*pretrain.log"):
+    with pytest.raises(InputError, match="pre-training ended with status 2; the end of .*pretrain.log"):
         demo.Demo(out=str(tmp_path)).pretrain()
     assert not (tmp_path / "pretrain" / "finished").exists()
 

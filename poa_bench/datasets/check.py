@@ -114,8 +114,8 @@ def _check_every_picture(row: Checked, infos: list[dict], source: Any) -> None:
         positions = [info["position"] for info in infos]
         broken = [*check_pictures.broken(lambda i: source.read(positions[i]), [info["name"] for info in infos])]
     else:
-        keys = [key for key in ("img_path", "seg_map_path") if key in infos[0]]
-        broken = check_pictures.broken_files([info[key] for info in infos for key in keys])
+        paths = [info.get(key) for info in infos for key in ("img_path", "seg_map_path")]
+        broken = check_pictures.broken_files([path for path in paths if path])  # a detection set has no maps
     said = " ".join(row.problems)
     for name, reason in broken:
         if name not in said:

@@ -104,7 +104,6 @@ def test_gpus_that_are_not_there(monkeypatch, checkpoint, tmp_path, capsys):
         monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
         assert main([*command, "--gpus", "2"]) == 2
         assert f"--gpus 2, but torch finds {count} usable GPUs here: give {advice}" in capsys.readouterr().err
-    assert main([*command, "--jobs", "0"]) == 2
     assert main([*command, "--executor", "slurm", "--gpus", "2"]) == 2
     assert "slurm.max_jobs=N" in capsys.readouterr().err
     assert not (tmp_path / "r").exists(), "nothing is begun"
