@@ -69,7 +69,7 @@ PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=1 State=U
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=2 State=UP
 CONF
     # two that can be asked for, as mim does, and stand for no device
-    echo "NodeName=$(hostname) Name=gpu Count=2" >"$directory/gres.conf"
+    for file in /dev/null /dev/zero; do echo "NodeName=$(hostname) Name=gpu File=$file"; done >"$directory/gres.conf"
 }
 
 start() {
