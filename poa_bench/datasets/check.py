@@ -118,7 +118,7 @@ def _check_every_picture(row: Checked, infos: list[dict], source: Any) -> None:
         broken = check_pictures.broken_files([path for path in paths if path])  # a detection set has no maps
     said = " ".join(row.problems)
     for name, reason in broken:
-        if name not in said:
+        if f" {name} cannot" not in said:
             row.fail(f"{name} cannot be decoded ({reason})", "replace the file or leave it out")
     row.notes.append("every picture decoded")
 

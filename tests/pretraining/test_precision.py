@@ -153,5 +153,5 @@ def test_half_precision_learns_what_float32_learns(wrapper, tmp_path):
         scores.append(torch.tensor(found[STEPS]))
     print(scores)
     single, half = scores
-    assert single.mean() > 25  # raw pixels and random weights have less
+    assert single.mean() > 25  # random weights have less than 20
     assert (single.mean() - half.mean()).abs() < 2
