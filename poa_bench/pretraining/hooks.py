@@ -81,6 +81,11 @@ class ThroughputHook(Hook):
     mmengine shows the time left in the text log only, and memory (as MiB, like here) only of GPUs.
     """
 
+    def before_train(self, runner: Runner) -> None:
+        """A resumed run forgets how fast the interrupted one was: it may be on another machine."""
+        for name in ("train/time", "train/data_time"):
+            runner.message_hub.log_scalars.pop(name, None)
+
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """From mmengine's own timing of the iterations that the log takes the mean of."""
         seconds = runner.message_hub.get_scalar("train/time").mean(runner.log_processor.window_size)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.pretraining.jobs import Job
-from tests.pretraining.runs import MIM, TINY, command, kill_after, logged, run, weights
+from tests.pretraining.runs import MIM, TINY, command, kill_after, logged, run, train_here, weights
 
 TERMS = ("loss", "intact/global", "elastic/local", "grad_norm", "lr", "weight_decay", "elastic_width")
 WORKERS = "train_dataloader.num_workers=2"
@@ -59,6 +59,15 @@ def test_run_goes_on_from_any_iteration(straight, tmp_path, iteration):
     expected = {step: values for step, values in logged(straight, *TERMS).items() if step > iteration}
     assert logged(tmp_path / "run", *TERMS) == expected
     assert_same_weights(tmp_path / "run" / "iter_10.pth", straight / "iter_10.pth")
+
+
+def test_resumed_run_tells_its_own_speed(straight, tmp_path):
+    """Its log takes the mean over none of the iterations before the interruption."""
+    checkpoint = str(straight / "iter_4.pth")
+    runner = train_here(tmp_path, change=lambda config: config.update(resume=True, load_from=checkpoint))
+    scalars = runner.message_hub.log_scalars
+    lengths = {name: len(scalars[f"train/{name}"].data[0]) for name in ("time", "data_time", "loss")}
+    assert lengths == {"time": 6, "data_time": 6, "loss": 10}
 
 
 def test_no_checkpoint_falls_between_accumulated_steps(tmp_path):
