@@ -27,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print one row per size."""
-    from poa_bench.downstream.profile import format_profile
-    from poa_bench.sweep.light import choose_device
+    from poa_bench.downstream.profile import choose_device, format_profile
 
     device = choose_device(args.device)
     print(format_profile(args.source, args.specs, args.batches, args.image_size, device, args.amp, args.json))

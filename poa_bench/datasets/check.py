@@ -33,10 +33,17 @@ class Checked:
     seen: dict[int, str] = field(default_factory=dict)  # class -> the picture decoded for it
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)  # pictures of which a problem says that they cannot be decoded
 
     def fail(self, problem: str, remedy: str) -> None:
         """Note a problem, in one sentence with what to do."""
         self.problems.append(f"{self.where}: {problem}; {remedy}")
+
+    def fail_picture(self, name: str, problem: str, remedy: str) -> None:
+        """Note a picture that cannot be decoded, once."""
+        if name not in self.broken:
+            self.broken.add(name)
+            self.fail(f"{name} {problem}", remedy)
 
 
 def check_config(config: Config, every_picture: bool = False) -> list[Checked]:
@@ -116,10 +123,8 @@ def _check_every_picture(row: Checked, infos: list[dict], source: Any) -> None:
     else:
         paths = [info.get(key) for info in infos for key in ("img_path", "seg_map_path")]
         broken = check_pictures.broken_files([path for path in paths if path])  # a detection set has no maps
-    said = " ".join(row.problems)
     for name, reason in broken:
-        if f" {name} cannot" not in said:
-            row.fail(f"{name} cannot be decoded ({reason})", "replace the file or leave it out")
+        row.fail_picture(name, f"cannot be decoded ({reason})", "replace the file or leave it out")
     row.notes.append("every picture decoded")
 
 
@@ -145,7 +150,7 @@ def _open(row: Checked, path: str) -> Image.Image | None:
         return image
     except OSError as error:
         remedy = "complete the data set" if isinstance(error, FileNotFoundError) else "replace the file"
-        row.fail(f"{path} cannot be decoded ({error})", remedy)
+        row.fail_picture(path, f"cannot be decoded ({error})", remedy)
         return None
 
 
@@ -169,7 +174,7 @@ def _check_labels(row: Checked, infos: list[dict], source: Any) -> None:
             source.read(info["position"])
             row.seen[int(label)] = info["name"]
         except (InputError, OSError) as error:
-            row.fail(f"{info['name']} cannot be read ({error})", "replace the file")
+            row.fail_picture(info["name"], f"cannot be read ({error})", "replace the file")
 
 
 def _check_detection(row: Checked, infos: list[dict], ann_file: Path, classes: tuple[str, ...]) -> None:

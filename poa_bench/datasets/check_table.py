@@ -1,13 +1,12 @@
 """Prints what :mod:`poa_bench.datasets.check` finds."""
 
-import argparse
-
 from rich.console import Console
 from rich.table import Column, Table
 
+from poa_bench.config_files import read_config
 from poa_bench.datasets.check import Checked, check_config
 from poa_bench.errors import InputError
-from poa_bench.launch import read_config
+from poa_bench.launch import override
 
 
 def check_and_print(config: str, cfg_options: list[str], every_picture: bool = False) -> None:
@@ -16,8 +15,9 @@ def check_and_print(config: str, cfg_options: list[str], every_picture: bool = F
     Raises:
         InputError: no such config, or problems with the data, one sentence each.
     """
-    arguments = argparse.Namespace(config=config, cfg_options=cfg_options, launcher="none", work_dir=None)
-    rows = check_config(read_config(arguments), every_picture)
+    found = read_config(config)
+    override(found, cfg_options)
+    rows = check_config(found, every_picture)
     Console().print(_table(rows))
     if problems := [problem for row in rows for problem in row.problems]:
         raise InputError("\n  ".join([f"{len(problems)} problems:", *problems]) if len(problems) > 1 else problems[0])

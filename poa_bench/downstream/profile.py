@@ -17,6 +17,7 @@ from poa_bench.downstream.features import AMP_DTYPES, autocast
 from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.downstream.protocols import ProfileProtocol
 from poa_bench.elastic import Supernet
+from poa_bench.errors import InputError
 
 
 def profile_module(
@@ -91,6 +92,17 @@ def peak_activation_bytes(call: Callable[[], None], device: torch.device | str) 
     events = [event for event in trace.profiler.kineto_results.events() if event.name() == "[memory]"]
     sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
     return max(0, int(np.cumsum(sizes).max(initial=0)))
+
+
+def choose_device(device: str | None) -> str:
+    """The device of `--device`: by default a GPU where torch can use one.
+
+    Raises:
+        InputError: there is none, and it was asked for.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda needs a GPU that torch can use, and there is none: see `poa-bench doctor`")
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def hardware_facts(device: torch.device | str, amp: str = "off") -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from poa_bench.downstream.evaluate import evaluate_light
 from poa_bench.downstream.images import EvaluationData
-from poa_bench.downstream.profile import hardware_facts
+from poa_bench.downstream.profile import choose_device, hardware_facts
 from poa_bench.downstream.protocols import DEFAULTS, check_task, parse_protocol
 from poa_bench.errors import InputError
 from poa_bench.sweep.plan import Run, expand, make_sweep
@@ -43,9 +42,11 @@ def evaluate_checkpoint(
     """
     device = choose_device(device)
     runs = plan_light(checkpoint, data, **choice)
-    _refuse_other_machines(runs, Path(output), hardware_facts(device)["device"])
-    missing = [run for run in runs if not is_done(Path(output), run.id)]
-    _name_series(runs, Path(output))
+    output = Path(output)
+    done = {run.id: run for run in runs if is_done(output, run.id)}
+    _refuse_other_machines(done.values(), output, hardware_facts(device)["device"])
+    _name_series(done.values(), output)
+    missing = [run for run in runs if run.id not in done]
     results: list[Result] = []
     errors: list[tuple[Run, Exception]] = []
     with _progress() as progress:
@@ -120,31 +121,17 @@ def plan_light(
     return expand(make_sweep({**sweep, "tasks": entries}, source="poa-bench evaluate"))
 
 
-def choose_device(device: str | None) -> str:
-    """The device of `--device`: by default a GPU where torch can use one.
-
-    Raises:
-        InputError: there is none, and it was asked for.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda needs a GPU that torch can use, and there is none: see `poa-bench doctor`")
-    return device or ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _name_series(runs: Sequence[Run], output: Path) -> None:
+def _name_series(done: Iterable[Run], output: Path) -> None:
     """Write the runs' series into the results that are there: a name, which changes nothing that was measured."""
-    for run in runs:
-        if not (run.series and is_done(output, run.id)):
-            continue
-        result = read_result(output / run.id / RESULT_FILE)
-        if result.facts.get("series") != run.series:
+    for run in done:
+        if run.series and (result := read_result(output / run.id / RESULT_FILE)).facts.get("series") != run.series:
             write_result(result.model_copy(update={"facts": {**result.facts, "series": run.series}}), output)
 
 
-def _refuse_other_machines(runs: Sequence[Run], output: Path, device: str) -> None:
+def _refuse_other_machines(done: Iterable[Run], output: Path, device: str) -> None:
     """A profile that is there counts as done, and its latencies would be taken for this machine's."""
-    done = (run for run in runs if run.task == "profile" and is_done(output, run.id))
-    for found in (read_result(output / run.id / RESULT_FILE).facts.get("device") for run in done):
+    profiles = (read_result(output / run.id / RESULT_FILE) for run in done if run.task == "profile")
+    for found in (profile.facts.get("device") for profile in profiles):
         if found != device:
             raise InputError(
                 f"{output} holds profiles measured on {found}, and this is {device}: give this machine's a folder of "

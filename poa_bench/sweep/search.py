@@ -34,8 +34,8 @@ Score = Callable[[list[SubnetSpec]], Mapping[SubnetSpec, float]]
 class Limits:
     """What a size may cost at most; None is no limit. Latency is the median at batch 1 on this machine."""
 
-    parameters: int | None = None
-    macs: int | None = None
+    parameters: float | None = None
+    macs: float | None = None
     latency_ms: float | None = None
 
 

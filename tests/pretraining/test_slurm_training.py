@@ -6,14 +6,9 @@ The cluster is that of `tests/start_slurm.sh`; `pytest -m slow tests/pretraining
 import pytest
 
 from tests.pretraining.runs import MIM, TINY, command, run
-from tests.pretraining.test_distribution import assert_same_steps, one_process, share
+from tests.pretraining.steps import assert_same_steps, share
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def single(tmp_path_factory):
-    return one_process(tmp_path_factory.mktemp("single") / "run")
 
 
 def test_srun_starts_a_process_for_each_task(cluster, single, tmp_path):
