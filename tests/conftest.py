@@ -5,8 +5,9 @@ Both helpers may be imported (``from tests.conftest import golden``) or taken as
 
 from __future__ import annotations
 
+import logging
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,20 @@ def golden_fixture() -> Callable[[str], Path]:
 @pytest.fixture(name="shared_data", scope="session")
 def shared_data_fixture() -> Callable[[str], Path]:
     return shared_data
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """What mmengine's current logger says, line by line."""
+    from mmengine.logging import MMLogger
+
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,43 @@
 """Data sets of labelled pictures for pre-training, k-NN and linear evaluation."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from mmengine.dataset import BaseDataset
 
 from poa_bench.datasets import digits
+from poa_bench.datasets.labels import readable
 from poa_bench.datasets.sources import ArraySource, ImageSource, open_images
+from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS
+
+Indices = int | Sequence[int] | Mapping[str, int] | None
+
+
+def chosen_positions(indices: Indices, total: int) -> np.ndarray:
+    """Positions of the chosen pictures among ``total``, (N,) int64.
+
+    Args:
+        indices: None takes all, a number the first (or, negative, the last) so many, a list these, and the rule
+            ``dict(start=1, step=10)`` every tenth from the second one on (``stop`` ends it).
+        total: number of pictures.
+
+    Raises:
+        InputError: unknown entries of a rule, or a position that there is not.
+    """
+    everything = np.arange(total)
+    if indices is None:
+        return everything
+    if isinstance(indices, Mapping):
+        if not set(indices) <= {"start", "stop", "step"} or not all(isinstance(n, int) for n in indices.values()):
+            raise InputError(f"indices is {dict(indices)}; a rule has whole numbers for start, stop and step")
+        return everything[indices.get("start", 0) : indices.get("stop") : indices.get("step", 1)]
+    if isinstance(indices, int):
+        return everything[:indices] if indices >= 0 else everything[indices:]
+    positions = np.array(indices, np.int64)
+    if len(positions) and not -total <= positions.min() <= positions.max() < total:
+        raise InputError(f"indices go from {positions.min()} to {positions.max()}, but there are {total} pictures")
+    return everything[positions]
 
 
 class ImageDataset(BaseDataset):
@@ -16,17 +48,25 @@ class ImageDataset(BaseDataset):
     Args:
         source: where the pictures come from.
         pipeline: transforms from dict to dict; none by default.
-        **kwargs: further arguments of mmengine's BaseDataset (``indices``, ``lazy_init``, ...).
+        indices: which pictures to take, see :func:`chosen_positions`.
+        **kwargs: further arguments of mmengine's BaseDataset (``lazy_init``, ...).
     """
 
-    def __init__(self, source: ImageSource, pipeline: list = (), **kwargs):
+    def __init__(self, source: ImageSource, pipeline: list = (), indices: Indices = None, **kwargs):
         self.source = source
+        self.positions = chosen_positions(indices, len(source.labels))
         super().__init__(metainfo={"classes": source.classes}, pipeline=list(pipeline), **kwargs)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The label of each chosen picture, (N,) int64."""
+        return self.source.labels[self.positions]
 
     def load_data_list(self) -> list[dict]:
         """List the pictures, none of which is opened."""
-        rows = enumerate(zip(self.source.names.tolist(), self.source.labels.tolist(), strict=True))
-        return [{"name": name.decode(), "label": label, "position": position} for position, (name, label) in rows]
+        names = self.source.names[self.positions].tolist()
+        rows = zip(names, self.labels.tolist(), self.positions.tolist(), strict=True)
+        return [{"name": readable(name), "label": label, "position": position} for name, label, position in rows]
 
     def prepare_data(self, idx: int) -> dict:
         """Read picture ``idx`` and pass it through the pipeline."""
@@ -58,12 +98,20 @@ class Images(ImageDataset):
     """Your own pictures: a folder of class folders, an annotation file, a tar or zip left packed, or an ``.npz``.
 
     Args:
-        path, folder, ann_file, split: see :func:`poa_bench.datasets.sources.open_images`.
+        path, folder, ann_file, split, classes: see :func:`poa_bench.datasets.sources.open_images`.
         **kwargs: see :class:`ImageDataset`.
 
     Raises:
         InputError: something is missing or does not fit.
     """
 
-    def __init__(self, path: str, folder: str = "", ann_file: str | None = None, split: str = "train", **kwargs):
-        super().__init__(open_images(path, folder, ann_file, split), **kwargs)
+    def __init__(
+        self,
+        path: str,
+        folder: str = "",
+        ann_file: str | None = None,
+        split: str = "train",
+        classes: Sequence[str] | str | None = None,
+        **kwargs,
+    ):
+        super().__init__(open_images(path, folder, ann_file, split, classes), **kwargs)

@@ -4,6 +4,7 @@ A source knows its pictures' ``names``, ``labels`` and ``classes`` without openi
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
+from poa_bench.datasets.labels import check_unique, numbers_of, read_classes, readable
+from poa_bench.datasets.lists import read_list
 from poa_bench.datasets.stores import ArchiveStore, FolderStore
 from poa_bench.errors import InputError
 
@@ -23,9 +26,13 @@ NPZ_SPLITS = ("train", "test")
 class ImageSource(Protocol):
     """Pictures that can be read one by one."""
 
+    origin: str  # where the names are names of files
     names: np.ndarray  # (N,) bytes
     labels: np.ndarray  # (N,) int64
     classes: tuple[str, ...]
+
+    def content(self, position: int) -> bytes:
+        """Return picture ``position`` as it is stored."""
 
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
@@ -52,6 +59,11 @@ class ArraySource:
     labels: np.ndarray
     classes: tuple[str, ...]
     names: np.ndarray
+    origin: str = "memory"
+
+    def content(self, position: int) -> bytes:
+        """Return the values of picture ``position``."""
+        return self.images[position].tobytes()
 
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
@@ -67,14 +79,19 @@ class EncodedSource:
     positions: np.ndarray  # of this split's pictures among all
     labels: np.ndarray
     classes: tuple[str, ...]
+    origin: str
 
     def __post_init__(self):
         self.names = np.char.mod(b"%d", self.positions)
 
+    def content(self, position: int) -> bytes:
+        """Return picture ``position`` as it is stored."""
+        place = self.positions[position]
+        return self.data[self.offsets[place] : self.offsets[place + 1]].tobytes()
+
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
-        place = self.positions[position]
-        return decode(self.data[self.offsets[place] : self.offsets[place + 1]], self.names[position].decode())
+        return decode(self.content(position), self.names[position].decode())
 
 
 @dataclass
@@ -90,13 +107,26 @@ class StoredSource:
     def names(self) -> np.ndarray:
         return self.store.names[self.places]
 
+    @property
+    def origin(self) -> str:
+        return self.store.origin
+
+    def content(self, position: int) -> bytes:
+        """Return picture ``position`` as it is stored."""
+        return self.store.read(self.places[position])
+
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
-        place = self.places[position]
-        return decode(self.store.read(place), self.store.names[place].decode())
+        return decode(self.content(position), readable(self.store.names[self.places[position]]))
 
 
-def open_images(path: str, folder: str = "", ann_file: str | None = None, split: str = "train") -> ImageSource:
+def open_images(
+    path: str,
+    folder: str = "",
+    ann_file: str | None = None,
+    split: str = "train",
+    classes: Sequence[str] | str | None = None,
+) -> ImageSource:
     """Open labelled pictures.
 
     Args:
@@ -104,27 +134,32 @@ def open_images(path: str, folder: str = "", ann_file: str | None = None, split:
             pictures), ``offsets`` (N + 1,), ``labels``, ``split`` (0 train, 1 test) and ``classes``.
         folder: only pictures below this folder of the folder or archive, e.g. ``train``.
         ann_file: text file with one ``path label`` in a line, the path relative to ``folder``, the label a number from
-            0; without it the first sub-folder in a picture's path is its class, numbered in alphabetical order.
+            0 (or a name in ``classes``); without it the first sub-folder in a picture's path is its class.
         split: 'train' or 'test' of an ``.npz``.
+        classes: the names of the classes in the order of their numbers, or a text file with one name a line. By
+            default class folders are numbered in alphabetical order, and numbers in a list are their own names.
 
     Raises:
         InputError: something is missing or does not fit; the message says what to do.
     """
     location = Path(path).expanduser()
+    names = None if classes is None else read_classes(classes)
     if location.suffix == ".npz" and location.is_file():
-        return _open_npz(location, split)
+        return _open_npz(location, split, names)
     if not location.exists():
         raise InputError(f"there is no folder or archive {location}; give the path of the pictures you have")
     prefix = f"{folder.strip('/')}/".encode() if folder else b""
     if ann_file is not None:
-        return _listed(location, prefix, Path(ann_file).expanduser())
-    return _in_class_folders(FolderStore(location) if location.is_dir() else ArchiveStore(location), prefix)
+        return _listed(location, prefix, Path(ann_file).expanduser(), names)
+    return _in_class_folders(FolderStore(location) if location.is_dir() else ArchiveStore(location), prefix, names)
 
 
-def _in_class_folders(store: FolderStore | ArchiveStore, prefix: bytes) -> StoredSource:
+def _in_class_folders(
+    store: FolderStore | ArchiveStore, prefix: bytes, classes: tuple[str, ...] | None
+) -> StoredSource:
     """Take the pictures below ``prefix``; the next folder in their path is their class."""
     inside = np.flatnonzero(np.char.startswith(store.names, prefix)) if len(store.names) else np.array([], int)
-    names = [store.names[place].decode()[len(prefix) :] for place in inside]
+    names = [readable(store.names[place][len(prefix) :]) for place in inside]
     pictures = [i for i, name in enumerate(names) if name.lower().endswith(IMAGE_SUFFIXES)]
     chosen = [i for i in pictures if "/" in names[i]]
     beside = len(pictures) - len(chosen)  # a flat folder may be unlabelled, or ImageNet's val, which is not one class
@@ -138,15 +173,16 @@ def _in_class_folders(store: FolderStore | ArchiveStore, prefix: bytes) -> Store
     if beside:
         print_log(f"{beside} pictures outside class folders are left out", logger="current", level=logging.WARNING)
     class_names = [names[i].split("/", 1)[0] for i in chosen]
-    classes = sorted(set(class_names))
-    numbers = {name: number for number, name in enumerate(classes)}
-    return StoredSource(store, inside[chosen], np.array([numbers[name] for name in class_names]), tuple(classes))
+    classes = classes or tuple(sorted(set(class_names)))
+    labels = numbers_of(class_names, classes, "the data")
+    return StoredSource(store, inside[chosen], labels, classes)
 
 
-def _listed(location: Path, prefix: bytes, ann_file: Path) -> StoredSource:
+def _listed(location: Path, prefix: bytes, ann_file: Path, classes: tuple[str, ...] | None) -> StoredSource:
     """Take the pictures and labels that an annotation file names. A folder is not searched for them: too slow."""
-    names, labels = _read_list(ann_file, prefix)
-    classes = tuple(str(number) for number in range(labels.max() + 1))
+    paths, labels = read_list(ann_file, classes)
+    names = np.array([prefix + path for path in paths])
+    classes = classes or tuple(map(str, range(labels.max() + 1)))
     if location.is_dir():
         return StoredSource(FolderStore(location, names), np.arange(len(names)), labels, classes)
     store = ArchiveStore(location)
@@ -154,29 +190,12 @@ def _listed(location: Path, prefix: bytes, ann_file: Path) -> StoredSource:
     if len(missing := names[store.names[places] != names]):
         raise InputError(
             f"{len(missing)} of the {len(names)} pictures in {ann_file} are not in {location}, "
-            f"e.g. {missing[0].decode()}; check `folder`"
+            f"e.g. {readable(missing[0])}; check `folder`"
         )
     return StoredSource(store, places, labels, classes)
 
 
-def _read_list(ann_file: Path, prefix: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Return the names, ``prefix`` before each, and the labels of a list with ``path label`` in each line."""
-    if not ann_file.is_file():
-        raise InputError(f"there is no annotation file {ann_file}; give one with a `path label` in each line")
-    names, labels = [], []
-    for number, line in enumerate(ann_file.read_text().splitlines(), 1):
-        name, _, label = line.strip().rpartition(" ")
-        if name and label.isdecimal():
-            names.append(prefix + name.encode())
-            labels.append(int(label))
-        elif line.strip():
-            raise InputError(f"line {number} of {ann_file} is {line!r}; expected `path label` with a number from 0")
-    if not names:
-        raise InputError(f"the annotation file {ann_file} names no picture; expected a `path label` in each line")
-    return np.array(names), np.array(labels)
-
-
-def _open_npz(path: Path, split: str) -> EncodedSource:
+def _open_npz(path: Path, split: str, classes: tuple[str, ...] | None) -> EncodedSource:
     if split not in NPZ_SPLITS:
         raise InputError(f"unknown split {split!r} of {path}; use one of {', '.join(NPZ_SPLITS)}")
     with np.load(path, allow_pickle=False) as arrays:
@@ -185,6 +204,13 @@ def _open_npz(path: Path, split: str) -> EncodedSource:
             raise InputError(
                 f"{path} has no array {missing[0]!r} but {', '.join(arrays)}; it needs {', '.join(needed)}"
             )
-        data, offsets, labels, splits, classes = (arrays[name] for name in needed)
+        data, offsets, labels, splits, names = (arrays[name] for name in needed)
+    names = tuple(readable(str(name)) for name in names)
+    check_unique(names, f"`classes` of {path}")
     positions = np.flatnonzero(splits == NPZ_SPLITS.index(split))
-    return EncodedSource(data, offsets, positions, labels[positions].astype(np.int64), tuple(map(str, classes)))
+    labels = labels[positions].astype(np.int64)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+        raise InputError(f"labels of {path} go from {labels.min()} to {labels.max()}, but it has {len(names)} classes")
+    if classes is not None:
+        labels = numbers_of(names, classes, str(path))[labels]
+    return EncodedSource(data, offsets, positions, labels, classes or names, str(path.resolve()))

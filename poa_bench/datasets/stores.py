@@ -32,6 +32,7 @@ class FolderStore:
 
     def __init__(self, root: Path, names: np.ndarray | None = None):
         self.root = root
+        self.origin = str(root.resolve())
         self.names = self._walk() if names is None else names
 
     def _walk(self) -> np.ndarray:
@@ -55,6 +56,7 @@ class ArchiveStore:
 
     def __init__(self, path: Path):
         self.path = path.resolve()
+        self.origin = str(self.path)
         stat = self.path.stat()
         key = hashlib.sha256(f"{self.path} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
         with np.load(build_once(f"archives-v1/{key}", self._write_index) / "index.npz", allow_pickle=False) as index:

@@ -10,12 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms.v2 import functional as transforms
 
 from poa_bench.config_files import evaluation_configs, read_config
+from poa_bench.datasets.labels import label_map
 from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS
 
@@ -73,18 +75,36 @@ class EvaluationData:
 
     @cached_property
     def splits(self) -> dict[str, "LabelledImages"]:
-        """`train`, `val` and `test`; a validation split that is held out of train is a part of `train` there."""
+        """`train`, `val` and `test`; a validation split that is held out of train is a part of `train` there.
+
+        Classes are known by their names: all splits have the labels of `train`.
+
+        Raises:
+            InputError: a data set is not there or empty, or a split has a class that train has not.
+        """
         names = ("train", "test") if self.val is None else ("train", "val", "test")
-        return {name: LabelledImages(self, name, _build(getattr(self, name))) for name in names}
+        datasets = {name: _build(getattr(self, name)) for name in names}
+        return {
+            name: LabelledImages(self, name, dataset, label_map(dataset, datasets["train"], f"the {name} split"))
+            for name, dataset in datasets.items()
+        }
 
 
 @dataclass
 class LabelledImages:
-    """One split. `labels` are known after the first pass over it."""
+    """One split.
+
+    Attributes:
+        data: what it is a split of.
+        split: `train`, `val` or `test`.
+        dataset: its pictures.
+        label_map: label of train for each of the data set's labels; None takes these as they are.
+    """
 
     data: EvaluationData
     split: str
     dataset: Dataset
+    label_map: np.ndarray | None = None
     _kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -127,7 +147,8 @@ class _Decoded(Dataset):
         name = item.get("name", f"image {position} of {self.images.split}")
         if "label" not in item:
             raise InputError(f"{name} has no label: its entries are {', '.join(item)}; evaluation needs `label`")
-        return self._fit(item["inputs"], name), item["label"]
+        label = item["label"] if self.images.label_map is None else int(self.images.label_map[item["label"]])
+        return self._fit(item["inputs"], name), label
 
     def _fit(self, image: Tensor, name: str) -> Tensor:
         data = self.images.data

@@ -45,8 +45,9 @@ class KnnHook(Hook):
         self.sizes, self.interval, self.k, self.temperature = sizes, interval, k, temperature
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse sizes outside the space before hours are spent."""
+        """Refuse sizes outside the space, and splits that do not fit each other, before hours are spent."""
         self._specs(_teacher(runner))
+        _ = self.data.splits  # opened here
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Measure when due."""

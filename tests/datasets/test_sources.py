@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from poa_bench.config_files import config_root
 from poa_bench.datasets.sources import decode, open_images
 from poa_bench.errors import InputError
+from tests.datasets.packings import as_tar, as_tar_of_tars, as_zip
 
 FILES = [f"{split}/{name}/{i}.png" for split in ("train", "test") for name in ("cat", "dog") for i in range(3)]
 
@@ -39,36 +40,6 @@ def folder(tmp_path):
         Image.fromarray(picture(number)).save(root / name)
     (root / "train/readme.txt").write_text("not a picture")
     return root
-
-
-def as_zip(folder, compression):
-    path = folder.parent / "data.zip"
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for file in sorted(folder.rglob("*"), reverse=True):
-            archive.write(file, file.relative_to(folder))
-    return path
-
-
-def as_tar(folder):
-    path = folder.parent / "data.tar"
-    with tarfile.open(path, "w") as archive:
-        archive.add(folder, ".")
-    return path
-
-
-def as_tar_of_tars(folder):
-    """The layout of ImageNet's training archive: one tar per class in a tar."""
-    path = folder.parent / "nested.tar"
-    with tarfile.open(path, "w") as outer:
-        for name in ("dog", "cat"):
-            stream = io.BytesIO()
-            with tarfile.open(fileobj=stream, mode="w") as inner:
-                inner.add(folder / "train" / name, ".")
-            member = tarfile.TarInfo(f"{name}.tar")
-            member.size = stream.tell()
-            stream.seek(0)
-            outer.addfile(member, stream)
-    return path
 
 
 def assert_train_split(source):
@@ -101,7 +72,7 @@ def test_every_packing_gives_the_same_pictures(folder, pack):
 
 
 def test_a_tar_of_tars_and_its_kept_index(folder, monkeypatch):
-    path = as_tar_of_tars(folder)
+    path = as_tar_of_tars(folder / "train")
     assert_train_split(open_images(str(path)))
     monkeypatch.setattr(tarfile, "open", None)  # the second time the index comes from the cache
     assert_train_split(open_images(str(path)))

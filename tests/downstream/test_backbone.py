@@ -1,11 +1,8 @@
 """`SubnetBackbone`: the network of the supernet, all of its weights, and maps of any image."""
 
-import logging
-
 import pytest
 import safetensors.torch
 import torch
-from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from safetensors import safe_open
 
@@ -25,18 +22,6 @@ def build(spec, checkpoint=None, **settings) -> SubnetBackbone:
 def checkpoints(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoints")
     return {family: write_checkpoint(tiny_supernet(family), folder / f"{family}.pth") for family in FAMILIES}
-
-
-@pytest.fixture
-def log():
-    """What the current logger says, line by line."""
-    lines: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""Annotation lists: text files with a ``path label`` in each line."""
+
+import codecs
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.logging import print_log
+
+from poa_bench.datasets.labels import quoted, readable
+from poa_bench.errors import InputError
+
+
+def read_list(ann_file: Path, classes: Sequence[str] | None = None) -> tuple[list[bytes], np.ndarray]:
+    """The paths and labels of an annotation list; a path that is repeated is taken once.
+
+    Args:
+        ann_file: text file; a label is a number from 0 or, where classes are given, the name of one.
+        classes: names of the numbers.
+
+    Returns:
+        N paths as they are written, (N,) int64 labels.
+
+    Raises:
+        InputError: no such file, a line that cannot be understood, a label without a class, or two labels of one path.
+    """
+    if not ann_file.is_file():
+        raise InputError(f"there is no annotation file {ann_file}; give one with a `path label` in each line")
+    numbers = {name: number for number, name in enumerate(classes or ())}
+    labels: dict[bytes, int] = {}
+    repeated = 0
+    for number, line in enumerate(ann_file.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"line {number} of {ann_file}"
+        path, label = _parse(line, numbers, where)
+        repeated += path in labels
+        if labels.setdefault(path, label) != label:
+            raise InputError(f"{where} says label {label} of {readable(path)}, but a line before it {labels[path]}")
+    if not labels:
+        raise InputError(f"the annotation file {ann_file} names no picture; expected a `path label` in each line")
+    if repeated:
+        print_log(f"{repeated} repeated lines of {ann_file} are left out", logger="current", level=logging.WARNING)
+    return list(labels), np.fromiter(labels.values(), np.int64)
+
+
+def _parse(line: bytes, numbers: dict[str, int], where: str) -> tuple[bytes, int]:
+    path, _, label = (part.strip() for part in line.strip().replace(b"\t", b" ").rpartition(b" "))
+    text = readable(label)
+    if path and text in numbers:
+        return path, numbers[text]
+    if not path or not text.isdecimal():
+        expected = f"or one of {quoted(numbers)}" if numbers else "(names need a class list: classes=[...])"
+        raise InputError(f"{where} is {readable(line)!r}; expected `path label` with a number from 0 {expected}")
+    if numbers and int(text) >= len(numbers):
+        raise InputError(f"{where} has label {text}, but the {len(numbers)} classes are {quoted(numbers)}")
+    return path, int(text)
