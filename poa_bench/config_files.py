@@ -40,13 +40,19 @@ def named_configs() -> dict[str, Path]:
 
 
 def find_config(name: str) -> Path:
-    """The absolute path of a config, by its base name with or without `.py`; a folder before it is ignored.
+    """The absolute path of a config, by its base name or its path in the project, each with or without `.py`.
 
     Raises:
-        InputError: there is no config of that name.
+        InputError: there is no config of that name, or no such path.
     """
     configs = named_configs()
-    base_name = Path(name if name.endswith(".py") else f"{name}.py").name
+    path = Path(name if name.endswith(".py") else f"{name}.py")
+    base_name = path.name
+    if len(path.parts) > 1:
+        if (config_root() / path).is_file():
+            return config_root() / path
+        hint = f"; the project's config of that name is {base_name}, without a folder" if base_name in configs else ""
+        raise InputError(f"there is no config file {name}{hint}")
     if base_name not in configs:
         close = get_close_matches(base_name, configs, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else "`poa-bench config-path` lists all."

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from poa_bench.config_files import config_root, find_config
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
+from poa_bench.resuming import is_whole
 
 _TRAINING_LINE = re.compile(r"Iter\(train\) \[\s*(\d+)/(\d+)\].*? loss: ([\d.]+)")
 LOG_LINES = 30  # of a failed pre-training's log that are shown
@@ -61,8 +62,8 @@ class Demo:
         """Train in a process of its own, resuming what is there; returns the last checkpoint."""
         work_dir = self.folder / "pretrain"
         finished = work_dir / "finished"  # holds the name of the last checkpoint
-        if finished.is_file():
-            return work_dir / finished.read_text()
+        if finished.is_file() and (checkpoint := work_dir / finished.read_text()).is_file() and is_whole(checkpoint):
+            return checkpoint
         work_dir.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(config_root() / "tools" / "train.py"), str(find_config(self.pretraining))]
         command += ["--work-dir", str(work_dir), "--resume", "auto", "--cfg-options", f"randomness.seed={self.seed}"]

@@ -13,7 +13,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from poa_bench import config_files
+from poa_bench import config_files, resuming
 from poa_bench.errors import InputError
 
 # what a launcher tells each process, and what starts it
@@ -41,11 +41,12 @@ def train(arguments: argparse.Namespace) -> None:
                 "the batch by themselves, see poa_bench.LearningRateScaleHook)"
             )
         config.auto_scale_lr.enable = True
-    if arguments.resume is None and not config.get("resume"):
-        refuse_used(Path(config.work_dir))
-    if arguments.resume is not None:
-        config.resume = True
-        config.load_from = None if arguments.resume == "auto" else _existing(arguments.resume)
+    if arguments.resume == "auto":
+        config.resume = "auto"
+    elif arguments.resume is not None:
+        config.update(resume=True, load_from=arguments.resume)
+    if not config.get("resume"):
+        refuse_used(config)
     build_runner(config).train()
 
 
@@ -53,7 +54,7 @@ def test(arguments: argparse.Namespace) -> None:
     """Evaluate what the arguments of `tools/test.py` say."""
     config = read_config(arguments)
     _check_complete(config, ("model", "test_dataloader", "test_cfg", "test_evaluator"), "test")
-    config.load_from = _existing(arguments.checkpoint)
+    config.load_from = arguments.checkpoint
     build_runner(config).test()
 
 
@@ -67,14 +68,12 @@ def read_config(arguments: argparse.Namespace) -> Config:
     return config
 
 
-def refuse_used(work_dir: Path) -> None:
+def refuse_used(config: Config) -> None:
     """Raises InputError if a run has left checkpoints there: a new one would replace them without a word."""
-    last = work_dir / "last_checkpoint"
-    if last.is_file():
-        raise InputError(
-            f"{work_dir} holds a run ({Path(last.read_text()).name}): add --resume to go on with it, or choose another "
-            "--work-dir"
-        )
+    folder, last = resuming.checkpoint_folder(config), Path(config.work_dir, resuming.LAST)
+    found = Path(last.read_text()).name if last.is_file() else next((p.name for p in resuming.numbered(folder)), None)
+    if found:
+        raise InputError(f"{folder} holds a run ({found}): add --resume to go on with it, or choose another --work-dir")
 
 
 def override(config: Config, options: list[str]) -> None:
@@ -105,6 +104,10 @@ def build_runner(config: Config) -> Runner:
     # in the whole checkout
     source = Path(config.filename)
     config = Config(config.to_dict(), filename=str(source.with_stem(f"{source.stem}_resolved")), cfg_text=config.text)
+    notes = resuming.choose_start(config)
+    hook = config.get("default_hooks", {}).get("checkpoint") or {}
+    if hook.get("type") == "CheckpointHook":
+        hook.type = "poa_bench.SafeCheckpointHook"
     set_float32_precision(config)
     _check_launcher(config.launcher)
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
@@ -114,7 +117,10 @@ def build_runner(config: Config) -> Runner:
             torch.distributed.init_process_group("gloo")
         wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
         config.model_wrapper_cfg = {**wrapper, **(config.get("model_wrapper_cfg") or {}), "device_ids": None}
-    return RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)
+    runner = RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)
+    for note in notes:
+        runner.logger.warning(note)
+    return runner
 
 
 def _check_launcher(launcher: str) -> None:
@@ -169,9 +175,3 @@ def _check_complete(config: Config, needed: tuple[str, ...], purpose: str) -> No
     batch = config[needed[1]].get("batch_size", 1)
     if not isinstance(batch, int) or batch < 1:
         raise InputError(f"{needed[1]}.batch_size is {batch!r}: it must be a whole number from 1 on")
-
-
-def _existing(path: str) -> str:
-    if not Path(path).is_file():
-        raise InputError(f"there is no checkpoint {path}")
-    return path

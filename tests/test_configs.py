@@ -13,6 +13,8 @@ from mmengine.config import Config
 
 from poa_bench import registry
 from poa_bench.config_files import find_config, read_config, runnable_configs
+from poa_bench.downstream.architecture import read_architecture
+from poa_bench.downstream.images import EvaluationData
 from poa_bench.errors import InputError
 from poa_bench.sweep.plan import load_sweep
 from tests.conftest import REPOSITORY
@@ -118,6 +120,13 @@ def test_find_config_takes_a_name_and_suggests_the_nearest():
         find_config(name.replace("_", "-"))
     with pytest.raises(InputError, match="config-path"):
         find_config("?")
+    assert find_config(str(path.relative_to(REPOSITORY))) == find_config(str(path)) == path
+
+
+@pytest.mark.parametrize("read", [find_config, read_config, load_sweep, EvaluationData.load, read_architecture])
+def test_a_path_that_is_not_there_is_not_taken_for_a_name(read):
+    with pytest.raises(InputError, match="no .*nowhere/"):
+        read("nowhere/poa_vit-digits.py")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The demo's own part: what is finished is not repeated, and a failed pre-training says why. CI runs it as a whole."""
 
+import os
+
 import pytest
+import torch
 
 from poa_bench import demo
 from poa_bench.errors import InputError
@@ -10,8 +13,12 @@ def test_a_finished_pretraining_is_not_repeated(tmp_path, monkeypatch):
     folder = tmp_path / "pretrain"
     folder.mkdir()
     (folder / "finished").write_text("iter_7.pth")
+    torch.save({}, folder / "iter_7.pth")
     monkeypatch.setattr(demo.subprocess, "Popen", lambda *_, **__: pytest.fail("trained again"))
     assert demo.Demo(out=str(tmp_path)).pretrain() == folder / "iter_7.pth"
+    os.truncate(folder / "iter_7.pth", 100)  # the disk was full when the folder was copied
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        demo.Demo(out=str(tmp_path)).pretrain()
 
 
 def test_a_failed_pretraining_shows_its_log_and_is_not_finished(tmp_path, monkeypatch):

@@ -53,14 +53,29 @@ class SafeCheckpointHook(CheckpointHook):
         super().__init__(*args, **{**options, "backend_args": {"backend": "atomic"}})
 
     def before_train(self, runner: Runner) -> None:
-        """As always; and remove what an interrupted write has left."""
+        """As always; take the best checkpoint from this folder; and remove what an interrupted write has left."""
         super().before_train(runner)
+        self._own_checkpoints(runner)
         if dist.is_main_process():
             for name in ("*.pth", "last_checkpoint"):
                 remove_leftovers(self.out_dir, name)
 
+    def _own_checkpoints(self, runner: Runner) -> None:
+        """A run that goes on in a copy of its folder knows the original's paths, and would remove its best file."""
+        for name, path in list(runner.message_hub.runtime_info.items()):
+            if name.startswith(("last_ckpt", "best_ckpt")) and path:
+                runner.message_hub.update_info(name, self._here(path))
+        if self.save_best is not None and len(self.key_indicators) == 1:  # mmengine has a name for one, a dict for more
+            self.best_ckpt_path = self._here(self.best_ckpt_path)
+        elif self.save_best is not None:
+            self.best_ckpt_path_dict = {name: self._here(path) for name, path in self.best_ckpt_path_dict.items()}
+
+    def _here(self, path: str | None) -> str | None:
+        return path and os.path.join(self.out_dir, os.path.basename(path))
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        kept = [*getattr(self, "keep_ckpt_ids", []), step]
+        # the best one of a validation is saved again, to know that it is the best
+        kept = [*(one for one in getattr(self, "keep_ckpt_ids", []) if one != step), step]
         surplus = kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
         if self.max_keep_ckpts > 0:
             self.keep_ckpt_ids = kept[-self.max_keep_ckpts :]

@@ -3,7 +3,9 @@
 The runs have two workers that read ahead, a file of weights after every iteration, and drop path.
 """
 
+import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,20 @@ def test_run_goes_on_from_any_iteration(straight, tmp_path, iteration):
     expected = {step: values for step, values in logged(straight, *TERMS).items() if step > iteration}
     assert logged(tmp_path / "run", *TERMS) == expected
     assert_same_weights(tmp_path / "run" / "iter_10.pth", straight / "iter_10.pth")
+
+
+def test_copied_run_goes_on_from_its_own_newest_whole_checkpoint(straight, tmp_path):
+    """`last_checkpoint` of the copy holds the path of the original, where that checkpoint is whole."""
+    copy = tmp_path / "copy"
+    shutil.copytree(straight, copy, ignore=shutil.ignore_patterns("2*", *(f"iter_{i}.pth" for i in (7, 8, 9, 10))))
+    (copy / "last_checkpoint").write_text(str(straight / "iter_6.pth"))
+    os.truncate(copy / "iter_6.pth", 100_000)
+    Job(copy, WORKERS, resume="auto").finish()
+    log = next(copy.glob("*/*.log")).read_text()
+    assert f"{copy}/iter_6.pth is cut short or damaged; going on from {copy}/iter_5.pth" in log
+    assert f"Load checkpoint from {copy}/iter_5.pth" in log
+    assert logged(copy, *TERMS) == {step: values for step, values in logged(straight, *TERMS).items() if step > 5}
+    assert_same_weights(copy / "iter_10.pth", straight / "iter_10.pth")
 
 
 def test_resumed_run_tells_its_own_speed(straight, tmp_path):

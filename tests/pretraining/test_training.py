@@ -3,6 +3,7 @@
 import itertools
 import operator
 import runpy
+import shutil
 import sys
 from argparse import Namespace
 from unittest.mock import Mock
@@ -139,9 +140,13 @@ def test_run_with_another_batch_is_not_resumed(straight, tmp_path):
     assert runner.iter == 10  # from its weights
 
 
-def test_used_work_directory_is_refused_unless_resumed(straight):
+@pytest.mark.parametrize("named", [True, False])
+def test_used_work_directory_is_refused_unless_resumed(straight, tmp_path, named):
+    shutil.copy(straight / "iter_10.pth", tmp_path)
+    if named:
+        shutil.copy(straight / "last_checkpoint", tmp_path)
     with pytest.raises(InputError, match=r"holds a run \(iter_10.pth\): add --resume"):
-        launch.train(Namespace(**vars(arguments(straight)), amp=None, auto_scale_lr=False, resume=None))
+        launch.train(Namespace(**vars(arguments(tmp_path)), amp=None, auto_scale_lr=False, resume=None))
 
 
 @pytest.mark.parametrize("option, resumed", [((), False), (("resume=True",), True)])
