@@ -1,6 +1,7 @@
 """`run_dense`: a run on the embedded scenes from its weights to its result, also after an interruption."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,15 +85,18 @@ class Interrupt(Hook):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_goes_on(checkpoint, tmp_path):
+def test_an_interrupted_run_goes_on_where_its_folder_was_moved_to(checkpoint, tmp_path):
     HOOKS.register_module(module=Interrupt, force=True)
     (run,) = runs("segmentation", checkpoint, custom_hooks=[{"type": "Interrupt"}])
+    moved = tmp_path / "moved"
     with pytest.raises(KeyboardInterrupt):
-        run_dense(run, tmp_path, "cpu")
-    result = run_dense(run, tmp_path, "cpu")
+        run_dense(run, tmp_path / "first", "cpu")
+    shutil.copytree(tmp_path / "first", moved)
+    (tmp_path / "first" / "iter_2.pth").unlink()  # this process still has the log there open
+    result = run_dense(run, moved, "cpu")
     assert Interrupt.begun == [0, 1, 2, 3, 2, 3]  # from the checkpoint of iteration 2
     assert result.tensors_loaded == result.tensors_total
-    assert run_dense(run, tmp_path, "cpu").metrics == result.metrics  # finished: evaluates once more, trains nothing
+    assert run_dense(run, moved, "cpu").metrics == result.metrics  # finished: evaluates once more, trains nothing
     assert len(Interrupt.begun) == 6
 
 
