@@ -6,7 +6,8 @@
 #       --cfg-options optim_wrapper.accumulative_counts=4
 # Predicted for 8 H200 of 64 images: 79.06 GiB each, 51.4 h if they reach 20 % of their rate (poa-bench predict-cost).
 # Expected (teacher, k-NN / linear probe on ImageNet-1K): Swin-T 77.5 / 78.9, Swin-S 79.3 / 81.3, Swin-B 79.6 / 82.0.
-# Our sub-networks alternate shifts and normalise over their own width, which the official ones do not.
+# Our sub-networks alternate shifts, do not shift maps of a single window, and normalise over their own width, as Swin
+# does; the official ones do not.
 # Settings are those that the official code ran with; where the paper's text differs, it is said beside the value, and
 # ablations/swin-ablation_paper-text.py is all of the text. Sizes are drawn as eq. 14 says, the largest included; the
 # official code shuffles a list of rounded counts without the largest. The paper trained in fp16 (`--amp float16`); bf16

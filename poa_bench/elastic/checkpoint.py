@@ -91,8 +91,9 @@ def save_subnet(
 ) -> nn.Module:
     """Cut one size into a safetensors file with timm's own tensor names; written whole or not at all.
 
-    The metadata holds `spec`, `source_sha256`, `branch`, `timm_class`, `timm_arguments` (JSON), `version`, and
-    `timm_architecture` if timm's registry has a name for exactly this size.
+    The metadata holds `spec`, `source_sha256`, `branch`, `timm_class`, `timm_arguments` (JSON), `version`,
+    `timm_architecture` if timm's registry has a name for exactly this size, and `timm_image_sides` (JSON) if timm's own
+    class computes the same for images with these sides only (Swin; in pixels, up to 1024).
 
     Returns:
         The module that was written.
@@ -108,6 +109,8 @@ def save_subnet(
     }
     if architecture := timm_architecture(supernet, spec, module):
         metadata["timm_architecture"] = architecture
+    if (sides := supernet.family.timm_sides(module)) is not None:
+        metadata["timm_image_sides"] = json.dumps(sides)
     tensors = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata)
@@ -132,6 +135,17 @@ def timm_architecture(supernet: Supernet, spec: SubnetSpec, module: nn.Module) -
     return name if _shapes(registered) == _shapes(module) else None
 
 
+def timm_difference(supernet: Supernet, spec: SubnetSpec) -> str:
+    """A sentence, if timm's own class computes the same for images of some sizes only; else nothing."""
+    if (sides := supernet.family.timm_sides(supernet.skeleton(spec))) is None:
+        return ""
+    exact = f"for images with sides of {', '.join(map(str, sides))} px only" if sides else "for no image size"
+    return (
+        f"timm's own class computes the same {exact}, as it shifts windows before it pads; for every "
+        "size, load the file with poa_bench.elastic.load_subnet"
+    )
+
+
 def extract_file(checkpoint: str | Path, spec: str, output: str | Path, branch: Branch = "teacher") -> str:
     """Cut one size of a training checkpoint into a file.
 
@@ -144,9 +158,11 @@ def extract_file(checkpoint: str | Path, spec: str, output: str | Path, branch: 
     if Path(output).suffix != ".safetensors":
         raise InputError(f"cannot write {output}: extracted files end in .safetensors")
     supernet = load_supernet(checkpoint, branch)
-    module = save_subnet(supernet, supernet.space.parse(spec), output, sha256_file(checkpoint), branch)
+    size = supernet.space.parse(spec)
+    module = save_subnet(supernet, size, output, sha256_file(checkpoint), branch)
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    return f"wrote {output}: {spec} of the {branch}, {len(module.state_dict())} tensors, {parameters:,} parameters"
+    written = f"wrote {output}: {spec} of the {branch}, {len(module.state_dict())} tensors, {parameters:,} parameters"
+    return "\n".join(filter(None, [written, timm_difference(supernet, size)]))
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -21,8 +21,9 @@ from poa_bench.elastic.checkpoint import (
     save_subnet,
     timm_architecture,
     timm_arguments,
+    timm_difference,
 )
-from poa_bench.elastic.export_mmpretrain import mmpretrain_backbone
+from poa_bench.elastic.export_mmpretrain import equal_for, mmpretrain_backbone
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
 from poa_bench.errors import InputError
@@ -74,7 +75,8 @@ def export_file(
         usage = write(supernet, spec, output, source_sha256=sha256_file(checkpoint), branch=branch)
     else:
         usage = write(supernet, spec, output, size)
-    return f"wrote {output}: {spec} of the {branch}\n{usage}"
+    difference = timm_difference(supernet, spec) if target in ("timm", "hf") else ""
+    return "\n".join(filter(None, [f"wrote {output}: {spec} of the {branch}", difference, usage]))
 
 
 def export_all(checkpoint: str | Path, directory: str | Path, branch: Branch = "teacher") -> str:
@@ -124,6 +126,9 @@ def _to_hf(
     supernet: Supernet, spec: SubnetSpec, output: Path, size: int, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> str:
     arguments = supernet.family.registry_arguments(timm_arguments(supernet, spec))
+    sides = supernet.family.timm_sides(supernet.skeleton(spec))
+    if sides is not None and size not in sides:
+        raise InputError(f"{timm_difference(supernet, spec)}: export this network of {size} px to timm or onnx")
     name = _registered_name(supernet, spec)
     with torch.device("meta"):
         network = timm.create_model(name, **arguments)
@@ -150,7 +155,7 @@ def _to_mmpretrain(supernet: Supernet, spec: SubnetSpec, output: Path, size: int
         torch.save({"state_dict": tensors, "meta": {"spec": str(spec), "backbone": config}}, temporary)
     config["init_cfg"] = {"type": "Pretrained", "checkpoint": str(output)}
     lines = "".join(f"    {name}={value!r},\n" for name, value in config.items())
-    return f"use it in a config (equal outputs for {size} px)\n  backbone=dict(\n{lines}  )"
+    return f"use it in a config (equal outputs for {equal_for(spec, size)})\n  backbone=dict(\n{lines}  )"
 
 
 def _to_onnx(supernet: Supernet, spec: SubnetSpec, output: Path, size: int) -> str:

@@ -61,6 +61,12 @@ def mmpretrain_backbone(spec: SubnetSpec, arguments: Config, network: nn.Module)
     return _CONVERTERS[spec.family](spec, arguments, network)
 
 
+def equal_for(spec: SubnetSpec, size: int) -> str:
+    """For which images, besides those of `size` px that the network is built for, mmpretrain computes the same."""
+    # its Swin pads before it shifts, but refuses maps below a window, and does not shift a map with one side of it
+    return f"square images of {size} px or more" if spec.family == "swin" else f"{size} px"
+
+
 def _vit(spec: SubnetSpec, arguments: Config, network: nn.Module) -> tuple[Config, Tensors]:
     config = {
         "type": "mmpretrain.VisionTransformer",

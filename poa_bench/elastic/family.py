@@ -95,6 +95,10 @@ class Family(ABC):
         """The stock network of these constructor arguments."""
         return self.network_class(**arguments)
 
+    def timm_sides(self, network: nn.Module) -> list[int] | None:
+        """Image sides in pixels, up to 1024, for which timm's own class computes the same as ours; None: all."""
+        return None
+
     def registry_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The same arguments for `timm.create_model` with a name of `architectures`.
 

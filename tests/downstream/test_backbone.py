@@ -10,6 +10,7 @@ from poa_bench.downstream.backbone import SubnetBackbone, build_network, levels_
 from poa_bench.elastic import SubnetSpec, save_subnet
 from poa_bench.errors import InputError
 from tests.downstream.networks import FAMILIES, SMALL, SPACES, backbone_config, tiny_supernet, write_checkpoint
+from tests.elastic.torchvision_swin import in_torchvision
 
 each_family = pytest.mark.parametrize("family", list(FAMILIES))
 
@@ -43,6 +44,16 @@ def test_levels_are_the_outputs_of_these_blocks():
     for index, map_ in zip(backbone.indices, maps, strict=True):
         patches = seen[index][:, 1:]  # without the class token
         assert torch.equal(map_, patches.transpose(1, 2).reshape(2, 16, 5, 3))
+
+
+def test_levels_of_swin_are_torchvisions_for_images_off_its_grid():
+    swin = {"image_size": 224, "window_size": 7, "head_dim": 8, "fixed_depths": (2, 2, 2)}
+    backbone = build("swin-w16-d4", families={"swin": swin}).eval()
+    images, features = torch.rand(1, 3, 200, 332), in_torchvision(backbone.network).features
+    with torch.no_grad():
+        maps = backbone(images)
+        for stage, map_ in enumerate(maps):
+            torch.testing.assert_close(map_, features[: 2 * stage + 2](images).permute(0, 3, 1, 2))
 
 
 def test_final_norm_is_applied_on_request():

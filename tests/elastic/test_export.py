@@ -85,6 +85,24 @@ def test_timm_and_hugging_face(folder, capsys):
     run_without_poa_bench(folder, script)
 
 
+def test_files_say_for_which_images_timm_is_exact(folder, capsys):
+    printed = export(folder, "swin", "timm", "exact.safetensors", capsys)
+    assert "computes the same for images with sides of 64 px only, as it shifts windows before it pads" in printed
+    with safe_open(folder / "exact.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["timm_image_sides"]) == [64]
+    for family in ("vit", "resnet"):  # for all
+        assert "only" not in export(folder, family, "timm", "other.safetensors", capsys)
+        with safe_open(folder / "other.safetensors", framework="pt") as file:
+            assert "timm_image_sides" not in file.metadata()
+
+
+def test_hugging_face_refuses_what_timm_computes_otherwise(tmp_path, capsys):
+    space = SUPERNETS["swin"].space
+    write_checkpoint(Supernet(space, image_size=72, patch_size=4, window_size=4), tmp_path / "off_grid.pth")
+    assert main(["export", str(tmp_path / "off_grid.pth"), "swin-w16-d3", "--to", "hf", "-o", str(tmp_path / "x")]) == 2
+    assert "computes the same for" in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
 def test_mmpretrain(folder, capsys):
     pytest.importorskip("mmpretrain")
     script = "from mmpretrain.registry import MODELS\n"
@@ -100,6 +118,13 @@ check(module, {family!r})
 module.init_weights()  # from init_cfg, as a user's config does it
 check(module, {family!r})
 """
+    assert "(equal outputs for square images of 64 px or more)" in export(
+        folder, "swin", "mmpretrain", "swin_mm.pth", capsys
+    )
+    images, spec = torch.randn(1, 3, 88, 88), SubnetSpec.parse(SPECS["swin"])  # maps of 22, 11, 6 and 3: all are padded
+    with torch.no_grad():
+        torch.save({"images": images, "features": SUPERNETS["swin"](images, spec).cls}, folder / "padded_expected.pt")
+    script = script.replace("check(module, 'swin')", "check(module, 'swin')\ncheck(module, 'padded')")
     # twice the mid width needs half the expansion there
     supernet, spec = SUPERNETS["resnet"], SubnetSpec.parse("resnet-w64-d4-6")
     printed = export(folder, "resnet", "mmpretrain", "wide_mm.pth", capsys, str(spec))

@@ -1,4 +1,4 @@
-"""Swin: every size is the stock Swin Transformer of its size, masked or not, for any image size."""
+"""Swin: every size is the Swin Transformer of its size, masked or not, for any image size."""
 
 import math
 
@@ -8,6 +8,7 @@ from timm.models.swin_transformer import SwinTransformer
 
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
 from poa_bench.errors import InputError
+from tests.elastic.torchvision_swin import in_torchvision
 
 SPACE = SearchSpace.swin(widths=[16, 32, 48], depths=[2, 3, 6], head_dim=16)
 # 32 is the size of the windows' grid, 96 a local crop, the last is odd in every stage
@@ -39,6 +40,36 @@ def test_supernet_forward_is_the_extracted_forward(supernet, spec, size):
         torch.testing.assert_close(masked.patches, nearest(last), atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(masked.cls, last.mean((1, 2)), atol=1e-5, rtol=1e-5)
     assert plain.patches.shape[1] == mask.shape[1] == rows * columns
+
+
+@pytest.fixture(scope="module")
+def windows_of_seven(randomised) -> Supernet:
+    return randomised(Supernet(SPACE, image_size=224, window_size=7))
+
+
+@pytest.mark.parametrize("spec", SPACE, ids=str)
+def test_every_size_is_torchvisions(windows_of_seven, spec):
+    """At 224 px all maps are whole windows; at the others maps of 3 to 64 positions are padded, shifted or neither."""
+    module = windows_of_seven.extract(spec)
+    judge = in_torchvision(module)
+    stock = SwinTransformer(**windows_of_seven.family.arguments(SPACE, spec, {"img_size": 224}), num_classes=0).eval()
+    stock.load_state_dict(module.state_dict(), strict=True)
+    for size in ((224, 224), (96, 96), (128, 96), (256, 160)):
+        images = torch.randn(1, 3, *size)
+        with torch.no_grad():
+            expected = judge(images)
+            torch.testing.assert_close(windows_of_seven(images, spec).cls, expected)
+            torch.testing.assert_close(module(images), expected)
+            difference = (stock(images) - expected).norm() / expected.norm()
+        assert (difference < 1e-5) == (size == (224, 224))  # so that this test can fail
+        assert (difference < 1e-5) == (set(size) <= set(windows_of_seven.family.timm_sides(module)))
+
+
+@pytest.mark.parametrize("image_size, window, sides", [(224, 7, [224]), (32, 4, [32]), (256, 7, [448, 672, 896])])
+def test_sides_for_which_timms_class_is_exact(image_size, window, sides):
+    """Where all maps are whole windows, and shifted if and only if they were when timm built the network."""
+    supernet = Supernet(SPACE, image_size=image_size, patch_size=image_size // 56 or 2, window_size=window)
+    assert supernet.family.timm_sides(supernet.network) == sides
 
 
 def nearest(last: torch.Tensor) -> torch.Tensor:
