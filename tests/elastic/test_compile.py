@@ -34,9 +34,7 @@ def fresh():
 def outputs_and_gradients(net: Supernet) -> list[torch.Tensor]:
     found = []
     generator = torch.Generator().manual_seed(0)
-    images = [
-        torch.randn(2, 3, side, side, generator=generator) for side in (64, 40)
-    ]  # Swin pads its maps of 5 positions
+    images = [torch.randn(2, 3, side, side, generator=generator) for side in (64, 40)]  # 40: Swin pads
     for spec in net.space:
         network = net.bind(spec)  # one slice of the weights for both sizes of crops, as in training
         outputs = [network(crops) for crops in images]
