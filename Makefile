@@ -13,4 +13,4 @@ lint: setup
 	.venv/bin/ruff format --check .
 
 setup:
-	@PYTHON="$(PYTHON)" sh tools/setup_environment.sh
+	@PYTHON="$(PYTHON)" MMCV_OPS="$(MMCV_OPS)" sh tools/setup_environment.sh

@@ -1,9 +1,9 @@
-"""Adds the config files to the wheel; everything else is in pyproject.toml."""
+"""Adds the config files and the start of mmcv's operators to the wheel; everything else is in pyproject.toml."""
 
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.build_py import build_py
 
 FOLDERS = ("configs", "pretrain", "downstream", "reports/published")
@@ -28,4 +28,15 @@ class BuildPyWithConfigs(build_py):
             shutil.copyfile(file, target / file)
 
 
-setup(cmdclass={"build_py": BuildPyWithConfigs})
+class DistributionWithData(Distribution):
+    """setuptools leaves data files out of editable installs, where it asks whether there are any by another name."""
+
+    has_data = Distribution.has_data_files
+
+
+setup(
+    distclass=DistributionWithData,
+    cmdclass={"build_py": BuildPyWithConfigs},
+    # beside the packages, in editable installs too: what Python reads at its start (see `poa_bench/operators`)
+    data_files=[("../purelib", ["poa_bench_operators.pth"])],
+)

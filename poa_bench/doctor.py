@@ -52,8 +52,10 @@ PROBES = {
     "OpenCV": ("cv2", "import cv2; facts = dict(version=cv2.__version__)", ("opencv-python-headless",)),
     "mmcv operators": (
         "mmcv",
-        "import torch; from mmcv.ops import nms; from mmcv.ops.info import get_compiling_cuda_version; "
-        "nms(torch.tensor([[0., 0, 1, 1]]), torch.ones(1), 0.5); facts = dict(cuda=get_compiling_cuda_version())",
+        "import torch; from mmcv import _ext; from mmcv.ops import nms; "
+        "nms(torch.tensor([[0., 0, 1, 1]]), torch.ones(1), 0.5); "
+        "facts = dict(file=_ext.__file__, compiler=_ext.get_compiler_version()); "
+        "facts['cuda'] = _ext.get_compiling_cuda_version()",
         ("onedl-mmcv",),
     ),
     "mmdet": ("mmdet", "import mmdet", ("onedl-mmdetection",)),  # each checks the versions of its neighbours
@@ -93,20 +95,20 @@ def tested_versions() -> dict[str, str]:
 
 
 def install_command(*distributions: str, broken: bool = False) -> str:
-    """The shell command that installs `distributions` at their tested versions, again if they are `broken`."""
-    checkout, mmcv = PACKAGE.parent, "onedl-mmcv" in distributions
+    """The shell command that installs `distributions` at their tested versions, again if they are `broken`.
+
+    This package is installed from its checkout, if it is in one.
+    """
+    checkout = PACKAGE.parent
     uv = checkout / ".venv" / "bin" / "uv"
     if Path(sys.prefix) == checkout / ".venv" and uv.is_file():
-        clean = f"{uv} cache clean onedl-mmcv && " if broken and mmcv else ""
         again = "".join(f" --reinstall-package {name}" for name in distributions) if broken else ""
-        return f"cd {checkout} && {clean}{uv} sync --inexact --all-extras{again}"
+        return f"cd {checkout} && {uv} sync --inexact --all-extras{again}"
     pip = f"{sys.executable} -m pip install"
+    if distributions == ("poa_bench",) and (checkout / "pyproject.toml").is_file():
+        return f"{pip} --no-deps --force-reinstall -e {shlex.quote(str(checkout))}"
     limits = LIMITS | {name: f"=={version}" for name, version in tested_versions().items()}
     wanted = shlex.join(name + limits.get(name, "") for name in distributions)
-    if mmcv:  # compiled against the installed torch, never taken from a cache
-        tools = "ninja psutil packaging wheel 'setuptools>=80,<82'"
-        build = f"MMCV_WITH_OPS=1 {pip} --no-build-isolation --no-cache-dir --no-deps"
-        return f"{pip} {tools} && {build} --force-reinstall {wanted}"
     return f"{pip} --force-reinstall {wanted}" if broken else f"{pip} {wanted}"
 
 
@@ -179,7 +181,9 @@ def examine_probes() -> list[Finding]:
         if "cv2" in failure and name != "OpenCV":
             findings.append(Finding(name, "not tried: needs OpenCV", "note"))
         elif failure:
-            repair = install_command(*PROBES[name][2], broken=True)
+            missing_operators = "No module named 'mmcv._ext'" in failure  # nothing tells Python of poa_bench.operators
+            culprits = ("poa_bench",) if missing_operators else PROBES[name][2]
+            repair = install_command(*culprits, broken=True)
             findings.append(Finding(name, f"does not work: {failure}", "problem", repair=repair))
         elif name == "torch":
             findings.append(_examine_cuda(facts))
@@ -200,11 +204,14 @@ def _examine_cuda(facts: dict) -> Finding:
 
 
 def _examine_operators(facts: dict) -> Finding:
+    """Which operators are in use: torchvision's (`poa_bench/operators`), or mmcv's own where they were compiled."""
+    origin = "torchvision's" if Path(facts["file"]).suffix == ".py" else f"mmcv's own, compiled by {facts['compiler']}"
     has_cuda = "not available" not in facts["cuda"].lower()
     if has_cuda or not shutil.which("nvidia-smi"):
-        return Finding("mmcv operators", f"work, CUDA {facts['cuda']}" if has_cuda else "work on the CPU")
+        return Finding("mmcv operators", f"{origin}, " + (f"CUDA {facts['cuda']}" if has_cuda else "for the CPU"))
+    # another build of mmcv, in pip's isolation where no torch is, has no operators: torchvision's take over
     repair = install_command("onedl-mmcv", broken=True)
-    return Finding("mmcv operators", "work on the CPU only (built without nvcc)", "note", repair=repair)
+    return Finding("mmcv operators", f"{origin}, for the CPU only (built without nvcc)", "note", repair=repair)
 
 
 def examine() -> list[Finding]:

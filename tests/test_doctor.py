@@ -46,12 +46,31 @@ def test_original_distribution_is_recognised(monkeypatch):
     assert finding.status == "note" and "mmcv 2.1.0" in finding.found
 
 
-def test_pip_repair_of_mmcv_compiles_against_the_installed_torch(monkeypatch):
+def test_operators_that_python_is_not_told_of_are_repaired_by_installing_this_package(monkeypatch):
+    failure = "ModuleNotFoundError: No module named 'mmcv._ext'"
+    monkeypatch.setattr(doctor, "run_probes", lambda programs: {"mmcv operators": ({}, failure)})
     monkeypatch.setattr(sys, "prefix", "/somewhere/else")
-    command = doctor.install_command("onedl-mmcv", broken=True)
-    version = doctor.tested_versions()["onedl-mmcv"]
-    for part in ("MMCV_WITH_OPS=1", "--no-build-isolation", "--no-cache-dir", "ninja", f"onedl-mmcv=={version}"):
-        assert part in command
+    (finding,) = doctor.examine_probes()
+    assert finding.status == "problem"
+    assert finding.repair.endswith(f"pip install --no-deps --force-reinstall -e {REPOSITORY}")
+
+
+@pytest.mark.parametrize(
+    ("file", "cuda", "gpu", "status", "found"),
+    [
+        ("mmcv_ext.py", "13.0", True, "ok", "torchvision's, CUDA 13.0"),
+        ("mmcv_ext.py", "not available", False, "ok", "torchvision's, for the CPU"),
+        ("_ext.cpython-311.so", "not available", False, "ok", "mmcv's own, compiled by GCC 12.2, for the CPU"),
+        ("_ext.cpython-311.so", "not available", True, "note", "mmcv's own, compiled by GCC 12.2, for the CPU only"),
+    ],
+)
+def test_which_operators_are_in_use(monkeypatch, file, cuda, gpu, status, found):
+    facts = {"file": f"/somewhere/{file}", "cuda": cuda, "compiler": "GCC 12.2"}
+    monkeypatch.setattr(doctor, "run_probes", lambda programs: {"mmcv operators": (facts, "")})
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/nvidia-smi" if gpu else None)
+    (finding,) = doctor.examine_probes()
+    assert finding.status == status and finding.found.startswith(found)
+    assert bool(finding.repair) == (status == "note")
 
 
 def test_a_crashing_library_takes_nothing_with_it():

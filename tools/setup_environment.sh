@@ -3,6 +3,8 @@
 # at any time: what is there is kept, what an interruption left half-made is finished.
 #   PYTHON=...           the interpreter to use (default: the first of python3, python3.12, python3.11, python3.10 that fits)
 #   MINIMUM_FREE_GB=...  the free disk space asked for before the first download (default 8)
+#   MMCV_OPS=compiled    compile mmcv's operators, which needs a C++ compiler (default: torchvision's stand in for them);
+#            torchvision goes back. Without it, what is there stays.
 set -eu
 cd "$(dirname "$0")/.."
 environment=.venv
@@ -28,13 +30,8 @@ check_machine() {
     else
         "$python" -c 'import venv, ensurepip' 2>/dev/null ||
             lacks "Python's venv and ensurepip modules for $python. Debian/Ubuntu: apt install python3-venv"
-        headers=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
-        [ -f "$headers/Python.h" ] ||
-            lacks "Python's headers ($headers/Python.h), to compile mmcv's operators. Debian/Ubuntu: apt install python3-dev"
+        [ "$MMCV_OPS" != compiled ] || check_compiler
     fi
-    printf '#include <optional>\nint main() { return std::optional<int>(0).value(); }\n' |
-        ${CXX:-c++} -std=c++17 -x c++ -fsyntax-only - 2>/dev/null ||
-        lacks "a C++17 compiler (${CXX:-c++}), to compile mmcv's operators. Debian/Ubuntu: apt install g++"
     command -v git >/dev/null || lacks "git, which stamps results with the version of the code. Debian/Ubuntu: apt install git"
     free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
     if [ "$free" -lt "${MINIMUM_FREE_GB:-8}" ] && ! ls $environment/lib/python*/site-packages/torch >/dev/null 2>&1; then
@@ -46,6 +43,15 @@ check_machine() {
     fi
 }
 
+check_compiler() {
+    headers=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
+    [ -f "$headers/Python.h" ] ||
+        lacks "Python's headers ($headers/Python.h), to compile mmcv's operators. Debian/Ubuntu: apt install python3-dev"
+    printf '#include <optional>\nint main() { return std::optional<int>(0).value(); }\n' |
+        ${CXX:-c++} -std=c++17 -x c++ -fsyntax-only - 2>/dev/null ||
+        lacks "a C++17 compiler (${CXX:-c++}), to compile mmcv's operators. Debian/Ubuntu: apt install g++"
+}
+
 # One compiler needs up to 2 GB: as many as there are cores and memory for.
 compile_jobs() {
     cores=$(getconf _NPROCESSORS_ONLN)
@@ -53,17 +59,33 @@ compile_jobs() {
     [ "${by_memory:-$cores}" -ge "$cores" ] && echo "$cores" || echo $((by_memory > 1 ? by_memory : 1))
 }
 
-# With a GPU but without a matching CUDA compiler, mmcv's build would stop: build its CPU operators then, and say so.
+# With a GPU and no matching CUDA compiler, mmcv's build would stop: build its CPU operators then, and say so.
 choose_cuda() {
     command -v nvidia-smi >/dev/null || return 0
     toolkit=$("${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\).*/\1/p')
     [ "$toolkit" = "$torch_cuda_major" ] && return 0
-    say "no CUDA $torch_cuda_major compiler (nvcc) found: mmcv gets operators for the CPU only, so detection does not train on the GPU."
+    say "no CUDA $torch_cuda_major compiler (nvcc) found: the compiled operators are for the CPU only, so detection does not train on"
+    say "the GPU. torchvision's do: make setup MMCV_OPS=torchvision"
     export CUDA_VISIBLE_DEVICES=""
+}
+
+compiled_operators() { ls $environment/lib/python*/site-packages/mmcv/_ext*.so >/dev/null 2>&1; }
+
+compile_operators() {
+    choose_cuda
+    MAX_JOBS=${MAX_JOBS:-$(compile_jobs)}
+    export MAX_JOBS
+    say "compiling mmcv's operators with $MAX_JOBS jobs: about 10 minutes on 2 cores, in which little is printed."
+    install_packages() { $environment/bin/uv pip install --python $environment/bin/python "$@"; }
+    install_packages --quiet ninja psutil packaging wheel 'setuptools>=80,<82'
+    CFLAGS="-O2 -g0" install_packages --no-build-isolation --no-cache --no-deps \
+        --reinstall-package onedl-mmcv "$(grep '^onedl-mmcv==' poa_bench/tested-versions.txt)"
 }
 
 # Nothing has changed since the last call, and what it made works (it may have been moved, or its Python removed).
 is_ready() {
+    [ "$MMCV_OPS" != compiled ] || compiled_operators || return 1
+    [ "$MMCV_OPS" != torchvision ] || ! compiled_operators || return 1
     for file in pyproject.toml setup.py tools/setup_environment.sh; do
         [ -n "$(find $environment/.ready -newer $file 2>/dev/null)" ] || return 1
     done
@@ -75,6 +97,12 @@ is_sound() {
         grep -qs "$(pwd -P)/$environment" $environment/bin/activate
 }
 
+MMCV_OPS=${MMCV_OPS:-}
+case $MMCV_OPS in "" | torchvision | compiled) ;; *)
+    printf "setup: MMCV_OPS is '%s': use torchvision (the default) or compiled\n" "$MMCV_OPS" >&2
+    exit 1
+    ;;
+esac
 if is_ready; then exit 0; fi
 check_machine
 if ! is_sound; then
@@ -83,19 +111,18 @@ if ! is_sound; then
 fi
 $environment/bin/uv --version >/dev/null 2>&1 || $environment/bin/python -m pip install --quiet 'uv>=0.9'
 
-MAX_JOBS=${MAX_JOBS:-$(compile_jobs)}
 UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
 UV_PROJECT_ENVIRONMENT=$environment
-export MAX_JOBS UV_HTTP_TIMEOUT UV_PROJECT_ENVIRONMENT
+export UV_HTTP_TIMEOUT UV_PROJECT_ENVIRONMENT
 unset VIRTUAL_ENV CONDA_PREFIX || true
-choose_cuda
-say "installing. The first time, about 3 GB are downloaded and mmcv's operators are compiled with $MAX_JOBS jobs;"
-say "this takes about 15 minutes on 2 cores, in which little is printed. Later clones take it from uv's cache."
+say "installing. The first time, about 3 GB are downloaded; later clones take them from uv's cache."
 install() { $environment/bin/uv sync --inexact --all-extras --python $environment/bin/python "$@"; }
-# From uv's cache alone first: that is quick, and mmcv is not compiled again where a registry's mirror forbids caching.
+# From uv's cache alone first: that is quick, and nothing is built again where a registry's mirror forbids caching.
 if ! install --offline --quiet 2>/dev/null && ! install; then
     say "installing failed, see above. What was done is kept: call the same command again to go on." >&2
     exit 1
 fi
+[ "$MMCV_OPS" != compiled ] || compiled_operators || compile_operators
+[ "$MMCV_OPS" != torchvision ] || ! compiled_operators || install --quiet --reinstall-package onedl-mmcv
 $environment/bin/python -m poa_bench.doctor
 touch $environment/.ready

@@ -1,6 +1,6 @@
 """`SubnetBackbone`: one sub-network as the backbone of a stock mmdet, mmseg or mmpretrain model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -94,7 +94,10 @@ class SubnetBackbone(BaseModule):
         logger.info(f"backbone: {report}")
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), any size -> four maps (B, channels[i], ~H / strides[i], ~W / strides[i]), or (B, C) pooled."""
+        """(B, 3, H, W), any size -> four maps (B, channels[i], ~H / strides[i], ~W / strides[i]), or (B, C) pooled.
+
+        The maps are contiguous, whatever the layout of the images: see `contiguous_maps`.
+        """
         images = pad_to_multiple(images, self._patch_size())
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._trains):
             if self.output == "pooled":
@@ -104,7 +107,7 @@ class SubnetBackbone(BaseModule):
             )
         # a very shallow network gives the same block for two fractions, and timm returns it once
         position = {index: place for place, index in enumerate(sorted(set(self.indices)))}
-        return tuple(maps[position[index]] for index in self.indices)
+        return contiguous_maps(maps[position[index]] for index in self.indices)
 
     def train(self, mode: bool = True) -> "SubnetBackbone":
         """Frozen parts stay in evaluation mode (no stochastic depth in them)."""
@@ -202,6 +205,15 @@ def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
             f"all tensors of {name} fit, but the network that this config builds computes something else: set "
             f"`families` (head_dim, window_size, ...) as it was for pre-training"
         )
+
+
+def contiguous_maps(maps: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """The same maps, contiguous in memory.
+
+    What is compiled for heads may not look at strides: mmcv's RoIAlign reads a channels-last map as if it were
+    contiguous, and training then goes on with scrambled features (mmcv issue 2203).
+    """
+    return tuple(map_.contiguous() for map_ in maps)
 
 
 def pad_to_multiple(images: Tensor, multiple: tuple[int, int]) -> Tensor:

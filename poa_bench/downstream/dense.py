@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmengine.hooks import Hook
+
 from poa_bench.config_files import read_config
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
@@ -63,10 +65,22 @@ def measure_dense(run: Run, work_dir: Path) -> dict[str, Any]:
     config = dense_config(run, work_dir)
     start = time.perf_counter()
     runner = build_runner(config)
-    runner.train()
-    found = runner.val()
-    measured = {"seconds": time.perf_counter() - start, **_metrics(found, config.measurement)}
+    last = _LastEvaluation()
+    runner.register_hook(last)
+    runner.train()  # mmengine's loops evaluate after their last iteration
+    if last.metrics is None:  # nothing was left to train; not `runner.val`, which would start moving averages anew
+        runner.val_loop.run()
+    measured = {"seconds": time.perf_counter() - start, **_metrics(last.metrics, config.measurement)}
     return measured | _facts(runner, config)
+
+
+class _LastEvaluation(Hook):
+    """Keeps the evaluator's numbers."""
+
+    metrics: dict[str, float] | None = None
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.metrics = metrics
 
 
 def dense_config(run: Run, work_dir: Path) -> Config:

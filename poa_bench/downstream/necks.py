@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
+from poa_bench.downstream.backbone import contiguous_maps
 from poa_bench.errors import InputError
 from poa_bench.registry import MODELS
 
@@ -41,7 +42,7 @@ class LevelResampling(BaseModule):
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps (B, C_i, H / in_strides[i], W / in_strides[i]) -> (B, C_i, H / out_strides[i], W / out_strides[i])."""
-        return tuple(level(image) for level, image in zip(self.levels, maps, strict=True))
+        return contiguous_maps(level(image) for level, image in zip(self.levels, maps, strict=True))
 
 
 @MODELS.register_module()
@@ -87,7 +88,7 @@ class SimpleFeaturePyramid(BaseModule):
         levels = [level(maps[-1]) for level in self.levels]
         for _ in range(self.extra):
             levels.append(F.max_pool2d(levels[-1], kernel_size=1, stride=2))
-        return tuple(levels)
+        return contiguous_maps(levels)
 
 
 def resampler(channels: int, in_stride: int, out_stride: int) -> nn.Module:
