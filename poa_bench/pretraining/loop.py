@@ -24,7 +24,8 @@ class PretrainLoop(IterBasedTrainLoop):
         options: those of ``IterBasedTrainLoop``.
 
     Raises:
-        InputError: a parameter schedule has no iteration of its own, or begins after the run's end.
+        InputError: there is no full batch; a parameter schedule has no iteration of its own, or begins after the run's
+            end.
     """
 
     def __init__(
@@ -32,6 +33,12 @@ class PretrainLoop(IterBasedTrainLoop):
     ):
         super().__init__(runner, dataloader, max_iters=max_iters or 1, **options)
         epoch_length = len(self.dataloader)
+        if epoch_length == 0:
+            pictures, size = len(self.dataloader.dataset), self.dataloader.batch_size
+            raise InputError(
+                f"{pictures} pictures make no batch of {size} for each process: "
+                "set train_dataloader.batch_size to fewer, or use fewer processes"
+            )
         self._max_iters = max_iters or round(max_epochs * epoch_length)
         self._max_epochs = self._max_iters / epoch_length  # what schedules by epoch end at
         schedules = [schedule for schedule in runner.param_schedulers or [] if isinstance(schedule, dict)]

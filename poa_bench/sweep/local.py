@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Literal, NamedTuple
 
 from poa_bench.errors import InputError
+from poa_bench.machine import cores
 from poa_bench.sweep.worker import Chunk, run_as_process
 
 LOG_TAIL = 4000  # characters kept of a dead worker's log
@@ -34,11 +35,6 @@ class Ended(NamedTuple):
 def tail(chunk: Chunk) -> str:
     """The end of what a chunk's process printed."""
     return chunk.log.read_text(errors="replace")[-LOG_TAIL:] if chunk.log.exists() else ""
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:
