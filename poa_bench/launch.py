@@ -110,6 +110,8 @@ def build_runner(config: Config) -> Runner:
         hook.type = "poa_bench.SafeCheckpointHook"
     set_float32_precision(config)
     _check_launcher(config.launcher)
+    hook = dict(type="poa_bench.ClassNamesHook")
+    config.custom_hooks = [hook, *(other for other in config.get("custom_hooks") or () if other != hook)]
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():
             if config.launcher == "slurm":

@@ -72,6 +72,7 @@ DATASETS = OnDemandRegistry(
     on_demand={
         "DigitsDetection": "poa_bench.datasets.dense",
         "DigitsSegmentation": "poa_bench.datasets.dense",
+        "NamedCocoDataset": "poa_bench.datasets.coco",
     },
 )
 TRANSFORMS = OnDemandRegistry("transform", _TRANSFORMS, ["poa_bench.pretraining.crops"])
@@ -81,6 +82,7 @@ HOOKS = OnDemandRegistry(
     "hook",
     _HOOKS,
     [
+        "poa_bench.downstream.class_names_hook",
         "poa_bench.downstream.knn_hook",
         "poa_bench.pretraining.collapse",
         "poa_bench.pretraining.hooks",
@@ -89,7 +91,15 @@ HOOKS = OnDemandRegistry(
     ],
 )
 LOOPS = OnDemandRegistry("loop", _LOOPS, ["poa_bench.pretraining.loop"])
-METRICS = OnDemandRegistry("metric", _METRICS, [], on_demand={"DigitsCocoMetric": "poa_bench.datasets.dense"})
+METRICS = OnDemandRegistry(
+    "metric",
+    _METRICS,
+    [],
+    on_demand={
+        "DigitsCocoMetric": "poa_bench.datasets.dense",
+        "NamedCocoMetric": "poa_bench.datasets.coco",
+    },
+)
 EVALUATORS = OnDemandRegistry("evaluator", _EVALUATOR, [])
 OPTIMIZERS = OnDemandRegistry("optimizer", _OPTIMIZERS, ["poa_bench.pretraining.optim"])
 OPTIM_WRAPPERS = OnDemandRegistry("optim_wrapper", _OPTIM_WRAPPERS, ["poa_bench.pretraining.optim"])

@@ -1,10 +1,9 @@
 """The digit scenes as mmdet and mmseg data sets. Importing this module needs both packages."""
 
-from mmdet.datasets import CocoDataset
-from mmdet.evaluation import CocoMetric
 from mmseg.datasets import BaseSegDataset
 
 from poa_bench.datasets import digits
+from poa_bench.datasets.coco import NamedCocoDataset, NamedCocoMetric
 from poa_bench.datasets.scenes import PALETTE, SCANS_OF, SEMANTIC_CLASSES, SINGLE_CLASS, scenes_folder
 from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS, METRICS
@@ -17,7 +16,7 @@ def _check_split(split: str) -> str:
 
 
 @DATASETS.register_module()
-class DigitsDetection(CocoDataset):
+class DigitsDetection(NamedCocoDataset):
     """Scenes with boxes and instance masks of ten classes, made at first use.
 
     Args:
@@ -59,7 +58,7 @@ class DigitsSegmentation(BaseSegDataset):
 
 
 @METRICS.register_module()
-class DigitsCocoMetric(CocoMetric):
+class DigitsCocoMetric(NamedCocoMetric):
     """COCO's average precision over the scenes of ``split``: mmdet's metric with the annotation file found for it."""
 
     def __init__(self, split: str = "val", single_class: bool = False, **kwargs):

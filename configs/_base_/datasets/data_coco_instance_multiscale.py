@@ -1,4 +1,6 @@
 # COCO with the multi-scale augmentation of DETR (480-800 x 1333 and crops), as in Swin, iBOT and POA.
+# Data of your own in COCO's format: data_root, ann_file, data_prefix and metainfo=dict(classes=[...]) of all data sets,
+# ann_file of the evaluators, num_classes of the heads. Labels follow the names in `classes`.
 _base_ = "mmdet::_base_/datasets/coco_instance.py"
 
 short_sides = [(side, 1333) for side in range(480, 801, 32)]
@@ -24,4 +26,9 @@ train_pipeline = [
     ),
     dict(type="PackDetInputs"),
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(type="poa_bench.NamedCocoDataset", pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(type="poa_bench.NamedCocoDataset"))
+test_dataloader = val_dataloader
+val_evaluator = dict(type="poa_bench.NamedCocoMetric")
+test_evaluator = val_evaluator
+custom_hooks = [dict(type="poa_bench.ClassNamesHook")]
