@@ -11,6 +11,7 @@ param_scheduler[0].update(end=3)
 param_scheduler[1].update(begin=3)
 default_hooks = dict(patch_weight=dict(begin=3), checkpoint=dict(interval=200))
 model = dict(
+    data_preprocessor=dict(crop_share=1.0),  # the pictures are hardly larger than the crops
     backbone=dict(
         drop_path_rate=0.0,
         space=dict(family="vit", widths=[64, 96, 128, 192], depths=[4, 6, 8], head_dim=32),

@@ -8,8 +8,6 @@ import argparse
 
 from poa_bench.argument_types import positive
 
-_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="training checkpoint (.pth) of a poa_bench pre-training")
@@ -22,11 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--image-size",
         type=positive,
         metavar="PIXELS",
-        help="of the images (onnx and hf) of a network that takes any size, as a ResNet does; default: 224",
+        help="of the images of a network that takes any size, as a ResNet does; default: that of the training",
     )
-    for name, default in _IMAGENET.items():
-        text = f"of the training images, from 0 to 1 (hf only); default: ImageNet's {default}"
-        parser.add_argument(f"--{name}", nargs=3, type=float, default=default, metavar="X", help=text)
+    for name in ("mean", "std"):
+        text = "of the training's images, from 0 to 1; only for old checkpoints, which do not say it"
+        parser.add_argument(f"--{name}", nargs=3, type=float, metavar="X", help=text)
 
 
 def run(args: argparse.Namespace) -> int | None:
@@ -37,13 +35,13 @@ def run(args: argparse.Namespace) -> int | None:
         raise InputError("give either one size or --all")
     if args.all and args.to != "timm":
         raise InputError(f"--all writes files for timm only, not for {args.to}: name the sizes one by one")
+    inputs = args.image_size, args.mean, args.std
     if not args.all:
-        mean, std = tuple(args.mean), tuple(args.std)
         source = (args.checkpoint, args.spec, args.to, args.output)
-        print(export_file(*source, args.branch, mean, std, args.image_size))
+        print(export_file(*source, args.branch, *inputs))
         return None
     try:
-        print(export_all(args.checkpoint, args.output, args.branch))
+        print(export_all(args.checkpoint, args.output, args.branch, *inputs))
     except KeyboardInterrupt:
         print("interrupted; what is written is kept, run the same command again to go on")
         return 130

@@ -58,9 +58,8 @@ def check_evaluation(where: str, data: EvaluationData, config: Config, every_pic
         if row.dataset is None:
             continue
         check_same_labels(row, rows["train"], by_number=False)
-        side = None if data.resize else data.image_size
-        look_at_pictures(row, Config(), split, firsts, every_picture, side=side)
-    if data.resize and data.resize < data.image_size:
+        look_at_pictures(row, Config(), split, firsts, every_picture)
+    if data.resize and data.image_size and data.resize < data.image_size:
         resized = f"resize={data.resize} makes pictures smaller than image_size={data.image_size}"
         rows["train"].fail(PIPELINE, f"{resized}: they get a black border", f"set resize to {data.image_size} or more")
     return rows

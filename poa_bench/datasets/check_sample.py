@@ -21,7 +21,6 @@ def look_at_pictures(
     firsts: list[int],
     every_picture: bool,
     truth: Truth | None = None,
-    side: int | None = None,
 ) -> None:
     """Pass pictures through the pipeline, a sample or all, and the evaluator where there is one.
 
@@ -32,7 +31,6 @@ def look_at_pictures(
         firsts: pictures that belong to the sample.
         every_picture: all pictures are loaded; through the whole pipeline pass a sample of train, and all others.
         truth: the evaluator's dry run.
-        side: width and height that every picture must have, in pixels.
     """
     infos = getattr(row.dataset, "data_list", None)
     if not infos:  # no data set of mmengine's kind
@@ -40,7 +38,7 @@ def look_at_pictures(
     sample = sorted({*firsts, *np.linspace(0, len(infos) - 1, min(len(infos), SAMPLE)).astype(int).tolist()})
     everything = range(len(infos))
     whole = everything if every_picture and truth is not None else sample
-    judge = _Judge(row, config, split, side)
+    judge = _Judge(row, config, split)
     kept = {}
     for seen in look(row.dataset, everything if every_picture else sample, whole, truth and truth.process):
         row.read += 1
@@ -56,8 +54,8 @@ def look_at_pictures(
 class _Judge:
     """Turns what happened to pictures into findings; those that concern many pictures are said once."""
 
-    def __init__(self, row: Checked, config: Config, split: str, side: int | None):
-        self.row, self.config, self.split, self.side = row, config, split, side
+    def __init__(self, row: Checked, config: Config, split: str):
+        self.row, self.config, self.split = row, config, split
         self.failed: dict[str, list[tuple[str, str]]] = {}  # step -> pictures and reasons
         self.left_out: Counter[str] = Counter()  # step -> pictures
 
@@ -90,9 +88,6 @@ class _Judge:
         else:
             label = info.get("label", info.get("gt_label"))
             row.seen.setdefault(label, name)
-            if self.side is not None and seen.size != (self.side, self.side):
-                sizes = f"is {seen.size[0]}x{seen.size[1]}, not {self.side}x{self.side}"
-                row.fail_picture(READ, name, sizes, "set `resize` and `image_size` of the evaluation")
             row.passed(READ)
         if seen.whole and "img_path" in info and seen.packed_shape is None:
             self._once(PIPELINE, "its pipeline hands nothing to a model", "let it end with PackDetInputs or its like")

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from poa_bench.config_files import read_config
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
 from poa_bench.elastic.checkpoint import read_training_checkpoint
+from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
+from poa_bench.registry import MODELS, TRANSFORMS
 
 
 def is_config(source: str | Path) -> bool:
@@ -23,13 +27,28 @@ def read_architecture(source: str | Path) -> dict[str, Any]:
     """
     if not is_config(source):
         return read_training_checkpoint(source)["meta"]["poa_bench"]
-    backbone = read_config(source).get("model", {}).get("backbone", {})
+    config = read_config(source)
+    backbone = config.get("model", {}).get("backbone", {})
     if backbone.get("type") != "poa_bench.Supernet":
         raise InputError(
             f"{source} is no pre-training config: its model.backbone is {backbone.get('type')!r}, not "
             "'poa_bench.Supernet'"
         )
-    return Supernet(**{name: value for name, value in backbone.to_dict().items() if name != "type"}).describe()
+    supernet = Supernet(**{name: value for name, value in backbone.to_dict().items() if name != "type"})
+    supernet.preprocessing = _preprocessing(config, supernet.image_size)
+    return supernet.describe()
+
+
+def _preprocessing(config: Config, image_size: int | None) -> Preprocessing | None:
+    """What a training with this config would do with its pictures, without opening any."""
+    preprocessor = config.model.get("data_preprocessor")
+    if preprocessor is None:
+        return None
+    dataset = config.get("train_dataloader", {}).get("dataset", {})
+    while "pipeline" not in dataset and (inner := dataset.get("dataset") or dataset.get("datasets")):
+        dataset = inner if isinstance(inner, dict) else inner[0]
+    transforms = [TRANSFORMS.build(transform) for transform in dataset.get("pipeline", ())]
+    return MODELS.build(preprocessor).describe(transforms, image_size)
 
 
 def choose_specs(space: SearchSpace, wanted: str | Sequence[str]) -> list[SubnetSpec]:

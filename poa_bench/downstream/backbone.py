@@ -92,6 +92,10 @@ class SubnetBackbone(BaseModule):
         copy_weights(module, self.network, checkpoint)
         self.load_report = report
         logger.info(f"backbone: {report}")
+        if inputs := getattr(module, "pretrained_cfg", None):
+            logger.info(
+                f"backbone: pre-training normalised RGB in 0..1 with mean {inputs['mean']}, std {inputs['std']}"
+            )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W), any size -> four maps (B, channels[i], ~H / strides[i], ~W / strides[i]), or (B, C) pooled.

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from mmengine.hooks import Hook
 
 from poa_bench.config_files import read_config
+from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
 
@@ -85,6 +86,8 @@ class _LastEvaluation(Hook):
 
 def dense_config(run: Run, work_dir: Path) -> Config:
     """The run's config with size, weights, seed and folder filled in."""
+    from poa_bench.downstream.normalisation import set_normalisation
+
     name = run.settings["config"]
     config = read_config(name, run.settings.get("cfg_options"))
     said = (config.measurement.task, config.measurement.protocol, config.measurement.dataset)
@@ -95,7 +98,9 @@ def dense_config(run: Run, work_dir: Path) -> Config:
         )
     backbone = config.model.backbone
     backbone.spec = run.spec
-    backbone.families[run.family] = _family_options(run)
+    description = _description(run)
+    backbone.families[run.family] = _family_options(description)
+    set_normalisation(config, Preprocessing.from_dict(description.get("preprocessing")))
     backbone.init_cfg = {"type": "Pretrained", "checkpoint": run.checkpoint}
     config.randomness = {**config.get("randomness", {}), "seed": run.seed}
     config.work_dir = str(work_dir)
@@ -106,13 +111,15 @@ def dense_config(run: Run, work_dir: Path) -> Config:
     return config
 
 
-def _family_options(run: Run) -> dict[str, Any]:
-    """How the supernet of this run builds its networks, whatever the config takes as default."""
+def _description(run: Run) -> dict[str, Any]:
+    """`Supernet.describe()` of the run's networks."""
     from poa_bench.elastic.checkpoint import read_training_checkpoint
 
-    description = run.settings.get("architecture")
-    if description is None:
-        description = read_training_checkpoint(run.checkpoint)["meta"]["poa_bench"]
+    return run.settings.get("architecture") or read_training_checkpoint(run.checkpoint)["meta"]["poa_bench"]
+
+
+def _family_options(description: dict[str, Any]) -> dict[str, Any]:
+    """How the supernet builds its networks, whatever the config takes as default."""
     options = {"head_dim": description["space"]["head_dim"], **description["options"]}
     options.pop("drop_path_rate", None)  # the config's own
     if description.get("position_std") is not None:  # random initialisation starts as pre-training does

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +14,7 @@ from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.measure import Place
 from poa_bench.downstream.protocols import KnnProtocol, parse_protocol
 from poa_bench.elastic import Supernet, load_supernet
+from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.files import sha256_file
 
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
     Outcome = tuple[Run, Result | Exception]
 
 FEATURE_BYTES = 8 * 2**30  # memory for the features of the sizes that share one pass over the images
-SETTINGS = {"amp": "off", "branch": "teacher", "config": None, "cfg_options": None, "architecture": None}
+SETTINGS = {
+    "amp": "off",
+    "branch": "teacher",
+    "config": None,
+    "cfg_options": None,
+    "architecture": None,
+    "preprocessing": None,
+}
 
 
 def evaluate_light(
@@ -34,16 +42,30 @@ def evaluate_light(
 
     Args:
         runs: any mixture; `run.settings` may hold `amp` ('off', 'bf16', 'fp16'), `branch` ('teacher', 'student'),
-            `config` with `cfg_options` (an evaluation config, else the one named like `run.dataset`) and
-            `architecture` (`Supernet.describe()`, for random initialisation).
+            `config` with `cfg_options` (an evaluation config, else the one named like `run.dataset`),
+            `architecture` (`Supernet.describe()`, for random initialisation) and `preprocessing`
+            (`Preprocessing.to_dict()`, for raw pixels).
         device: where to compute.
         progress: where to show how far it is.
 
     Yields:
         (run, its Result or the exception that ended it), each as soon as it is known.
     """
-    for group in _grouped(runs, lambda run: (run.dataset, str(_setting(run, "config")), _cfg_options(run))):
+    sound = []
+    for run in runs:
+        try:
+            _check(run)
+            sound.append(run)
+        except InputError as error:
+            yield run, error
+    for group in _grouped(sound, lambda run: (run.dataset, str(_setting(run, "config")), _cfg_options(run))):
         yield from _guarded(group, partial(_evaluate_data, device=device, progress=progress))
+
+
+def _check(run: "Run") -> None:
+    if unknown := set(run.settings) - set(SETTINGS):
+        raise InputError(f"unknown settings {sorted(unknown)} of {run}: allowed are {', '.join(SETTINGS)}")
+    parse_protocol(run.protocol, run.task)
 
 
 def _evaluate_data(runs: Sequence["Run"], device: torch.device | str, progress: Progress | None) -> Iterator["Outcome"]:
@@ -51,24 +73,27 @@ def _evaluate_data(runs: Sequence["Run"], device: torch.device | str, progress: 
     data = EvaluationData.load(_setting(runs[0], "config") or runs[0].dataset, _setting(runs[0], "cfg_options"))
     if data.name != runs[0].dataset:
         raise InputError(f"the evaluation config is of data set {data.name!r}, but the run of {runs[0].dataset!r}")
+    resolve = lru_cache(maxsize=1)(data.resolved)  # networks of the same training share the decoded pictures
     for group in _grouped(runs, _network_key):
-        yield from _guarded(group, partial(_evaluate_network, data=data, device=device, progress=progress))
+        yield from _guarded(group, partial(_evaluate_network, resolve=resolve, device=device, progress=progress))
 
 
 def _evaluate_network(
-    runs: Sequence["Run"], data: EvaluationData, device: torch.device | str, progress: Progress | None
+    runs: Sequence["Run"],
+    resolve: Callable[..., EvaluationData],
+    device: torch.device | str,
+    progress: Progress | None,
 ) -> Iterator["Outcome"]:
     """Runs of one data set, supernet and AMP setting."""
     net = _network(runs[0])
+    if net is None:
+        data = resolve(Preprocessing.from_dict(_setting(runs[0], "preprocessing")))
+    else:
+        data = resolve(net.preprocessing, net.image_size)
     session = _Session(data, net and net.to(device), Place(device, _setting(runs[0], "amp")), progress)
     profiles = [run for run in runs if run.task == "profile"]
-    by_spec = _grouped([run for run in runs if run.task != "profile"], lambda run: run.spec)
-    widths = {runs_of_size[0].spec: session.width(runs_of_size[0].spec) for runs_of_size in by_spec}
-    # a profile needs no pictures, so the data are not opened for it
-    for specs in groups_of_sizes(data, widths, FEATURE_BYTES) if widths else ():
-        group = [run for runs_of_size in by_spec for run in runs_of_size if run.spec in specs]
-        yield from _guarded(group, session.evaluate)
-    for run in profiles:
+    yield from _guarded([run for run in runs if run.task != "profile"], session.evaluate)
+    for run in profiles:  # they need no pictures
         yield from _guarded([run], session.profile)
 
 
@@ -100,14 +125,12 @@ def _cfg_options(run: "Run") -> str:
 
 def _network_key(run: "Run") -> Hashable:
     seed = run.seed if run.initialisation == "random" else None
-    settings = [str(_setting(run, name)) for name in ("amp", "branch", "architecture")]
+    settings = [str(_setting(run, name)) for name in ("amp", "branch", "architecture", "preprocessing")]
     return run.checkpoint, run.initialisation, seed, *settings
 
 
 def _network(run: "Run") -> Supernet | None:
     """The supernet of a run, in evaluation mode; None for the raw-pixel control."""
-    if unknown := set(run.settings) - set(SETTINGS):
-        raise InputError(f"unknown settings {sorted(unknown)} of {run}: allowed are {', '.join(SETTINGS)}")
     if run.initialisation == "pixels":
         return None
     if run.initialisation == "random":
@@ -119,6 +142,13 @@ def _network(run: "Run") -> Supernet | None:
             f"{run.checkpoint_sha256[:12]}...): plan again"
         )
     return net
+
+
+def _measured_together(run: "Run", bank: int) -> Hashable:
+    """Equal for runs of one size that are measured at once: the k-NN protocols for which the bank is large enough."""
+    protocol = parse_protocol(run.protocol, run.task)
+    at_once = run.task == KnnProtocol.task and protocol.k <= bank
+    return run.task, run.seed, None if at_once else run.protocol
 
 
 def random_supernet(description: dict[str, Any] | None, seed: int) -> Supernet:
@@ -152,25 +182,44 @@ class _Session:
         return self.net.width(self.net.space.parse(spec))
 
     def evaluate(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
-        """k-NN and linear runs of sizes that share one pass over the images."""
-        features = self._features(dict.fromkeys(run.spec for run in runs))
-        for runs_of_size in _grouped(runs, lambda run: run.spec):
-            of_size = {split: found[runs_of_size[0].spec] for split, found in features.items()}
-            for runs_of_task in _grouped(runs_of_size, lambda run: (run.task, run.seed)):
-                yield from _guarded(runs_of_task, partial(self._measure, features=of_size))
+        """k-NN and linear runs of any sizes."""
+        by_spec, widths = {}, {}
+        for group in _grouped(runs, lambda run: run.spec):
+            spec = group[0].spec
+            try:
+                by_spec[spec], widths[spec] = group, self.width(spec)
+            except InputError as error:
+                yield from ((run, error) for run in group)
+        # without a size nothing is opened
+        for specs in groups_of_sizes(self.data, widths, FEATURE_BYTES) if widths else ():
+            yield from _guarded([run for spec in specs for run in by_spec[spec]], self._evaluate_in_one_pass)
 
-    def _features(self, specs: Iterable[str | None]) -> dict[str, dict[str | None, Features]]:
+    def _evaluate_in_one_pass(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
+        """Runs of sizes that share one pass over the images."""
+        failures: dict[str | None, Exception] = {}
+        features = self._features(dict.fromkeys(run.spec for run in runs), failures)
+        for runs_of_size in _grouped(runs, lambda run: run.spec):
+            spec = runs_of_size[0].spec
+            if spec in failures:
+                yield from ((run, failures[spec]) for run in runs_of_size)
+                continue
+            of_size = {split: found[spec] for split, found in features.items()}
+            bank = len(of_size["train"].labels)
+            for together in _grouped(runs_of_size, partial(_measured_together, bank=bank)):
+                yield from _guarded(together, partial(self._measure, features=of_size))
+
+    def _features(
+        self, specs: Iterable[str | None], failures: dict[str | None, Exception]
+    ) -> dict[str, dict[str | None, Features]]:
         if self.net is None:
             extractors = {None: pixel_features}
         else:
             extractors = class_features(self.net, {spec: self.net.space.parse(spec) for spec in specs})
-        return {
-            name: extract_features(extractors, images, self.place.device, self.place.amp, self.progress)
-            for name, images in self.data.splits.items()
-        }
+        place = (self.place.device, self.place.amp, self.progress, failures)
+        return {name: extract_features(extractors, images, *place) for name, images in self.data.splits.items()}
 
     def _measure(self, runs: Sequence["Run"], features: dict[str, Features]) -> Iterator["Outcome"]:
-        """Runs that differ in their protocol alone."""
+        """Runs that are measured at once, see `_measured_together`."""
         protocols = {run.id: parse_protocol(run.protocol, run.task) for run in runs}
         if runs[0].task == KnnProtocol.task:
             found = measure.measure_knn(features, list(dict.fromkeys(protocols.values())), self.data, self.place)

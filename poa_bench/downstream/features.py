@@ -61,6 +61,7 @@ def extract_features(
     device: torch.device | str = "cpu",
     amp: str = "off",
     progress: Progress | None = None,
+    failures: dict[Key, Exception] | None = None,
 ) -> dict[Key, Features]:
     """Run every extractor on each batch; the images are decoded once.
 
@@ -72,32 +73,50 @@ def extract_features(
         device: where to compute.
         amp: `off`, or autocast to `bf16` or `fp16`.
         progress: where to show how far it is.
+        failures: takes the error of an extractor that fails, which has no features then; those of its keys are left
+            out. None (a must under torch.distributed): an error ends all.
 
     Raises:
         InputError: unknown `amp`, or see `LabelledImages.batches`.
     """
+    check_amp(amp)
     rank, world = get_dist_info()
     mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (images.data.mean, images.data.std))
     batches = images.batches(rank, world)
     if progress is not None:
         total = -(-len(images) // (images.data.batch_size * world))
         batches = progress.track(batches, total=total, description=f"{images.data.name} {images.split}")
+    left_out = failures if failures is not None else {}
     found: dict[Key, list[Tensor]] = {key: [] for key in extractors}
     seconds = dict.fromkeys(extractors, 0.0)
     labels = []
     for inputs, batch_labels in batches:
+        if extractors and len(left_out) == len(extractors):
+            return {}
         inputs = (inputs.to(device).float() - mean) / std
         labels.append(batch_labels)
-        for key, extractor in extractors.items():
+        for key in [key for key in extractors if key not in left_out]:
             start = time.perf_counter()
-            with autocast(device, amp):
-                found[key].append(extractor(inputs).float().cpu())
+            try:
+                with autocast(device, amp):
+                    found[key].append(extractors[key](inputs).float().cpu())
+            except Exception as error:  # handed on in full: one size that needs too much memory must not end the others
+                if failures is None:
+                    raise
+                failures[key] = error
             seconds[key] += time.perf_counter() - start
     all_labels = _in_order(torch.cat(labels), len(images))
     return {
         key: Features(_in_order(torch.cat(parts), len(images)), all_labels, seconds[key])
         for key, parts in found.items()
+        if key not in left_out
     }
+
+
+def check_amp(amp: str) -> None:
+    """Raise InputError for an unknown `amp` setting."""
+    if amp not in AMP_DTYPES:
+        raise InputError(f"unknown amp {amp!r}: use one of {', '.join(AMP_DTYPES)}")
 
 
 def autocast(device: torch.device | str, amp: str):
@@ -106,8 +125,7 @@ def autocast(device: torch.device | str, amp: str):
     Raises:
         InputError: unknown setting.
     """
-    if amp not in AMP_DTYPES:
-        raise InputError(f"unknown amp {amp!r}: use one of {', '.join(AMP_DTYPES)}")
+    check_amp(amp)
     dtype = AMP_DTYPES[amp]
     return nullcontext() if dtype is None else torch.autocast(torch.device(device).type, dtype)
 

@@ -1,11 +1,11 @@
 """The labelled images of an evaluation: read once, for all sizes.
 
-An evaluation config has one entry, `evaluation = dict(name=..., image_size=..., train=..., test=...)`, see
-`EvaluationData`. Those that come with the project are `configs/_base_/datasets/evaluation_<name>.py`.
+An evaluation config has one entry, `evaluation = dict(name=..., train=..., test=...)`, see `EvaluationData`. Those that
+come with the project are `configs/_base_/datasets/evaluation_<name>.py`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from poa_bench.config_files import evaluation_configs, read_config
 from poa_bench.datasets.labels import label_map
+from poa_bench.elastic.preprocessing import INTERPOLATIONS, Preprocessing, differing
 from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS
 
@@ -28,30 +29,43 @@ IN_MEMORY_BYTES = 2 * 2**30  # a split of at most this size is decoded once and 
 class EvaluationData:
     """What the images of an evaluation are.
 
+    How they become inputs is a fact of the network's training, which `resolved` fills in; a config may say otherwise.
+
     Attributes:
         name: of the data set, in result rows.
-        image_size: side in pixels of what the network sees.
         train, test: data set configs; items are dict(inputs=(3, H, W) uint8 RGB, label=int).
         val: data set config whose pictures show other originals than train; None holds `val_share` out of train.
         val_share: part of train that becomes the validation split where there is none.
-        resize: length in pixels of the shorter side before the central crop to `image_size`; None: images have that
-            size already.
-        mean, std: per channel of pixels in 0..255; the ones of pre-training.
+        image_size: side in pixels of what the network sees.
+        resize: length in pixels of the shorter side before the central crop to `image_size`.
+        mean, std: per channel of pixels in 0..255.
+        interpolation: of the resizing, `bicubic` or `bilinear`.
         batch_size: images per forward pass.
         workers: processes that decode.
     """
 
     name: str
-    image_size: int
     train: dict[str, Any]
     test: dict[str, Any]
     val: dict[str, Any] | None = None
     val_share: float = 0.1
+    image_size: int | None = None
     resize: int | None = None
-    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
-    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    interpolation: str | None = None
     batch_size: int = 256
     workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in (None, *INTERPOLATIONS):
+            raise InputError(f"evaluation.interpolation is {self.interpolation!r}: use {' or '.join(INTERPOLATIONS)}")
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if values is not None and (len(values) != 3 or (name == "std" and min(values) <= 0)):
+                raise InputError(f"evaluation.{name} is {values}: it must be 3 numbers{' above 0' * (name == 'std')}")
+        if not 0 < self.val_share < 1:
+            raise InputError(f"evaluation.val_share is {self.val_share}: it must lie between 0 and 1")
 
     @classmethod
     def load(cls, source: str | Path, options: dict[str, Any] | None = None) -> "EvaluationData":
@@ -72,6 +86,48 @@ class EvaluationData:
         except TypeError as error:
             fields = ", ".join(cls.__dataclass_fields__)
             raise InputError(f"evaluation config {source}: {error}; its entries are {fields}") from error
+
+    def resolved(self, training: Preprocessing | None, image_size: int | None = None) -> "EvaluationData":
+        """With everything that this config leaves open, from the network's training.
+
+        Args:
+            training: what the checkpoint says; None (it is of an older version) gives ImageNet's mean and deviation,
+                and images are not resized.
+            image_size: of the network, for where `training` is None.
+
+        Raises:
+            InputError: neither the config nor the checkpoint says the size of the images, or they would be resized to
+                less than their crop.
+        """
+        size = self.image_size or (training.image_size if training else image_size)
+        if size is None:
+            raise InputError(
+                f"neither the evaluation config of {self.name} nor the checkpoint, which is of an older version, says "
+                "the size of the images: set evaluation.image_size"
+            )
+        known = training or Preprocessing()
+        resize = self.resize or (training and training.resize(size))
+        if resize and resize < size:
+            raise InputError(
+                f"evaluation.resize is {resize}, smaller than the crop of {size} px: make it {size} or more"
+            )
+        names = ("mean", "std", "interpolation")
+        rest = {name: getattr(self, name) or getattr(known, name) for name in names}
+        return replace(self, image_size=size, resize=resize, **rest)
+
+    def remarks(self, training: Preprocessing | None) -> Iterator[str]:
+        """Sentences on what this config says otherwise than training did, or what neither of them says."""
+        if training is None:
+            unsaid = [name for name in ("mean", "std", "resize") if getattr(self, name) is None]
+            if unsaid:
+                yield (
+                    f"neither the evaluation config of {self.name} nor the checkpoint, which is of an older version, "
+                    f"says {', '.join(unsaid)}: mean and deviation are ImageNet's, and pictures are not resized"
+                )
+            return
+        ours = {name: getattr(self, name) for name in ("image_size", "mean", "std", "interpolation", "resize")}
+        if other := differing(ours, {**training.to_dict(), "resize": training.resize(self.image_size)}):
+            yield f"the evaluation config of {self.name} makes other inputs of pictures than training did: {other}"
 
     @cached_property
     def splits(self) -> dict[str, "LabelledImages"]:
@@ -153,7 +209,8 @@ class _Decoded(Dataset):
     def _fit(self, image: Tensor, name: str) -> Tensor:
         data = self.images.data
         if data.resize is not None:
-            image = transforms.resize(image, [data.resize], transforms.InterpolationMode.BICUBIC, antialias=True)
+            mode = transforms.InterpolationMode(data.interpolation)
+            image = transforms.resize(image, [data.resize], mode, antialias=True)
             image = transforms.center_crop(image, [data.image_size, data.image_size])
         if image.shape != (3, data.image_size, data.image_size) or image.dtype != torch.uint8:
             raise InputError(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -9,7 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from poa_bench.downstream.features import extract_features
-from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.images import EvaluationData, LabelledImages
 from poa_bench.downstream.knn import knn_accuracy
 from poa_bench.elastic import Supernet
 from poa_bench.errors import InputError
@@ -42,12 +43,21 @@ class KnnHook(Hook):
         self.data = EvaluationData.load(data, options)
         if self.data.val is None:
             raise InputError(f"evaluation config {data} has no val split: KnnHook does not look at test images")
+        self._resolved = lru_cache(maxsize=1)(self.data.resolved)  # keeps the decoded pictures
         self.sizes, self.interval, self.k, self.temperature = sizes, interval, k, temperature
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse sizes outside the space, and splits that do not fit each other, before hours are spent."""
-        self._specs(_teacher(runner))
-        _ = self.data.splits  # opened here
+        """Before hours are spent: take what training does with its pictures, refuse sizes and numbers that do not fit.
+
+        Raises:
+            InputError: a size is outside the space, splits do not fit each other, or train has fewer pictures than `k`.
+        """
+        net = _teacher(runner)
+        self._specs(net)
+        for remark in self.data.remarks(net.preprocessing):
+            runner.logger.warning(remark)
+        if (images := len(self._splits(net)["train"])) < self.k:
+            raise InputError(f"KnnHook has k = {self.k}, but train of {self.data.name} has {images} images: lower k")
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Measure when due."""
@@ -67,7 +77,8 @@ class KnnHook(Hook):
         device = net.mask_token.device
         # cut out, because compiled blocks would be compiled again for each size of these batches
         extractors = {size: net.extract(spec).eval() for size, spec in self._specs(net).items()}
-        found = {split: extract_features(extractors, self.data.splits[split], device) for split in ("train", "val")}
+        splits = self._splits(net)
+        found = {split: extract_features(extractors, splits[split], device) for split in ("train", "val")}
         vote = (self.k, self.temperature)
         return {
             size: knn_accuracy(bank.features, bank.labels, query.features, query.labels, [vote], device=device)[vote][
@@ -75,6 +86,9 @@ class KnnHook(Hook):
             ]
             for size, bank, query in ((size, found["train"][size], found["val"][size]) for size in extractors)
         }
+
+    def _splits(self, net: Supernet) -> dict[str, LabelledImages]:
+        return self._resolved(net.preprocessing, net.image_size).splits
 
     def _specs(self, net: Supernet) -> dict[str, Any]:
         sizes = self.sizes or [str(net.space.smallest), str(net.space.intact)]

@@ -89,6 +89,9 @@ def hold_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     """Split train by class: (positions to fit on, positions to validate on), each ascending.
 
     Of every class with at least two images, `share` (at least one image) is held out; the same for the same seed.
+
+    Raises:
+        InputError: no class has two images.
     """
     generator = torch.Generator().manual_seed(seed)
     held = torch.zeros(len(labels), dtype=torch.bool)
@@ -96,6 +99,11 @@ def hold_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
         members = (labels == label).nonzero().squeeze(1)
         count = min(max(1, round(share * len(members))), len(members) - 1)
         held[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    if not held.any():
+        raise InputError(
+            f"no class of train has a second image (there are {len(labels)} images), so that none can be held out to "
+            "choose the penalty of the linear probe on: give more images, or a validation split as evaluation.val"
+        )
     return (~held).nonzero().squeeze(1), held.nonzero().squeeze(1)
 
 

@@ -154,7 +154,7 @@ def format_profile(
         InputError: the source, a spec or `amp` is not among those allowed.
     """
     net = Supernet.from_description(read_architecture(source))
-    image_size = image_size or net.options.get("img_size", 224)
+    image_size = image_size or net.image_size or 224
     rows = []
     for spec in choose_specs(net.space, specs):
         module = net.extract(spec)

@@ -6,13 +6,16 @@ import torch
 from mmengine.model import revert_sync_batchnorm
 
 from poa_bench.downstream.backbone import OUT_FRACTIONS, build_network, levels_of
+from poa_bench.downstream.normalisation import Source, from_checkpoint, keep_in_checkpoints
 from poa_bench.elastic import SubnetSpec
 from poa_bench.errors import InputError
 from poa_bench.registry import MODELS
 
 
 @MODELS.register_module()
-def SizedModel(base: str, backbone: dict[str, Any], **parts: Any) -> torch.nn.Module:
+def SizedModel(
+    base: str, backbone: dict[str, Any], normalisation: Source = "pretraining", **parts: Any
+) -> torch.nn.Module:
     """Build `base` with every placeholder in `parts` replaced by what the backbone's size makes of it.
 
     Only `model.backbone.spec` then has to change from size to size. Placeholders, `i` counting levels from either end:
@@ -23,14 +26,20 @@ def SizedModel(base: str, backbone: dict[str, Any], **parts: Any) -> torch.nn.Mo
     Args:
         base: the stock model's type with its scope, `mmdet.MaskRCNN`.
         backbone: config of a `poa_bench.SubnetBackbone`.
+        normalisation: `pretraining` takes mean and deviation from the backbone's checkpoint, whatever the config's
+            `data_preprocessor` says; `config` keeps the latter's. A difference is logged. What was taken is part of the
+            model's own checkpoints.
         parts: all other arguments of the stock model.
 
     Returns:
         The stock model: nothing of this function is left in it. Where there is no GPU, ordinary batch norms stand for
         synchronised ones, which exist on GPUs only.
     """
+    if "data_preprocessor" in parts:
+        parts["data_preprocessor"] = from_checkpoint(backbone, parts["data_preprocessor"], normalisation)
     values = placeholder_values(backbone)
     model = MODELS.build({"type": base, "backbone": backbone, **_filled(parts, values)})
+    keep_in_checkpoints(model)
     return model if torch.cuda.is_available() else revert_sync_batchnorm(model)
 
 

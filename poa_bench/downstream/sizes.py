@@ -12,6 +12,7 @@ from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.elastic.checkpoint import read_training_checkpoint
 from poa_bench.elastic.family import get_family
+from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
 
 # what the published networks have beyond timm's defaults
 _PAPER_OPTIONS: dict[str, dict[str, Any]] = {"vit": {"init_values": 1e-5}}
@@ -80,9 +81,10 @@ def format_sizes(source: str, image_size: int | None = None, as_json: bool = Fal
     if Path(source).is_file():
         description = read_training_checkpoint(source)["meta"]["poa_bench"]
         space, options = SearchSpace.from_dict(description["space"]), description["options"]
+        trained_with = known_image_size(options, Preprocessing.from_dict(description.get("preprocessing")))
     else:
-        space, options = SearchSpace.paper(source), _PAPER_OPTIONS.get(source, {})
-    table = sizes_table(space, options, image_size or options.get("img_size", _PAPER_IMAGE_SIZE))
+        space, options, trained_with = SearchSpace.paper(source), _PAPER_OPTIONS.get(source, {}), None
+    table = sizes_table(space, options, image_size or trained_with or _PAPER_IMAGE_SIZE)
     if as_json:
         return json.dumps(table.astype(object).where(table.notna(), None).to_dict("records"), indent=1)
     table["alias"] = table["alias"].fillna("")

@@ -1,12 +1,10 @@
 """Files: training checkpoints in, extracted sub-networks out and in. No pickle is ever executed."""
 
 import json
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import safetensors.torch
 import timm
 import torch
@@ -15,6 +13,8 @@ from torch import Tensor, nn
 
 from poa_bench import __version__
 from poa_bench.elastic.family import get_family
+from poa_bench.elastic.preprocessing import Preprocessing
+from poa_bench.elastic.safe_globals import safe_globals
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
 from poa_bench.errors import InputError
@@ -23,6 +23,7 @@ from poa_bench.files import atomic_path, sha256_file
 Branch = Literal["teacher", "student"]
 # not part of a published network's shape
 _TRAINING_ONLY = ("drop_path_rate", "weight_init")
+PRETRAINED_CFG = "timm_pretrained_cfg"  # in the metadata of an extracted file
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = _existing(path)
     try:
-        with torch.serialization.safe_globals(_safe_globals()):
+        with torch.serialization.safe_globals(safe_globals()):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch raises half a dozen kinds for a file that is no checkpoint
         raise InputError(f"{path} is no training checkpoint that can be read safely: {error}") from error
@@ -92,8 +93,10 @@ def save_subnet(
     """Cut one size into a safetensors file with timm's own tensor names; written whole or not at all.
 
     The metadata holds `spec`, `source_sha256`, `branch`, `timm_class`, `timm_arguments` (JSON), `version`,
-    `timm_architecture` if timm's registry has a name for exactly this size, and `timm_image_sides` (JSON) if timm's own
-    class computes the same for images with these sides only (Swin; in pixels, up to 1024).
+    `timm_architecture` if timm's registry has a name for exactly this size, `timm_image_sides` (JSON) if timm's own
+    class computes the same for images with these sides only (Swin; in pixels, up to 1024), and, where the training's
+    preprocessing is known, `timm_pretrained_cfg` (JSON): mean, deviation, size, crop and interpolation, as timm keeps
+    them.
 
     Returns:
         The module that was written.
@@ -111,6 +114,8 @@ def save_subnet(
         metadata["timm_architecture"] = architecture
     if (sides := supernet.family.timm_sides(module)) is not None:
         metadata["timm_image_sides"] = json.dumps(sides)
+    if supernet.preprocessing is not None:
+        metadata[PRETRAINED_CFG] = json.dumps(supernet.preprocessing.timm_config())
     tensors = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata)
@@ -162,7 +167,17 @@ def extract_file(checkpoint: str | Path, spec: str, output: str | Path, branch: 
     module = save_subnet(supernet, size, output, sha256_file(checkpoint), branch)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     written = f"wrote {output}: {spec} of the {branch}, {len(module.state_dict())} tensors, {parameters:,} parameters"
-    return "\n".join(filter(None, [written, timm_difference(supernet, size)]))
+    return "\n".join(filter(None, [written, timm_difference(supernet, size), preprocessing_remark(supernet)]))
+
+
+def preprocessing_remark(supernet: Supernet) -> str:
+    """What to say where files cannot tell how pictures are to be preprocessed; else nothing."""
+    if supernet.preprocessing is not None:
+        return ""
+    return (
+        "the checkpoint, of an older version, does not say how its training preprocessed pictures, so that what is "
+        "written does not either (timm takes ImageNet's mean and deviation then): `poa-bench export` has --mean, --std"
+    )
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -183,7 +198,8 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
     """Load an extracted file into the stock timm network that its metadata describes.
 
     Returns:
-        The module in eval mode, and the file's metadata.
+        The module in eval mode, with timm's `pretrained_cfg` where the file says how pictures are preprocessed, and
+        the file's metadata.
 
     Raises:
         InputError: no such file, not an extracted sub-network, of an unknown family, or its tensors do not fit.
@@ -198,7 +214,21 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
     module = family.construct(json.loads(metadata["timm_arguments"]))
     tensors = safetensors.torch.load_file(path)
     _load_strictly(module, tensors, path)
+    if PRETRAINED_CFG in metadata:
+        module.pretrained_cfg = json.loads(metadata[PRETRAINED_CFG])
     return module.eval(), metadata
+
+
+def read_preprocessing(path: str | Path) -> Preprocessing | None:
+    """How the training behind a checkpoint or an extracted file made inputs of pictures; None if it does not say.
+
+    Raises:
+        InputError: no such file, or another kind of file.
+    """
+    if Path(path).suffix != ".safetensors":
+        return Preprocessing.from_dict(read_training_checkpoint(path)["meta"]["poa_bench"].get("preprocessing"))
+    written = read_metadata(path).get(PRETRAINED_CFG)
+    return written and Preprocessing.from_timm_config(json.loads(written))
 
 
 def load_backbone(
@@ -249,29 +279,3 @@ def _existing(path: str | Path) -> Path:
 
 def _prefixes(names: dict[str, Tensor]) -> list[str]:
     return sorted({".".join(name.split(".")[:2]) for name in names})
-
-
-def _safe_globals() -> list[Any]:
-    """What a mmengine checkpoint holds besides tensors and plain values."""
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    core = np._core if hasattr(np, "_core") else np.core
-    return [
-        HistoryBuffer,
-        (_history_method, "builtins.getattr"),
-        OrderedDict,
-        core.multiarray._reconstruct,
-        core.multiarray.scalar,
-        np.ndarray,
-        np.dtype,
-        *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32", "bool")),
-    ]
-
-
-def _history_method(owner: Any, name: str) -> Any:
-    """Stands for `getattr` while a checkpoint is read: HistoryBuffer pickles its methods by name."""
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    if owner is not HistoryBuffer or name.startswith("_"):
-        raise InputError(f"a checkpoint may not look up {name!r} of {owner!r}")
-    return getattr(owner, name)

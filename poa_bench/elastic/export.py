@@ -1,8 +1,10 @@
 """Exports: one size of a supernet, or all of them, as files that other libraries load without poa_bench."""
 
+import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,20 +12,22 @@ from typing import Any
 import timm
 import torch
 from rich.progress import track
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import save_for_hf
 from torch import nn
 
 from poa_bench.elastic.checkpoint import (
+    PRETRAINED_CFG,
     Branch,
     load_supernet,
+    preprocessing_remark,
     read_metadata,
     save_subnet,
     timm_architecture,
     timm_arguments,
     timm_difference,
 )
-from poa_bench.elastic.export_mmpretrain import equal_for, mmpretrain_backbone
+from poa_bench.elastic.export_mmpretrain import equal_for, mmpretrain_backbone, mmpretrain_inputs
+from poa_bench.elastic.preprocessing import Preprocessing, differing
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
 from poa_bench.errors import InputError
@@ -39,9 +43,9 @@ def export_file(
     target: str,
     output: str | Path,
     branch: Branch = "teacher",
-    mean: tuple[float, ...] = IMAGENET_DEFAULT_MEAN,
-    std: tuple[float, ...] = IMAGENET_DEFAULT_STD,
     image_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> str:
     """Write one size in the format of another library.
 
@@ -51,16 +55,17 @@ def export_file(
         target: `timm` (.safetensors), `mmpretrain` (.pth), `hf` (a folder) or `onnx` (.onnx).
         output: file or folder to write; whole or not at all.
         branch: which network of the checkpoint.
-        mean, std: of the images that the network was trained with, in units of the full range (only `hf` stores them).
-        image_size: side in pixels of the images that `onnx` takes and `hf` names; None: that of pre-training where the
-            network is built for one size, else 224.
+        image_size: side in pixels of the images that `onnx` takes and the files name; None: that of pre-training, or
+            224 where it is not known.
+        mean, std: of the training's images in units of the full range, for checkpoints that do not say them.
 
     Returns:
         What was written, and how to load it.
 
     Raises:
         InputError: the checkpoint cannot be read, the spec is outside its space, `output` does not suit the target, or
-            the target cannot express the network exactly, or the network is built for images of another size.
+            the target cannot express the network exactly, or the network was built for images of another size or
+            trained with another normalisation.
     """
     suffix, write = _TARGETS[target]
     output = Path(output)
@@ -69,21 +74,44 @@ def export_file(
     supernet = load_supernet(checkpoint, branch)
     spec = supernet.space.parse(spec)
     size = _image_size(supernet, image_size)
-    if target == "hf":
-        usage = write(supernet, spec, output, size, mean=mean, std=std)
-    elif target == "timm":
+    supernet.preprocessing = _preprocessing(supernet, size, mean, std)
+    if target == "timm":
         usage = write(supernet, spec, output, source_sha256=sha256_file(checkpoint), branch=branch)
     else:
         usage = write(supernet, spec, output, size)
-    difference = timm_difference(supernet, spec) if target in ("timm", "hf") else ""
-    return "\n".join(filter(None, [f"wrote {output}: {spec} of the {branch}", difference, usage]))
+    remarks = [timm_difference(supernet, spec) if target in ("timm", "hf") else "", preprocessing_remark(supernet)]
+    return "\n".join(filter(None, [f"wrote {output}: {spec} of the {branch}", *remarks, usage]))
 
 
-def export_all(checkpoint: str | Path, directory: str | Path, branch: Branch = "teacher") -> str:
+def _preprocessing(
+    supernet: Supernet, size: int, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Preprocessing | None:
+    """The training's, at the size that the files are for; None where neither the checkpoint nor the user says it."""
+    given = {name: tuple(255 * value for value in values) for name, values in (("mean", mean), ("std", std)) if values}
+    known = supernet.preprocessing
+    if known and (other := differing(given, known.to_dict())):
+        raise InputError(f"the checkpoint was trained with another normalisation: {other}, of 255; leave it out")
+    if known is None and len(given) == 1:
+        raise InputError(f"only --{[*given][0]} is given: this checkpoint does not say how it was trained, give both")
+    return replace(known or Preprocessing(**given), image_size=size) if known or given else None
+
+
+def export_all(
+    checkpoint: str | Path,
+    directory: str | Path,
+    branch: Branch = "teacher",
+    image_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> str:
     """Write every size of a checkpoint's space for timm, as `directory/SPEC.safetensors`.
 
     Only the supernet and one size are in memory at a time. Files that are there already are kept, so that an
     interrupted export goes on where it stopped; half a file, which only a killed export leaves, is removed.
+
+    Args:
+        checkpoint, branch, image_size, mean, std: see `export_file`.
+        directory: where to.
 
     Returns:
         A sentence with the numbers of files written and kept.
@@ -92,21 +120,26 @@ def export_all(checkpoint: str | Path, directory: str | Path, branch: Branch = "
         InputError: the checkpoint cannot be read, or a file in the directory is of another checkpoint or branch.
     """
     supernet, source_sha256 = load_supernet(checkpoint, branch), sha256_file(checkpoint)
+    supernet.preprocessing = _preprocessing(supernet, _image_size(supernet, image_size), mean, std)
     files = {spec: Path(directory, f"{spec}.safetensors") for spec in supernet.space}
     remove_leftovers(directory, "*.safetensors")
-    missing = [spec for spec, path in files.items() if not _is_finished(path, spec, source_sha256, branch)]
+    same = {"source_sha256": source_sha256, "branch": branch}
+    if supernet.preprocessing:
+        same[PRETRAINED_CFG] = json.dumps(supernet.preprocessing.timm_config())
+    missing = [spec for spec, path in files.items() if not _is_finished(path, {"spec": str(spec), **same})]
     for spec in track(missing, description=f"exporting to {directory}"):
         save_subnet(supernet, spec, files[spec], source_sha256, branch)
-    return f"{directory}: wrote {len(missing)} of {len(files)} sizes, {len(files) - len(missing)} were there already"
+    kept = len(files) - len(missing)
+    written = f"{directory}: wrote {len(missing)} of {len(files)} sizes, {kept} were there already"
+    return "\n".join(filter(None, [written, preprocessing_remark(supernet)]))
 
 
-def _is_finished(path: Path, spec: SubnetSpec, source_sha256: str, branch: str) -> bool:
+def _is_finished(path: Path, expected: dict[str, str]) -> bool:
     if not path.exists():
         return False
     metadata = read_metadata(path)
-    expected = {"spec": str(spec), "source_sha256": source_sha256, "branch": branch}
     if any(metadata.get(key) != value for key, value in expected.items()):
-        raise InputError(f"{path} is of another checkpoint or branch: give another folder, or remove it")
+        raise InputError(f"{path} is of another checkpoint, branch or preprocessing: give another folder, or remove it")
     return True
 
 
@@ -119,27 +152,28 @@ def _to_timm(supernet: Supernet, spec: SubnetSpec, output: Path, **source: Any) 
         return f"load it with its class and the metadata's timm_arguments ({error})"
     call = [repr(_registered_name(supernet, spec)), f"checkpoint_path={str(output)!r}"]
     call += [f"{name}={value!r}" for name, value in arguments.items()]
+    if supernet.preprocessing is not None:  # timm does not read a file's metadata
+        call.append(f"pretrained_cfg={supernet.preprocessing.timm_config()}")
     return f"load it with\n  timm.create_model({', '.join(call)})"
 
 
-def _to_hf(
-    supernet: Supernet, spec: SubnetSpec, output: Path, size: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> str:
+def _to_hf(supernet: Supernet, spec: SubnetSpec, output: Path, size: int) -> str:
     arguments = supernet.family.registry_arguments(timm_arguments(supernet, spec))
     sides = supernet.family.timm_sides(supernet.skeleton(spec))
     if sides is not None and size not in sides:
         raise InputError(f"{timm_difference(supernet, spec)}: export this network of {size} px to timm or onnx")
     name = _registered_name(supernet, spec)
+    inputs = supernet.preprocessing.timm_config() if supernet.preprocessing else {"input_size": (3, size, size)}
     with torch.device("meta"):
-        network = timm.create_model(name, **arguments)
+        # a configuration of its own: the registered one describes the weights of somebody else's training
+        network = timm.create_model(name, pretrained_cfg={"architecture": name, **inputs}, **arguments)
     network.load_state_dict(supernet.extract(spec).state_dict(), strict=True, assign=True)
-    data = {"input_size": (3, size, size), "mean": mean, "std": std}
     if output.exists():
         raise InputError(f"{output} exists: give another folder, or remove it")
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
-        save_for_hf(network, str(temporary), safe_serialization=True, data_config=data)
+        save_for_hf(network, str(temporary), safe_serialization=True, data_config=inputs)
         temporary.chmod(0o755)
         temporary.rename(output)
     finally:
@@ -151,11 +185,13 @@ def _to_mmpretrain(supernet: Supernet, spec: SubnetSpec, output: Path, size: int
     arguments = timm_arguments(supernet, spec)
     network = supernet.extract(spec)
     config, tensors = mmpretrain_backbone(spec, arguments, network)
+    inputs = mmpretrain_inputs(supernet.preprocessing) if supernet.preprocessing else {}
     with atomic_path(output) as temporary:
-        torch.save({"state_dict": tensors, "meta": {"spec": str(spec), "backbone": config}}, temporary)
+        torch.save({"state_dict": tensors, "meta": {"spec": str(spec), "backbone": config, **inputs}}, temporary)
     config["init_cfg"] = {"type": "Pretrained", "checkpoint": str(output)}
     lines = "".join(f"    {name}={value!r},\n" for name, value in config.items())
-    return f"use it in a config (equal outputs for {equal_for(spec, size)})\n  backbone=dict(\n{lines}  )"
+    pictures = "".join(f"  {name}={value!r},\n" for name, value in inputs.items())
+    return f"use it in a config (equal outputs for {equal_for(spec, size)})\n{pictures}  backbone=dict(\n{lines}  )"
 
 
 def _to_onnx(supernet: Supernet, spec: SubnetSpec, output: Path, size: int) -> str:
@@ -164,17 +200,19 @@ def _to_onnx(supernet: Supernet, spec: SubnetSpec, output: Path, size: int) -> s
         raise InputError(f"exporting to onnx needs {', '.join(missing)}: pip install 'poa_bench[export]'")
     module = supernet.extract(spec).eval()
     with atomic_path(output) as temporary:
-        torch.onnx.export(
+        program = torch.onnx.export(
             module,
             (torch.zeros(2, 3, size, size),),
-            temporary,
             input_names=["images"],
             output_names=["features"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
-            external_data=False,
             dynamo=True,
             verbose=False,
         )
+        if supernet.preprocessing is not None:
+            facts = supernet.preprocessing.timm_config()
+            program.model.metadata_props.update({name: json.dumps(value) for name, value in facts.items()})
+        program.save(temporary, external_data=False)
         error = _onnx_error(module, temporary, size)
         if error > _ONNX_TOLERANCE:
             raise InputError(f"onnxruntime computes {spec} with an error of {error:.1e}: nothing was written")
@@ -211,7 +249,7 @@ def _image_size(supernet: Supernet, wanted: int | None) -> int:
     built_for = supernet.options.get("img_size")
     if wanted and built_for and wanted != built_for:
         raise InputError(f"--image-size is {wanted}, but this network is built for {built_for} px: leave it out")
-    return built_for or wanted or 224
+    return wanted or supernet.image_size or 224
 
 
 _TARGETS: dict[str, tuple[str, Callable[..., str]]] = {

@@ -7,6 +7,7 @@ from typing import Any
 from timm.models.swin_transformer import get_relative_position_index
 from torch import Tensor, nn
 
+from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
 
@@ -65,6 +66,21 @@ def equal_for(spec: SubnetSpec, size: int) -> str:
     """For which images, besides those of `size` px that the network is built for, mmpretrain computes the same."""
     # its Swin pads before it shifts, but refuses maps below a window, and does not shift a map with one side of it
     return f"square images of {size} px or more" if spec.family == "swin" else f"{size} px"
+
+
+def mmpretrain_inputs(preprocessing: Preprocessing) -> Config:
+    """Entries of a config, `data_preprocessor` and `test_pipeline`: from picture files to the training's inputs."""
+    size = preprocessing.image_size
+    normalisation = {"mean": list(preprocessing.mean), "std": list(preprocessing.std)}
+    resizing = {"edge": "short", "backend": "pillow", "interpolation": preprocessing.interpolation}
+    pipeline = [
+        {"type": "LoadImageFromFile"},
+        {"type": "ResizeEdge", "scale": preprocessing.resize(), **resizing},
+        {"type": "CenterCrop", "crop_size": size},
+        {"type": "PackInputs"},
+    ]
+    preprocessor = {"type": "mmpretrain.ClsDataPreprocessor", **normalisation, "to_rgb": True}
+    return {"data_preprocessor": preprocessor, "test_pipeline": pipeline}
 
 
 def _vit(spec: SubnetSpec, arguments: Config, network: nn.Module) -> tuple[Config, Tensors]:

@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from poa_bench import __version__
 from poa_bench.elastic.family import Output, get_family
+from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
 from poa_bench.elastic.slicing import sliced_parameters
 from poa_bench.elastic.space import SearchSpace, SubnetSpec
 from poa_bench.errors import InputError
@@ -39,7 +40,10 @@ class Supernet(nn.Module):
     Attributes:
         network: the full-size stock timm module.
         mask_token: (1, channels) parameter, put in place of masked patches.
+        preprocessing: how its training made inputs of pictures; None where that is not known.
     """
+
+    preprocessing: Preprocessing | None = None
 
     def __init__(
         self,
@@ -133,7 +137,14 @@ class Supernet(nn.Module):
         self._match_drop_path(module, spec)
         slices = self.parameters_of(spec)
         _set_parameters(module, {name: nn.Parameter(tensor.detach().clone()) for name, tensor in slices.items()})
+        if self.preprocessing is not None:
+            module.pretrained_cfg = self.preprocessing.timm_config()  # where timm looks for it
         return module.to(self.mask_token.device).train(self.training)
+
+    @property
+    def image_size(self) -> int | None:
+        """See `known_image_size`."""
+        return known_image_size(self.options, self.preprocessing)
 
     def width(self, spec: SubnetSpec | None = None) -> int:
         """Length of the class feature of one size (None: of the intact network)."""
@@ -184,6 +195,7 @@ class Supernet(nn.Module):
             "drop_path_uniform": self.drop_path_uniform,
             "position_std": self.position_std,
             "options": dict(self.options),
+            "preprocessing": self.preprocessing and self.preprocessing.to_dict(),
             "version": __version__,
         }
 
@@ -191,7 +203,9 @@ class Supernet(nn.Module):
     def from_description(cls, description: dict[str, Any]) -> "Supernet":
         """The inverse of `describe`, with fresh weights."""
         own = {key: description[key] for key in ("alpha", "drop_path_uniform", "position_std")}
-        return cls(SearchSpace.from_dict(description["space"]), **own, **description["options"])
+        supernet = cls(SearchSpace.from_dict(description["space"]), **own, **description["options"])
+        supernet.preprocessing = Preprocessing.from_dict(description.get("preprocessing"))  # older files have none
+        return supernet
 
     def _run(
         self, network: nn.Module, tensors: dict[str, Tensor], images: Tensor, mask: Tensor | None = None

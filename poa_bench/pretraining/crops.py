@@ -73,6 +73,8 @@ class MultiCrop:
         InputError: the picture does not come from a ``poa_bench.ResumableSampler``: seed and epoch are not known.
     """
 
+    interpolation = "bicubic"  # what `resize` does
+
     def __init__(
         self,
         global_size: int = 224,

@@ -14,6 +14,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
+from poa_bench.elastic.preprocessing import Preprocessing, differing
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path, remove_leftovers
 from poa_bench.pretraining.schedules import training_model
@@ -102,10 +103,10 @@ class SafeCheckpointHook(CheckpointHook):
 class PretrainCheckpointHook(SafeCheckpointHook):
     """A ``SafeCheckpointHook`` for pre-training.
 
-    ``meta.poa_bench`` says how to build the supernet again, ``meta.images_per_iteration`` the batch; a run with another
-    one is not resumed. Sharded optimiser states are gathered first. Where
-    gradients are accumulated, the interval is rounded up to a whole number of optimiser steps: gradients are not part
-    of a checkpoint.
+    ``meta.poa_bench`` says how to build the supernet again and how its pictures were normalised and cropped,
+    ``meta.images_per_iteration`` the batch; a run with other ones is not resumed. Sharded optimiser states are gathered
+    first. Where gradients are accumulated, the interval is rounded up to a whole number of optimiser steps: gradients
+    are not part of a checkpoint.
 
     Args:
         options: those of ``CheckpointHook``.
@@ -113,6 +114,20 @@ class PretrainCheckpointHook(SafeCheckpointHook):
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **{"by_epoch": False, **options})
+
+    def before_run(self, runner: Runner) -> None:
+        """Tell the networks what they are fed with, before any other hook asks."""
+        super().before_run(runner)
+        model = training_model(runner)
+        describe = getattr(model.data_preprocessor, "describe", lambda *_: None)
+        found = describe(_transforms(runner.train_dataloader.dataset), model.student.backbone.image_size)
+        if found is None:
+            runner.logger.warning(
+                "checkpoints will not say how pictures are preprocessed, and evaluation configs have to: use "
+                "poa_bench.MultiCropPreprocessor, and a transform with the size of the crops as its `global_size`"
+            )
+        for branch in (model.student, model.teacher):
+            branch.backbone.preprocessing = found
 
     def before_train(self, runner: Runner) -> None:
         """As always; and round the interval."""
@@ -128,11 +143,13 @@ class PretrainCheckpointHook(SafeCheckpointHook):
         checkpoint["meta"]["images_per_iteration"] = images_per_iteration(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to go on with another batch.
+        """Refuse to go on with another batch or other inputs.
 
         Raises:
-            InputError: the run that is resumed had another batch.
+            InputError: the run that is resumed had another batch, or preprocessed its pictures in another way.
         """
+        if runner._resume:
+            _refuse_other_inputs(runner, checkpoint)
         now = images_per_iteration(runner) if runner._resume else None  # mmengine has no public name for it
         before = checkpoint["meta"].get("images_per_iteration", now)
         if before != now and runner._resume:
@@ -147,6 +164,23 @@ class PretrainCheckpointHook(SafeCheckpointHook):
         if isinstance(runner.optim_wrapper.optimizer, ZeroRedundancyOptimizer):
             runner.optim_wrapper.optimizer.consolidate_state_dict()  # all processes take part
         super()._save_checkpoint_with_step(runner, step, meta)
+
+
+def _transforms(dataset: Any) -> list[Any]:
+    """Those of a data set, also inside mmengine's wrappers (RepeatDataset, ConcatDataset, ...)."""
+    while not hasattr(dataset, "pipeline"):
+        dataset = dataset.datasets[0] if hasattr(dataset, "datasets") else dataset.dataset
+    return dataset.pipeline.transforms
+
+
+def _refuse_other_inputs(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    ours = training_model(runner).student.backbone.preprocessing
+    theirs = Preprocessing.from_dict(checkpoint["meta"].get("poa_bench", {}).get("preprocessing"))
+    if ours and theirs and (other := differing({**ours.to_dict(), "crop_share": None}, theirs.to_dict())):
+        raise InputError(
+            f"the run to resume preprocessed its pictures in another way: now {other}; set the config as it was, or "
+            "start a new run from its weights with --cfg-options load_from=CHECKPOINT"
+        )
 
 
 def images_per_iteration(runner: Runner) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,23 @@ def evaluate_checkpoint(
             results.append(outcome)
             metric = next(iter(outcome.metrics))
             progress.print(f"{run}: {metric} {outcome.primary:.2f} {outcome.units.get(metric, '')}", soft_wrap=True)
-        if errors:
-            progress.print(f"{len(errors)} of {len(runs)} runs failed; the first is {errors[0][0]}", soft_wrap=True)
+        for line in _causes(errors, len(runs)):
+            progress.print(line, soft_wrap=True, markup=False)
     if errors:
         raise errors[0][1]
     return results
+
+
+def _causes(errors: list[tuple[Run, Exception]], total: int) -> Iterator[str]:
+    """What to say of runs that failed; the first one's error is raised afterwards, and not said here."""
+    if errors:
+        yield f"{len(errors)} of {total} runs failed; the first is {errors[0][0]}"
+    failed: dict[str, list[Run]] = {}
+    for run, error in errors:
+        failed.setdefault(str(error) or repr(error), []).append(run)
+    for cause, runs in list(failed.items())[1:]:
+        others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        yield f"{runs[0]}{others}: {cause}"
 
 
 def plan_light(

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poa_bench.config_files import read_config
+from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
-from poa_bench.sweep.results import IDENTITY, Result, run_id
+from poa_bench.sweep.results import IDENTITY, Result, first_reason, run_id
 from poa_bench.sweep.tasks import LATENCY_TASKS, resolve
 
 if TYPE_CHECKING:
@@ -73,11 +74,19 @@ class Run(BaseModel):
         return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
 
     def result(self, **measured: Any) -> Result:
-        """The `Result` of this run: its identity, where the code comes from, and what was measured (by field names)."""
+        """The `Result` of this run: its identity, where the code comes from, and what was measured (by field names).
+
+        Raises:
+            InputError: a value is none that a result may hold, such as NaN.
+        """
         own = {name: getattr(self, name) for name in ("checkpoint", *IDENTITY)}
         if self.series:
             measured["facts"] = {**measured.get("facts", {}), "series": self.series}
-        return Result(**{"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured})
+        values = {"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured}
+        try:
+            return Result(**values)
+        except ValidationError as error:
+            raise InputError(f"{self}: what was measured is no result: {first_reason(error)}") from error
 
 
 class Task(BaseModel):
@@ -216,11 +225,16 @@ def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
 def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, space: SearchSpace) -> Iterator[Run]:
     from poa_bench.downstream.architecture import choose_specs
 
-    dataset, protocols, config = resolve(task)
+    training = Preprocessing.from_dict(description.get("preprocessing"))
+    dataset, protocols, config = resolve(task, training, description["options"].get("img_size"))
     names = [str(spec) for spec in choose_specs(space, task.specs)]
     for initialisation in task.initialisations:
         pretrained = initialisation == "pretrained"
-        settings = task.settings if initialisation != "random" else {**task.settings, "architecture": description}
+        settings = dict(task.settings)
+        if initialisation == "random":
+            settings["architecture"] = description
+        elif initialisation == "pixels" and training:  # they have no checkpoint that says it
+            settings["preprocessing"] = training.to_dict()
         config_hash = canonical_hash(config if initialisation != "random" else {**config, "architecture": description})
         for spec in [None] if initialisation == "pixels" else names:
             for protocol in protocols:

@@ -155,7 +155,7 @@ def read_result(path: str | os.PathLike) -> Result:
     try:
         return Result.model_validate_json(Path(path).read_bytes())
     except (OSError, ValidationError) as error:
-        raise InputError(f"{path} is not a valid result: {_first_reason(error)}; delete it and run again") from error
+        raise InputError(f"{path} is not a valid result: {first_reason(error)}; delete it and run again") from error
 
 
 def load_results(directory: str | os.PathLike, on_broken: Literal["raise", "aside"] = "raise"):
@@ -229,7 +229,8 @@ def _rank() -> int:
     return int(os.environ.get("RANK", "0"))  # torchrun and mmengine's launchers both set it
 
 
-def _first_reason(error: Exception) -> str:
+def first_reason(error: Exception) -> str:
+    """The first thing that is wrong with a value, with its place."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

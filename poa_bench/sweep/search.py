@@ -16,6 +16,7 @@ from typing import Any
 
 from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.elastic.checkpoint import read_training_checkpoint
+from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
 from poa_bench.errors import InputError
 from poa_bench.sweep.plan import Run, expand, make_sweep
 from poa_bench.sweep.results import Result, read_result
@@ -174,7 +175,8 @@ def _within(checkpoint: str, limits: Limits) -> dict[SubnetSpec, float]:
 
     description = read_training_checkpoint(checkpoint)["meta"]["poa_bench"]
     space, options = SearchSpace.from_dict(description["space"]), description["options"]
-    table = sizes_table(space, options, options.get("img_size", 224))
+    image_size = known_image_size(options, Preprocessing.from_dict(description.get("preprocessing")))
+    table = sizes_table(space, options, image_size or 224)
     allowed = table[
         (table.parameters <= (limits.parameters or table.parameters.max()))
         & (table.macs <= (limits.macs or table.macs.max()))

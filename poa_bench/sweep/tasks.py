@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poa_bench.config_files import read_config
+from poa_bench.elastic.preprocessing import say_once
 from poa_bench.errors import InputError
 
 if TYPE_CHECKING:
+    from poa_bench.elastic.preprocessing import Preprocessing
     from poa_bench.sweep.plan import Run, Task
     from poa_bench.sweep.results import Result
 
@@ -37,16 +39,21 @@ class Resolved(NamedTuple):
     config: dict[str, Any]
 
 
-def resolve(task: Task) -> Resolved:
+def resolve(task: Task, training: Preprocessing | None = None, image_size: int | None = None) -> Resolved:
     """Fill in the defaults of a task entry, and replace config files by their content.
+
+    Args:
+        task: one entry of a sweep.
+        training: how the training of the networks preprocessed pictures; None where that is not known.
+        image_size: that the networks are built for, if any.
 
     Raises:
         InputError: a config cannot be found, says another data set or protocol, or a light protocol is unknown.
     """
-    return _resolve_light(task) if task.task in LIGHT_TASKS else _resolve_dense(task)
+    return _resolve_light(task, training, image_size) if task.task in LIGHT_TASKS else _resolve_dense(task, training)
 
 
-def _resolve_light(task: Task) -> Resolved:
+def _resolve_light(task: Task, training: Preprocessing | None, image_size: int | None) -> Resolved:
     from poa_bench.downstream.evaluate import SETTINGS
     from poa_bench.downstream.images import EvaluationData
     from poa_bench.downstream.protocols import DEFAULTS, parse_protocol
@@ -57,20 +64,29 @@ def _resolve_light(task: Task) -> Resolved:
         raise InputError(f"task {task.task!r} names no data set: dataset='digits', or settings=dict(config=PATH)")
     data = EvaluationData.load(source, settings.pop("cfg_options"))
     _check_same(task, "dataset", task.dataset, data.name)
+    for remark in data.remarks(training) if task.task not in LATENCY_TASKS else ():
+        say_once(remark)
+    data = data.resolved(training, image_size)
     # how the images are read does not change what is measured
     described = {name: value for name, value in asdict(data).items() if name not in ("workers", "batch_size")}
     protocols = [parse_protocol(name, task.task) for name in task.protocols] or DEFAULTS[task.task]
     return Resolved(data.name, [protocol.name for protocol in protocols], {**settings, "data": described})
 
 
-def _resolve_dense(task: Task) -> Resolved:
+def _resolve_dense(task: Task, training: Preprocessing | None) -> Resolved:
+    from poa_bench.downstream.normalisation import set_normalisation
+
     if "config" not in task.settings:
         raise InputError(
             f"task {task.task!r} names no config: settings=dict(config='mask-rcnn_sfp_digits.py'); tasks without one "
             f"are {', '.join(LIGHT_TASKS)}"
         )
     settings = dict(task.settings)
-    config = read_config(settings.pop("config"), settings.pop("cfg_options", {})).to_dict()
+    source = read_config(settings.pop("config"), settings.pop("cfg_options", {}))
+    config = source.to_dict()
+    if other := set_normalisation(source, training):
+        taken = "the config's" if source.model.get("normalisation") == "config" else "pre-training's"
+        say_once(f"config {task.settings['config']} has {other} of pre-training; {taken} are taken")
     said = config.get("measurement")
     if said is None:
         raise InputError(f"config {task.settings['config']} does not say what it measures: it needs `measurement`")

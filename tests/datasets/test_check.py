@@ -106,10 +106,7 @@ def test_loaders_that_cannot_be_built(cats_and_dogs):
 def test_evaluation_splits(cats_and_dogs):
     train, test = check_config(evaluation(cats_and_dogs))
     assert (train.problems, test.problems, test.fine["apart from other splits"]) == ([], [], "fine")
-    (problem,) = problems(
-        evaluation(cats_and_dogs, image_size=6, test=loader(cats_and_dogs / "test/..", folder="test")["dataset"])
-    )[:1]
-    assert "is 8x8, not 6x6; set `resize` and `image_size` of the evaluation" in problem
+    assert problems(evaluation(cats_and_dogs, image_size=6)) == []  # pictures are resized
     assert (
         "resize=8 makes pictures smaller than image_size=16: they get a black border"
         in problems(evaluation(cats_and_dogs, image_size=16, resize=8))[0]
@@ -131,11 +128,11 @@ def test_a_class_without_a_picture_in_the_other_split_is_said(cats_and_dogs):
 
 
 def test_what_is_measured_while_training_is_checked_too(cats_and_dogs):
-    hook = dict(type="poa_bench.KnnHook", data="digits", options={"evaluation.image_size": 16})
+    hook = dict(type="poa_bench.KnnHook", data="digits", options={"evaluation.image_size": 16, "evaluation.resize": 8})
     config = Config(dict(train_dataloader=loader(cats_and_dogs, folder="train"), default_hooks=dict(knn=hook)))
     rows = check_config(config)
     assert [row.where for row in rows[1:]] == [f"default_hooks.knn.{split}" for split in ("train", "val", "test")]
-    assert "digits/train/0 is 32x32, not 16x16" in rows[1].problems[0]
+    assert "resize=8 makes pictures smaller than image_size=16" in rows[1].problems[0]
 
 
 def test_command_prints_a_table_or_the_problems(cats_and_dogs, capsys):

@@ -49,7 +49,7 @@ def features_of(checkpoint: str, data: str, spec: str):
     """Features of one size, made by its extracted network alone."""
     net = load_supernet(checkpoint)
     extractors = class_features(net, {spec: net.space.parse(spec)})
-    splits = EvaluationData.load(data).splits
+    splits = EvaluationData.load(data).resolved(None).splits
     return {name: extract_features(extractors, images)[spec] for name, images in splits.items()}
 
 
@@ -213,7 +213,7 @@ def test_foreign_checkpoint_and_config_without_weights(data, tmp_path, capsys):
         ("image_size=32", "image_size=16", r"not \(3, 16, 16\)"),
         ("image_size=32", "image_size=4, resize=4", "smaller than a patch of 8 x 8"),
         ('split="train", indices=list(range(0, 2000, 8))', 'split="train", indices=[0]', "have no image in train"),
-        ('name="few-digits"', 'title="few-digits"', "its entries are name, image_size"),
+        ('name="few-digits"', 'title="few-digits"', "its entries are name, train"),
         ("evaluation =", "other =", "has no entry `evaluation"),
     ],
 )

@@ -32,8 +32,8 @@ def made_images(count: int = 23, size: int = 64, **settings) -> LabelledImages:
     pictures = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     names = np.array([f"made/{i}".encode() for i in range(count)])
     source = Counting(pictures, np.arange(count) % 4, ("a", "b", "c", "d"), names)
-    data = EvaluationData("made", settings.pop("image_size", size), {}, {}, batch_size=8, **settings)
-    return LabelledImages(data, "test", ImageDataset(source))
+    data = EvaluationData("made", {}, {}, **{"image_size": size, "batch_size": 8, **settings})
+    return LabelledImages(data.resolved(None), "test", ImageDataset(source))
 
 
 @pytest.mark.parametrize("family", list(SPACES))
@@ -79,7 +79,7 @@ def test_a_pass_that_was_cut_short_is_not_kept():
 
 
 def test_sizes_share_a_pass_only_where_images_are_not_kept(monkeypatch):
-    data = EvaluationData("made", 64, {}, {})
+    data = EvaluationData("made", {}, {}, image_size=64)
     data.__dict__["splits"] = {"train": made_images(40), "test": made_images(10)}
     widths = {"small": 100, "middle": 200, "large": 300}
     assert groups_of_sizes(data, widths, 10**9) == [["small"], ["middle"], ["large"]]

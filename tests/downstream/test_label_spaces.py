@@ -42,7 +42,7 @@ def config_of(folder, kind: str, test: str, train: str = "abc") -> dict:
 
 def accuracies(config: dict) -> list[float]:
     """Top-1 of k-NN and of the linear probe on pixels, in percent."""
-    data = EvaluationData("coloured", 8, **config)
+    data = EvaluationData("coloured", **config, image_size=8).resolved(None)
     features = {name: extract_features({0: pixel_features}, images)[0] for name, images in data.splits.items()}
     protocol = KnnProtocol(5, 0.07)
     knn = measure_knn(features, [protocol], data, Place())[protocol]
@@ -86,7 +86,7 @@ def test_chosen_pictures_decide_which_classes_there_are(tmp_path):
 def test_data_sets_without_class_names_keep_their_numbers(monkeypatch):
     plain = [dict(inputs=torch.zeros(3, 8, 8, dtype=torch.uint8), label=label) for label in range(3)]
     monkeypatch.setattr(images, "_build", lambda config: plain)
-    ((_, labels),) = EvaluationData("plain", 8, {}, {}).splits["test"].batches()
+    ((_, labels),) = EvaluationData("plain", {}, {}, image_size=8).resolved(None).splits["test"].batches()
     assert labels.tolist() == [0, 1, 2]
 
 

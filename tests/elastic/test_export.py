@@ -14,6 +14,7 @@ from safetensors import safe_open
 from poa_bench.cli import main
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet, load_backbone, save_subnet
 from poa_bench.elastic import export as export_module
+from poa_bench.elastic.preprocessing import Preprocessing
 
 SUPERNETS = {
     "vit": Supernet(
@@ -33,6 +34,7 @@ def folder(tmp_path_factory, randomised) -> Path:
     """Training checkpoints of all families, one batch of images each, and the features they must give."""
     folder = tmp_path_factory.mktemp("export")
     for family, supernet in SUPERNETS.items():
+        supernet.preprocessing = Preprocessing(image_size=SIZES[family])
         write_checkpoint(randomised(supernet), folder / f"{family}.pth")
         images = torch.randn(2, 3, SIZES[family], SIZES[family])
         with torch.no_grad():
@@ -145,9 +147,12 @@ check(module, "wide")
     "family", ["vit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("swin", "resnet"))]
 )
 def test_onnx(folder, family, capsys):
-    pytest.importorskip("onnxruntime")
+    onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     assert "checked with onnxruntime" in export(folder, family, "onnx", f"{family}.onnx", capsys)
+    metadata = onnxruntime.InferenceSession(folder / f"{family}.onnx").get_modelmeta().custom_metadata_map
+    found = {name: json.loads(value) for name, value in metadata.items()}
+    assert found == json.loads(json.dumps(SUPERNETS[family].preprocessing.timm_config()))
     script = f"""
 import onnxruntime
 session = onnxruntime.InferenceSession("{family}.onnx", providers=["CPUExecutionProvider"])

@@ -31,6 +31,7 @@ def test_every_size_learns(family, tmp_path):
     runner = build_runner(config)
     net = runner.model.teacher.backbone
     knn = KnnHook("digits", k=10)
+    runner.call_hook("before_run")  # as runner.train() does: networks are told how training preprocesses pictures
     random = knn.measure(net.eval())
     runner.train()
     trained = knn.measure(net.eval())

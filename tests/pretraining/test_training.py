@@ -14,7 +14,10 @@ from mmengine.hooks import Hook
 from tensorboard.backend.event_processing import event_accumulator
 
 from poa_bench import launch
+from poa_bench.downstream.architecture import read_architecture
 from poa_bench.elastic import load_supernet
+from poa_bench.elastic.checkpoint import read_preprocessing
+from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.pretraining.safety import AtomicBackend, NonFiniteError
 from poa_bench.pretraining.schedules import training_model
@@ -36,6 +39,19 @@ def test_checkpoint_can_be_cut_without_its_config(straight):
     assert net.space.widths == (32, 48)
     assert weights(straight / "iter_10.pth").keys() >= {"student.head.last_layer0.weight_g", "teacher.head.mlp1.0.bias"}
     assert not list(straight.glob(".*.tmp"))
+
+
+def test_checkpoint_says_what_was_done_with_pictures(straight):
+    """It is what the model was fed with, and what a control of the same config takes."""
+    found = read_preprocessing(straight / "iter_5.pth")
+    assert found == load_supernet(straight / "iter_10.pth", "student").preprocessing
+    assert found == Preprocessing((127.5,) * 3, (63.75,) * 3, 32, "bicubic", crop_share=1.0)
+    assert read_architecture("poa_vit-digits.py")["preprocessing"] == found.to_dict()
+
+
+def test_run_with_other_inputs_is_not_resumed(straight, tmp_path):
+    with pytest.raises(InputError, match=r"now mean \[0.5, 0.5, 0.5\] instead of \[127.5, 127.5, 127.5\]"):
+        train_here(tmp_path, *resuming(straight / "iter_5.pth"), "model.data_preprocessor.mean=[0.5,0.5,0.5]")
 
 
 WATCHED = (

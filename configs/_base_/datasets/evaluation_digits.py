@@ -2,9 +2,6 @@
 # Two of the four pictures of each training scan and half of the validation pictures are enough, and twice as fast.
 evaluation = dict(
     name="digits",
-    image_size=32,
-    mean=[127.5] * 3,
-    std=[63.75] * 3,
     train=dict(type="poa_bench.DigitsClassification", split="train", indices=list(range(0, 4312, 2))),
     val=dict(type="poa_bench.DigitsClassification", split="val", indices=list(range(0, 807, 2))),
     test=dict(type="poa_bench.DigitsClassification", split="test"),

@@ -1,7 +1,7 @@
 # A small ViT supernet for pictures of 32 px (16 patches): widths 96 to 144 by depths 2 to 4, 12 sizes.
 model = dict(
     type="poa_bench.POA",
-    data_preprocessor=dict(type="poa_bench.MultiCropPreprocessor", mean=[127.5] * 3, std=[63.75] * 3),
+    data_preprocessor=dict(type="poa_bench.MultiCropPreprocessor", mean=[127.5] * 3, std=[63.75] * 3, crop_share=1.0),
     backbone=dict(
         type="poa_bench.Supernet",
         space=dict(family="vit", widths=[96, 112, 128, 144], depths=[2, 3, 4], head_dim=16),
