@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS
 from poa_bench.datasets import check_detection, check_labels
 from poa_bench.datasets.check_result import FILES, Checked, reason
 from poa_bench.datasets.check_truth import quiet
+from poa_bench.datasets.selection import described
 
 
 def find(value: Any, key: str) -> Iterator[Any]:
@@ -59,6 +60,8 @@ def build_dataset(row: Checked, options: dict, config: Config, split: str) -> li
         row.fail(FILES, "has no pictures", "check data_prefix, the file endings and filter_cfg")
         return []
     row.labels = tuple(map(str, dataset.metainfo.get("classes") or ()))
+    if left_out := getattr(getattr(dataset, "source", None), "left_out", None):
+        row.notes.append(f"left out: {described(left_out)}")
     if is_coco:
         coco = coco or check_detection.read_annotations(row, dataset.ann_file)
         check_detection.check_annotations(row, dataset, coco, _masks_for(config, options, split))

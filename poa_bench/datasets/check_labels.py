@@ -1,5 +1,6 @@
 """Semantic maps and labelled pictures: values and labels in range, maps as large as their pictures."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from poa_bench.datasets.check_pictures import Seen
 from poa_bench.datasets.check_result import CLASSES, FILES, READ, Checked, examples
+from poa_bench.datasets.labels import readable
 from poa_bench.datasets.stores import FolderStore
 
 IGNORE = 255
@@ -28,14 +30,18 @@ def first_of_each(labels: np.ndarray) -> list[int]:
 def check_files(row: Checked, paths: list[str | Path]) -> None:
     """The files are there."""
     if missing := [path for path in paths if not Path(path).is_file()]:
-        row.fail(FILES, f"{len(missing)} of {len(paths)} files are missing, e.g. {missing[0]}", "complete the data set")
+        example = readable(os.fsencode(missing[0]))
+        row.fail(FILES, f"{len(missing)} of {len(paths)} files are missing, e.g. {example}", "complete the data set")
     row.passed(FILES)
 
 
 def source_paths(source: Any, infos: list[dict]) -> list[Path]:
     """The files of a source that is a folder; none where it is an archive or in memory."""
     store = getattr(source, "store", None)
-    return [store.root / info["name"] for info in infos] if isinstance(store, FolderStore) else []
+    if not isinstance(store, FolderStore):
+        return []
+    places = source.places[[info["position"] for info in infos]]  # names in `infos` are made for people
+    return [Path(os.fsdecode(store.path_of(place))) for place in places]
 
 
 def check_map(row: Checked, dataset: Any, info: dict, seen: Seen) -> None:

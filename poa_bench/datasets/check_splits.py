@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from poa_bench.datasets.check_result import APART, CLASSES, FILES, Checked, examples
+from poa_bench.datasets.labels import readable
 from poa_bench.datasets.stores import FolderStore
 from poa_bench.machine import cores
 
@@ -98,14 +99,14 @@ def pictures_of(dataset: Any) -> Pictures:
         return _files(names)
     sizes = np.where(np.isin(store.methods[places], _STORED), store.sizes[places], _UNKNOWN)
     files = [(store.path, offset) for offset in store.offsets[places].tolist()]
-    return Pictures(list(map(os.fsdecode, names)), files, sizes, lambda i: store.read(places[i]))
+    return Pictures(list(map(readable, names)), files, sizes, lambda i: store.read(places[i]))
 
 
 def _files(paths: list[str] | list[bytes]) -> Pictures:
     stats = [os.stat(path) for path in paths]
     files = [(stat.st_dev, stat.st_ino) for stat in stats]
     sizes = np.array([stat.st_size for stat in stats])
-    return Pictures(list(map(os.fsdecode, paths)), files, sizes, lambda i: _content(paths[i]))
+    return Pictures([readable(os.fsencode(path)) for path in paths], files, sizes, lambda i: _content(paths[i]))
 
 
 def _content(path: str | bytes) -> bytes:

@@ -15,20 +15,20 @@ from mmengine.logging import print_log
 
 from poa_bench.errors import InputError
 
-_SHOWN = 5  # names in a message
+SHOWN = 5  # names in a message
 
 
 def readable(name: str | bytes) -> str:
     """A file's or class's name as it is compared and printed: accents composed, bytes that are not UTF-8 escaped."""
     if isinstance(name, bytes):
         name = name.decode("utf-8", "backslashreplace")
-    return unicodedata.normalize("NFC", name)
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def quoted(names: Iterable[str]) -> str:
     """The first names, and how many there are if there are more."""
     names = list(names)
-    return ", ".join(map(repr, names[:_SHOWN])) + (f", ... ({len(names)} in all)" if len(names) > _SHOWN else "")
+    return ", ".join(map(repr, names[:SHOWN])) + (f", ... ({len(names)} in all)" if len(names) > SHOWN else "")
 
 
 def read_classes(classes: Sequence[str] | str) -> tuple[str, ...]:

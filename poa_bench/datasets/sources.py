@@ -3,9 +3,11 @@
 A source knows its pictures' ``names``, ``labels`` and ``classes`` without opening one, and reads picture ``i`` alone.
 """
 
+import io
 import logging
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,26 +15,23 @@ import cv2
 import numpy as np
 import torch
 from mmengine.logging import print_log
+from PIL import Image
 
 from poa_bench.datasets.labels import check_unique, numbers_of, read_classes, readable
 from poa_bench.datasets.lists import read_list
+from poa_bench.datasets.selection import BESIDE, IMAGE_SUFFIXES, LeftOut, described, select
 from poa_bench.datasets.stores import ArchiveStore, FolderStore
 from poa_bench.errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 NPZ_SPLITS = ("train", "test")
 
 
 class ImageSource(Protocol):
     """Pictures that can be read one by one."""
 
-    origin: str  # where the names are names of files
     names: np.ndarray  # (N,) bytes
     labels: np.ndarray  # (N,) int64
     classes: tuple[str, ...]
-
-    def content(self, position: int) -> bytes:
-        """Return picture ``position`` as it is stored."""
 
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
@@ -42,13 +41,19 @@ def decode(data: bytes | np.ndarray, name: str) -> torch.Tensor:
     """Decode a picture to RGB, (3, H, W) uint8, channels last in memory; orientation tags are not followed.
 
     Raises:
-        InputError: OpenCV cannot decode it.
+        InputError: neither OpenCV nor Pillow can decode it.
     """
     data = np.frombuffer(data, np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
-    if picture is None:
-        raise InputError(f"the picture {name} ({len(data)} bytes) cannot be decoded; replace or remove it")
-    return torch.from_numpy(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
+    if picture is not None:
+        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    else:
+        try:  # older builds of OpenCV know neither GIF nor AVIF
+            picture = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            problem = f"the picture {name} ({len(data)} bytes) cannot be decoded; replace or remove it"
+            raise InputError(problem) from error
+    return torch.from_numpy(picture).permute(2, 0, 1)
 
 
 @dataclass
@@ -59,11 +64,6 @@ class ArraySource:
     labels: np.ndarray
     classes: tuple[str, ...]
     names: np.ndarray
-    origin: str = "memory"
-
-    def content(self, position: int) -> bytes:
-        """Return the values of picture ``position``."""
-        return self.images[position].tobytes()
 
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
@@ -79,45 +79,37 @@ class EncodedSource:
     positions: np.ndarray  # of this split's pictures among all
     labels: np.ndarray
     classes: tuple[str, ...]
-    origin: str
 
     def __post_init__(self):
         self.names = np.char.mod(b"%d", self.positions)
 
-    def content(self, position: int) -> bytes:
-        """Return picture ``position`` as it is stored."""
-        place = self.positions[position]
-        return self.data[self.offsets[place] : self.offsets[place + 1]].tobytes()
-
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
-        return decode(self.content(position), self.names[position].decode())
+        place = self.positions[position]
+        return decode(self.data[self.offsets[place] : self.offsets[place + 1]], self.names[position].decode())
 
 
 @dataclass
 class StoredSource:
-    """Pictures of a folder or an archive: ``places`` are the numbers of the store's files that belong to it."""
+    """Pictures of a folder or an archive: ``places`` are the numbers of the store's files that belong to it.
+
+    ``left_out`` says which files below the class folders do not, and why (:mod:`poa_bench.datasets.selection`).
+    """
 
     store: FolderStore | ArchiveStore
     places: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    left_out: LeftOut = field(default_factory=dict)
 
     @property
     def names(self) -> np.ndarray:
         return self.store.names[self.places]
 
-    @property
-    def origin(self) -> str:
-        return self.store.origin
-
-    def content(self, position: int) -> bytes:
-        """Return picture ``position`` as it is stored."""
-        return self.store.read(self.places[position])
-
     def read(self, position: int) -> torch.Tensor:
         """Return picture ``position`` as RGB, (3, H, W) uint8, channels last in memory."""
-        return decode(self.content(position), readable(self.store.names[self.places[position]]))
+        place = self.places[position]
+        return decode(self.store.read(place), readable(self.store.names[place]))
 
 
 def open_images(
@@ -148,34 +140,35 @@ def open_images(
         return _open_npz(location, split, names)
     if not location.exists():
         raise InputError(f"there is no folder or archive {location}; give the path of the pictures you have")
-    prefix = f"{folder.strip('/')}/".encode() if folder else b""
+    prefix = os.fsencode(f"{folder.strip('/')}/") if folder.strip("/") else b""
     if ann_file is not None:
         return _listed(location, prefix, Path(ann_file).expanduser(), names)
-    return _in_class_folders(FolderStore(location) if location.is_dir() else ArchiveStore(location), prefix, names)
+    store = FolderStore(location, below=prefix) if location.is_dir() else ArchiveStore(location)
+    return _in_class_folders(store, prefix, names)
 
 
 def _in_class_folders(
     store: FolderStore | ArchiveStore, prefix: bytes, classes: tuple[str, ...] | None
 ) -> StoredSource:
     """Take the pictures below ``prefix``; the next folder in their path is their class."""
-    inside = np.flatnonzero(np.char.startswith(store.names, prefix)) if len(store.names) else np.array([], int)
-    names = [readable(store.names[place][len(prefix) :]) for place in inside]
-    pictures = [i for i, name in enumerate(names) if name.lower().endswith(IMAGE_SUFFIXES)]
-    chosen = [i for i in pictures if "/" in names[i]]
-    beside = len(pictures) - len(chosen)  # a flat folder may be unlabelled, or ImageNet's val, which is not one class
-    if not chosen:
+    places, names, left_out = select(store, prefix)
+    where = f"below {readable(prefix) or 'the top'}"
+    if not names:
+        # a flat folder may be unlabelled, or ImageNet's val, which is not one class
+        beside = f", but {len(left_out[BESIDE])} beside each other" if BESIDE in left_out else ""
+        others = {reason: names for reason, names in left_out.items() if reason != BESIDE}
+        others = f" ({described(others)})" if others else ""
         raise InputError(
-            f"there are no pictures in class folders below {prefix.decode() or 'the top'}"
-            + (f", but {beside} beside each other" if beside else "")
-            + f"; expected CLASS/PICTURE with one of the endings {' '.join(IMAGE_SUFFIXES)}, or ann_file=LIST with "
-            "`path label` in each line (without labels: ls FOLDER | sed 's/$/ 0/' > LIST)"
+            f"there are no pictures in class folders {where}{beside}{others}; expected CLASS/PICTURE with one of the "
+            f"endings {' '.join(IMAGE_SUFFIXES)}, or ann_file=LIST with `path label` in each line (without labels: ls "
+            "FOLDER | sed 's/$/ 0/' > LIST)"
         )
-    if beside:
-        print_log(f"{beside} pictures outside class folders are left out", logger="current", level=logging.WARNING)
-    class_names = [names[i].split("/", 1)[0] for i in chosen]
+    if left_out:
+        print_log(f"left out {where}: {described(left_out)}", logger="current", level=logging.WARNING)
+    class_names = [name.split("/", 1)[0] for name in names]
     classes = classes or tuple(sorted(set(class_names)))
-    labels = numbers_of(class_names, classes, "the data")
-    return StoredSource(store, inside[chosen], labels, classes)
+    labels = numbers_of(class_names, classes, f"the data {where}")
+    return StoredSource(store, places, labels, classes, left_out)
 
 
 def _listed(location: Path, prefix: bytes, ann_file: Path, classes: tuple[str, ...] | None) -> StoredSource:
@@ -213,4 +206,4 @@ def _open_npz(path: Path, split: str, classes: tuple[str, ...] | None) -> Encode
         raise InputError(f"labels of {path} go from {labels.min()} to {labels.max()}, but it has {len(names)} classes")
     if classes is not None:
         labels = numbers_of(names, classes, str(path))[labels]
-    return EncodedSource(data, offsets, positions, labels, classes or names, str(path.resolve()))
+    return EncodedSource(data, offsets, positions, labels, classes or names)

@@ -2,47 +2,98 @@
 
 Archives are read with ``os.pread`` at known offsets: nothing is shared that two workers could move, and no worker has
 to read the archive's index again.
+
+Both kinds of store have ``names`` (N,) bytes, sorted; ``files`` (N,), equal for names of the same file; ``links`` (N,)
+bool, names that are symbolic links or lie behind one; and ``unusable``, names of what is no file, by reason.
 """
 
 import hashlib
 import os
+import stat
 import struct
 import tarfile
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from poa_bench.datasets.archives import DEFLATED, IN_TAR, list_archive
 from poa_bench.datasets.cache import build_once
 from poa_bench.errors import InputError
 
-_STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _ZIP_HEADER = struct.Struct("<26xHH")  # of a file inside a zip: 26 bytes, length of the name, length of the extra field
+_COLUMNS = {"names": "S", "offsets": np.int64, "sizes": np.int64, "methods": np.int8, "links": bool}  # of an index
+NOWHERE, AGAIN = "links to nowhere", "links to a folder that is there"
 
 
 class FolderStore:
-    """The files below a folder.
+    """The files below a folder, each real folder entered once.
 
     Args:
         root: the folder.
-        names: (N,) bytes, paths relative to it; by default those of all files below it, sorted.
+        names: (N,) bytes, paths relative to it; by default those of all files below ``root/below``, sorted.
+        below: folder in it, with the slash at its end, or nothing.
     """
 
-    def __init__(self, root: Path, names: np.ndarray | None = None):
+    def __init__(self, root: Path, names: np.ndarray | None = None, below: bytes = b""):
         self.root = root
-        self.origin = str(root.resolve())
-        self.names = self._walk() if names is None else names
+        self.unusable: dict[str, list[bytes]] = {NOWHERE: [], AGAIN: []}
+        if names is None:
+            rows = sorted(self._walk(below))  # only what is below: a walk takes minutes where there are millions
+            found, files, links = zip(*rows, strict=True) if rows else ((), (), ())
+            names = np.array(found, "S")
+            self.files, self.links = np.array(files, np.uint64), np.array(links, bool)
+        self.names = names
 
-    def _walk(self) -> np.ndarray:
-        walk = os.walk(self.root, followlinks=True)
-        paths = (os.path.join(folder, file) for folder, _, files in walk for file in files)
-        return np.array(sorted(os.path.relpath(path, self.root).replace(os.sep, "/").encode() for path in paths), "S")
+    def _walk(self, top: bytes) -> Iterator[tuple[bytes, int, bool]]:
+        """Name, identity, and whether it is a link, of every file; links to folders are followed last."""
+        root, seen = os.fsencode(self.root), set()
+        folders, linked = deque([top] if os.path.isdir(os.path.join(root, top)) else ()), deque()
+        while folders or linked:
+            folder = folders.popleft() if folders else linked.popleft()
+            status = os.stat(os.path.join(root, folder))
+            if (identity := _identity(status.st_dev, status.st_ino)) in seen:
+                self.unusable[AGAIN].append(folder)
+                continue
+            seen.add(identity)
+            for entry in sorted(os.scandir(os.path.join(root, folder)), key=lambda entry: entry.name):
+                name = folder + entry.name
+                if entry.is_symlink():
+                    found = _target(entry)
+                    if found is None:
+                        self.unusable[NOWHERE].append(name)
+                    elif stat.S_ISDIR(found.st_mode):
+                        linked.append(name + b"/")
+                    else:
+                        yield name, _identity(found.st_dev, found.st_ino), True
+                elif entry.is_dir():
+                    folders.append(name + b"/")
+                elif entry.is_file():
+                    yield name, _identity(status.st_dev, entry.inode()), False
 
     def read(self, position: int) -> bytes:
         """Return the bytes of file ``position``."""
-        return (self.root / self.names[position].decode()).read_bytes()
+        with open(self.path_of(position), "rb") as file:
+            return file.read()
+
+    def path_of(self, position: int) -> bytes:
+        """Return where file ``position`` is."""
+        return os.path.join(os.fsencode(self.root), self.names[position])
+
+
+def _identity(device: int, inode: int) -> int:
+    return (inode ^ device * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF  # 64 bits, the device spread over all of them
+
+
+def _target(link: os.DirEntry) -> os.stat_result | None:
+    """What a link leads to; None if that is not there, or the link itself."""
+    try:
+        return os.stat(link.path)
+    except OSError:
+        return None
 
 
 class ArchiveStore:
@@ -56,38 +107,37 @@ class ArchiveStore:
 
     def __init__(self, path: Path):
         self.path = path.resolve()
-        self.origin = str(self.path)
-        stat = self.path.stat()
-        key = hashlib.sha256(f"{self.path} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
-        with np.load(build_once(f"archives-v1/{key}", self._write_index) / "index.npz", allow_pickle=False) as index:
-            self.names, self.offsets, self.sizes, self.methods = (
-                index[k] for k in ("names", "offsets", "sizes", "methods")
-            )
+        status = self.path.stat()
+        key = hashlib.sha256(f"{self.path} {status.st_size} {status.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+        folder = build_once(f"archives-v2/{key.hexdigest()[:16]}", self._write_index)
+        with np.load(folder / "index.npz", allow_pickle=False) as index:
+            self.names, self.offsets, self.sizes, self.methods, self.links = (index[name] for name in _COLUMNS)
+            self.unusable = {NOWHERE: index["broken"].tolist()}
+        self.files = self.offsets
         self._file: int | None = None
 
     def _write_index(self, folder: Path) -> None:
-        walk = _walk_zip if zipfile.is_zipfile(self.path) else _walk_tar
         try:
-            rows = sorted(walk(self.path))
+            files, broken = list_archive(self.path)
         except (tarfile.TarError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{self.path} is neither a zip nor an uncompressed tar ({error}); "
                 "decompress it, or unpack it and give the folder"
             ) from error
-        names, offsets, sizes, methods = zip(*rows, strict=True) if rows else ((), (), (), ())
-        numbers = {"offsets": np.array(offsets, np.int64), "sizes": np.array(sizes, np.int64)}
-        np.savez(folder / "index.npz", names=np.array(names, "S"), methods=np.array(methods, np.int8), **numbers)
+        columns = zip(*files, strict=True) if files else [()] * len(_COLUMNS)
+        arrays = {name: np.array(column, kind) for (name, kind), column in zip(_COLUMNS.items(), columns, strict=True)}
+        np.savez(folder / "index.npz", broken=np.array(broken, "S"), **arrays)
 
     def read(self, position: int) -> bytes:
         """Return the bytes of file ``position``."""
         if self._file is None:
             self._file = os.open(self.path, os.O_RDONLY)
         offset, size, method = int(self.offsets[position]), int(self.sizes[position]), int(self.methods[position])
-        if method < 0:  # in a tar
+        if method == IN_TAR:
             return os.pread(self._file, size, offset)
         name, extra = _ZIP_HEADER.unpack(os.pread(self._file, _ZIP_HEADER.size, offset))
         data = os.pread(self._file, size, offset + _ZIP_HEADER.size + name + extra)
-        return zlib.decompress(data, -zlib.MAX_WBITS) if method == _DEFLATED else data
+        return zlib.decompress(data, -zlib.MAX_WBITS) if method == DEFLATED else data
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_file": None}  # a spawned worker opens the archive itself
@@ -95,30 +145,3 @@ class ArchiveStore:
     def __del__(self):
         if getattr(self, "_file", None) is not None:
             os.close(self._file)
-
-
-_Row = tuple[bytes, int, int, int]  # name, offset, stored size, method
-
-
-def _walk_zip(path: Path) -> Iterator[_Row]:
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.is_dir():
-                continue
-            if entry.compress_type not in (_STORED, _DEFLATED) or entry.flag_bits & 1:
-                raise zipfile.BadZipFile(f"{entry.filename} is encrypted or compressed by a rare method")
-            yield entry.filename.encode(), entry.header_offset, entry.compress_size, entry.compress_type
-
-
-def _walk_tar(path: Path) -> Iterator[_Row]:
-    with tarfile.open(path, "r:") as outer:
-        for member in outer:
-            if member.isfile() and member.name.endswith(".tar"):
-                folder = member.name.removeprefix("./").removesuffix(".tar")
-                with tarfile.open(fileobj=outer.extractfile(member), mode="r:") as inner:
-                    for file in inner:
-                        if file.isfile():
-                            name = f"{folder}/{file.name.removeprefix('./')}"
-                            yield name.encode(), member.offset_data + file.offset_data, file.size, -1
-            elif member.isfile():
-                yield member.name.removeprefix("./").encode(), member.offset_data, member.size, -1
