@@ -17,8 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from poa_bench.downstream.macs import count_macs, count_parameters
-from poa_bench.downstream.sizes import affine_in_depths
-from poa_bench.elastic import SubnetSpec
+from poa_bench.downstream.sizes import block_costs
+from poa_bench.elastic import SubnetSpec, Supernet
+from poa_bench.elastic.stochastic_depth import computed_share
 from poa_bench.errors import InputError
 from poa_bench.pretraining.poa import POA, Crops
 from poa_bench.pretraining.terms import VARIANTS, loss_table, pairing_matrix
@@ -81,27 +82,41 @@ def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None)
     """
     net, students = recipe.model.student.backbone, VARIANTS[recipe.model.variant]
     shares = shares or net.space.probabilities()
-    macs = {
-        size: affine_in_depths(net.space, net.options, lambda network, size=size: count_macs(network, size))
-        for size in {recipe.global_size, recipe.local_size}
+    views = ((recipe.global_size, 2), (recipe.local_size, recipe.local_count))
+    costs = {
+        size: block_costs(net.space, net.options, lambda network, size=size: count_macs(network, size))
+        for size, _ in views
     }
 
-    def mean(size: int, name: str) -> float:
-        """Of one crop, forward, by a pass: intact, elastic, teacher or elastic_teacher."""
-        if name in ("intact", "teacher"):
-            return 2.0 * macs[size][net.space.intact]
-        return 2 * sum(share * macs[size][spec] for spec, share in shares.items())
+    def forward(size: int, count: int, name: str, images: int = 0) -> float:
+        """Of an image's crops of one kind, by a pass: intact, elastic, teacher or elastic_teacher.
+
+        In training with that many images in the batch.
+        """
+        sizes = {net.space.intact: 1.0} if name in ("intact", "teacher") else shares
+        macs = sum(share * _macs(net, spec, costs[size][spec.width], count * images) for spec, share in sizes.items())
+        return 2.0 * count * macs
 
     passes = 4 if net.grad_checkpointing else 3  # forward, and two products each in backward
     found = {
-        name.replace("_", " "): 2 * mean(recipe.global_size, name)
+        name.replace("_", " "): forward(*views[0], name)
         for name in sorted({teacher for teachers in students.values() for teacher in teachers})
     }
     for name in students:
-        crops = 2 * mean(recipe.global_size, name) + recipe.local_count * mean(recipe.local_size, name)
-        found[f"{name} student"] = passes * crops
+        found[f"{name} student"] = passes * sum(forward(*view, name, recipe.batch_size) for view in views)
     width = sum(share * spec.width for spec, share in shares.items()) / net.space.intact.width
     return {**found, **_head_operations(recipe, width)}
+
+
+def _macs(net: Supernet, spec: SubnetSpec, costs: tuple[int, list[int]], batch: int) -> float:
+    """Multiply-accumulates of one crop; in training with a batch of crops, of which blocks may compute a share only."""
+    macs, blocks = costs
+    for stage, block, kept in zip(net.family.stages, blocks, net.space.kept(spec), strict=True):
+        macs += block * (len(kept) - 1)
+        if batch:
+            modules = net.network.get_submodule(stage.rstrip("."))
+            macs -= sum(block * (1 - computed_share(modules[index], batch)) for index in kept)
+    return macs
 
 
 def _head_operations(recipe: Recipe, elastic_width: float) -> dict[str, float]:

@@ -23,6 +23,11 @@ param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
 param_scheduler[0].update(end=warmup)
 param_scheduler[1].update(begin=warmup, cut=cut, eta_min_ratio=lowest)
 param_scheduler[2].update(cut=cut)
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay=0.95))  # the paper's text: 0.9
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        layer_decay=0.95,  # the paper's text: 0.9
+        decay_also=r"downsample\.1\.weight$",  # the official code knows norms by their names, and these have none
+    )
+)
 train_dataloader = dict(batch_size=40, collate_fn=dict(mask_ratio=(0.1, 0.3)))
 default_hooks = dict(teacher_momentum=dict(cut=cut))

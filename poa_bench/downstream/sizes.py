@@ -47,10 +47,20 @@ def sizes_table(space: SearchSpace, options: dict[str, Any], image_size: int) ->
 def affine_in_depths(
     space: SearchSpace, options: dict[str, Any], measure: Callable[[nn.Module], int]
 ) -> dict[SubnetSpec, int]:
-    """A cost of every size, measured on the meta device.
+    """A cost of every size, measured on the meta device as `block_costs` says."""
+    costs = {}
+    for width, (base, blocks) in block_costs(space, options, measure).items():
+        for spec in (spec for spec in space if spec.width == width):
+            costs[spec] = base + sum(block * (depth - 1) for block, depth in zip(blocks, spec.depths, strict=True))
+    return costs
 
-    All blocks of an elastic stage but its first have equal shapes, so that a cost grows by the same amount with each:
-    for every width the network with one block in each elastic stage, and those with one more, say it all.
+
+def block_costs(
+    space: SearchSpace, options: dict[str, Any], measure: Callable[[nn.Module], int]
+) -> dict[int, tuple[int, list[int]]]:
+    """For every width: the cost with one block in each elastic stage, and what one more block costs in each of them.
+
+    All blocks of an elastic stage but its first have equal shapes, so that a cost grows by the same amount with each.
     """
     family = get_family(space.family)
     one = (1,) * len(space.depths)
@@ -61,9 +71,7 @@ def affine_in_depths(
             return measure(family.skeleton(space, SubnetSpec(space.family, width, depths), options))
 
         base = cost(one)
-        slopes = [cost(one[:stage] + (2,) + one[stage + 1 :]) - base for stage in range(len(one))]
-        for spec in (spec for spec in space if spec.width == width):
-            costs[spec] = base + sum(slope * (depth - 1) for slope, depth in zip(slopes, spec.depths, strict=True))
+        costs[width] = base, [cost(one[:stage] + (2,) + one[stage + 1 :]) - base for stage in range(len(one))]
     return costs
 
 

@@ -19,6 +19,7 @@ from poa_bench.errors import InputError
 
 _BUILT_IN = ("vit", "swin", "resnet")  # modules of this package that register a family each
 _FAMILIES: dict[str, "Family"] = {}
+_TORCH = "torch"  # the `weight_init` that is not timm's
 
 
 class Output(NamedTuple):
@@ -109,7 +110,19 @@ class Family(ABC):
 
     def build(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any], pool: str = "") -> nn.Module:
         """The stock network of one size, without classifier; without pooling its forward gives all tokens."""
-        return self.construct({**self.arguments(space, spec, options), "num_classes": 0, "global_pool": pool})
+        options, as_torch = dict(options), options.get("weight_init") == _TORCH
+        if as_torch:
+            del options["weight_init"]
+        network = self.construct({**self.arguments(space, spec, options), "num_classes": 0, "global_pool": pool})
+        if as_torch:
+            self.start_as_torch(network)
+        return network
+
+    def start_as_torch(self, network: nn.Module) -> None:
+        """Draw all weights as torch's own layers do, in place of timm's rules."""
+        for module in network.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm):
+                module.reset_parameters()
 
     def skeleton(self, space: SearchSpace, spec: SubnetSpec, options: dict[str, Any], pool: str = "") -> nn.Module:
         """As `build`, with the parameters on the meta device; buffers must be real."""

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -16,6 +15,7 @@ from poa_bench.elastic.family import Output, get_family
 from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
 from poa_bench.elastic.slicing import sliced_parameters
 from poa_bench.elastic.space import SearchSpace, SubnetSpec
+from poa_bench.elastic.stochastic_depth import compute_kept_only, copy_rates, make_uniform
 from poa_bench.errors import InputError
 
 # our names for timm's, where the field has a plainer word
@@ -34,8 +34,10 @@ class Supernet(nn.Module):
         drop_path_uniform: the same drop-path rate in every block (POA's ViT) instead of timm's linear rule.
         position_std: standard deviation of the position embeddings at the start, instead of timm's 0.02; a short
             training of a small network cannot grow them to the size of its patch embeddings.
-        options: constructor arguments of the timm class by their timm names (`patch_size`, `init_values`,
-            `drop_path_rate`, ...); `image_size` is timm's `img_size`.
+        mask_token_std: standard deviation of the mask token at the start; 0 is the official code's.
+        options: constructor arguments of the timm class by their timm names (`patch_size`, `init_values`, ...);
+            `image_size` is timm's `img_size`. With a `drop_path_rate` above 0.1, blocks of ViTs compute the images that
+            they keep only (`stochastic_depth.py`). `weight_init="torch"` starts all layers as torch's own do.
 
     Attributes:
         network: the full-size stock timm module.
@@ -52,6 +54,7 @@ class Supernet(nn.Module):
         alpha: bool = True,
         drop_path_uniform: bool = False,
         position_std: float | None = None,
+        mask_token_std: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -69,12 +72,14 @@ class Supernet(nn.Module):
                 raise
             raise InputError(f"{error}: options of the backbone are those of this class of timm") from error
         if drop_path_uniform:
-            _make_drop_path_uniform(self.network, self.options.get("drop_path_rate", 0.0))
+            make_uniform(self.network, self.options.get("drop_path_rate", 0.0))
+        compute_kept_only(self.network)
         self.position_std = position_std
         if position_std is not None:
             _initialise_positions(self.network, position_std)
         self.mask_token = nn.Parameter(torch.zeros(1, self.family.mask_channels(self.network)))
-        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        if mask_token_std:
+            nn.init.trunc_normal_(self.mask_token, std=mask_token_std)
         self._skeletons: dict[SubnetSpec, nn.Module] = {}
 
     def forward(self, images: Tensor, spec: SubnetSpec | None = None, mask: Tensor | None = None) -> Output:
@@ -113,6 +118,7 @@ class Supernet(nn.Module):
         if spec not in self._skeletons:
             skeleton = self.family.skeleton(self.space, self.space.check(spec), self.options)
             self._match_drop_path(skeleton, spec)
+            compute_kept_only(skeleton)
             if self.grad_checkpointing:
                 skeleton.set_grad_checkpointing(True)
             self._skeletons[spec] = self._compile(skeleton)
@@ -124,7 +130,7 @@ class Supernet(nn.Module):
         return skeleton
 
     def _match_drop_path(self, module: nn.Module, spec: SubnetSpec) -> None:
-        _copy_drop_path(module, self.network, lambda name: self.family.source_name(name, self.space, spec))
+        copy_rates(module, self.network, lambda name: self.family.source_name(name, self.space, spec))
 
     def extract(self, spec: SubnetSpec) -> nn.Module:
         """Cut one size: a plain timm module with its own copy of the weights.
@@ -241,25 +247,10 @@ def _output_changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> It
         handle.remove()
 
 
-def _copy_drop_path(module: nn.Module, network: nn.Module, source_name: Callable[[str], str]) -> None:
-    """Give every block the drop-path rate that it has in the supernet, whatever its place in the sub-network."""
-    for name, _ in list(module.named_modules()):
-        parent, _, attribute = name.rpartition(".")
-        if attribute.startswith("drop_path"):
-            setattr(module.get_submodule(parent), attribute, copy.deepcopy(network.get_submodule(source_name(name))))
-
-
 def _initialise_positions(network: nn.Module, std: float) -> None:
     if getattr(network, "pos_embed", None) is None:
         raise InputError(f"position_std is for networks with position embeddings, not for {type(network).__name__}")
     nn.init.trunc_normal_(network.pos_embed, std=std, a=-3 * std, b=3 * std)
-
-
-def _make_drop_path_uniform(network: nn.Module, rate: float) -> None:
-    for name, _ in list(network.named_modules()):
-        parent, _, attribute = name.rpartition(".")
-        if attribute.startswith("drop_path"):
-            setattr(network.get_submodule(parent), attribute, DropPath(rate))
 
 
 def _with_parameters(skeleton: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:

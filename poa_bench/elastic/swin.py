@@ -124,6 +124,13 @@ class Swin(PyramidFamily):
                 module.__class__ = PaddedFirstBlock  # the same tensors under the same names
         return network
 
+    def start_as_torch(self, network: nn.Module) -> None:
+        """As always; the position biases, which are no layer of torch's, start at zero as in POA's code."""
+        super().start_as_torch(network)
+        for module in network.modules():
+            if isinstance(module, WindowAttention):
+                nn.init.zeros_(module.relative_position_bias_table)
+
     def timm_sides(self, network: nn.Module) -> list[int]:
         patch = self.patch_size(network)
         sides = range(patch, _GREATEST_SIDE + 1, patch)  # else timm's network refuses or does not know padding

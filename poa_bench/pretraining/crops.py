@@ -1,12 +1,14 @@
 """Multi-crop views: two global and several local crops of each picture (DINO), and their batch.
 
-The crops of a picture depend on (seed, epoch, picture), the masks of a batch on (seed, iteration): not on workers,
-ranks or what was drawn before. The seed is the sampler's, which mmengine takes from ``randomness``.
+The crops of a picture depend on (seed, epoch, picture), the masks of a batch on (seed, iteration) and into how many
+groups it is dealt, by default the ranks: not on workers or what was drawn before. The seed is the sampler's, which
+mmengine takes from ``randomness``.
 """
 
 import math
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,13 +46,11 @@ def draw_box(height: int, width: int, scale: tuple[float, float], random: Random
 
 
 def resize(picture: np.ndarray, size: int) -> np.ndarray:
-    """Resize (H, W, 3) uint8 to (size, size, 3), bicubic, with an antialiasing filter where it gets smaller."""
-    if min(picture.shape[:2]) >= size:
-        # channels last goes in and comes out: twice as fast as torchvision's resize, which copies to channels first
-        tensor = torch.from_numpy(np.ascontiguousarray(picture))[None].permute(0, 3, 1, 2)
-        resized = F.interpolate(tensor, (size, size), mode="bicubic", antialias=True)
-        return resized[0].permute(1, 2, 0).numpy()
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC)  # no filter needed, and much faster
+    """Resize (H, W, 3) uint8 to (size, size, 3) as PIL and torchvision do: bicubic, each side that shrinks filtered."""
+    # channels last goes in and comes out: twice as fast as torchvision's resize, which copies to channels first
+    tensor = torch.from_numpy(np.ascontiguousarray(picture))[None].permute(0, 3, 1, 2)
+    resized = F.interpolate(tensor, (size, size), mode="bicubic", antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
 
 
 @TRANSFORMS.register_module()
@@ -150,6 +150,7 @@ def collate_crops(
     grid: tuple[int, int],
     mask_probability: float = 0.5,
     mask_ratio: tuple[float, float] = (0.1, 0.5),
+    mask_groups: int | None = None,
 ) -> dict:
     """Make a batch of the items of :class:`MultiCrop`.
 
@@ -158,6 +159,9 @@ def collate_crops(
         grid: (rows, columns) of patches of a global crop, as ``Supernet.patch_grid`` says.
         mask_probability: share of the global crops that are masked.
         mask_ratio: least and greatest share of hidden patches in a masked crop.
+        mask_groups: into how many groups the pictures of all processes are dealt, each of which has the share of masked
+            crops and hidden patches. None: each process is one, as in the official code, and its memory stays the same;
+            a number makes the masks independent of that of the processes.
 
     Returns:
         ``inputs``, a dict of ``global_crops`` (2B, 3, S, S) and ``local_crops`` (v B, 3, s, s), uint8, view by view;
@@ -166,7 +170,8 @@ def collate_crops(
         what pins and moves batches walks through every Python object, but leaves arrays alone.
     """
     inputs = {key: stack_crops([item[key] for item in batch]) for key in ("global_crops", "local_crops")}
-    inputs["masks"] = _masks([item["sample_idx"] for item in batch], grid, mask_probability, mask_ratio)
+    indices = [item["sample_idx"] for item in batch]
+    inputs["masks"] = _masks(indices, grid, mask_groups, probability=mask_probability, ratio=mask_ratio)
     if "photometric" in batch[0]:
         inputs["photometric_global"] = stack_views([item["photometric"][:2] for item in batch])
         inputs["photometric_local"] = stack_views([item["photometric"][2:] for item in batch])
@@ -177,11 +182,12 @@ def collate_crops(
     }
 
 
-def _masks(indices: list[SampleIndex], grid, probability: float, ratio: tuple[float, float]) -> Tensor:
+def _masks(indices: list[SampleIndex], grid: tuple[int, int], groups: int | None, **amounts: Any) -> Tensor:
     """Return the masks (2B, N) of a rank's pictures, those that these pictures have in the batch of all ranks."""
     first = indices[0]
     pictures = len(indices) * first.world_size
     iteration = first.position // pictures
     places = [view * pictures + index.position % pictures for view in range(2) for index in indices]
-    masks = batch_masks(tuple(grid), places, 2 * pictures, (first.seed, first.stream, iteration), probability, ratio)
-    return torch.from_numpy(masks)
+    key = (first.seed, first.stream, iteration)
+    groups = first.world_size if groups is None else groups  # ranks get the pictures in turn, as groups do
+    return torch.from_numpy(batch_masks(tuple(grid), places, 2 * pictures, key, groups=groups, **amounts))

@@ -1,5 +1,6 @@
 """Projection heads: class features and patches become rows on a sphere, compared with prototypes."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,14 +15,23 @@ from poa_bench.registry import MODELS
 class Prototypes(nn.Module):
     """K directions with a trainable length each: weight normalisation of a linear layer without bias.
 
-    Parameters keep the names of the classic weight norm: ``weight_g`` (K, 1), starting at 1, and ``weight_v`` (K, d).
+    Parameters keep the names of the classic weight norm: ``weight_g`` (K, 1), starting at 1, and ``weight_v`` (K, d),
+    whose length (0.577 at the start) decides how far a step of the optimiser turns a prototype.
+
+    Args:
+        dimension: d.
+        count: K.
+        std: of ``weight_v`` at the start, drawn from a normal distribution; None: as torch's linear layers start.
     """
 
-    def __init__(self, dimension: int, count: int):
+    def __init__(self, dimension: int, count: int, std: float | None = None):
         super().__init__()
         self.weight_g = nn.Parameter(torch.ones(count, 1))
         self.weight_v = nn.Parameter(torch.empty(count, dimension))
-        nn.init.trunc_normal_(self.weight_v, std=0.02)
+        if std is None:
+            nn.init.kaiming_uniform_(self.weight_v, a=math.sqrt(5))
+        else:
+            nn.init.trunc_normal_(self.weight_v, std=std)
 
     def forward(self) -> Tensor:
         """The prototypes (K, d) in float32: ``g * v / |v|``."""
@@ -41,6 +51,8 @@ class ProjectionHead(nn.Module):
         hidden_features: width of the MLPs.
         bottleneck_features: d, the dimension of the sphere.
         alpha: False leaves the sliced columns unscaled (ablation).
+        prototype_std: standard deviation of the prototypes' entries at the start, before they are normalised; None is
+            the official code's: torch's start of a linear layer.
     """
 
     def __init__(
@@ -50,6 +62,7 @@ class ProjectionHead(nn.Module):
         hidden_features: int = 2048,
         bottleneck_features: int = 256,
         alpha: bool = True,
+        prototype_std: float | None = None,
     ):
         super().__init__()
         prototypes = [prototypes] if isinstance(prototypes, int) else prototypes
@@ -67,7 +80,7 @@ class ProjectionHead(nn.Module):
                 nn.Linear(hidden_features, bottleneck_features),
             )
             self.add_module(f"mlp{index}", nn.Sequential(*layers))
-            self.add_module(f"last_layer{index}", Prototypes(bottleneck_features, count))
+            self.add_module(f"last_layer{index}", Prototypes(bottleneck_features, count, prototype_std))
         self.apply(_initialise)
 
     def forward(self, features: Tensor) -> list[Tensor]:

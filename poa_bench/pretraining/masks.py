@@ -1,6 +1,7 @@
 """Which patches the students do not see: iBOT's block masks, in DINOv2's amounts.
 
-A mask depends on (seed, stream, iteration, place in the global batch): not on the number of ranks or workers.
+A mask depends on (seed, stream, iteration, place in the global batch) and on the number of groups that the amounts are
+drawn for, not on workers.
 """
 
 import math
@@ -58,11 +59,13 @@ def batch_masks(
     key: Sequence[int],
     probability: float = 0.5,
     ratio: tuple[float, float] = (0.1, 0.5),
+    groups: int = 1,
 ) -> np.ndarray:
     """Return the masks of some images of a global batch.
 
-    ``int(probability * total)`` images are masked, which ones is drawn; their shares of covered patches are spread
-    evenly over ``ratio`` (one random share in each of as many equal intervals).
+    Of each group of n images, ``int(probability * n)`` are masked, which ones is drawn; their shares of covered patches
+    are spread evenly over ``ratio`` (one random share in each of as many equal intervals). So the covered patches of a
+    group are almost the same in number each time.
 
     Args:
         grid: (rows, columns) of patches.
@@ -71,23 +74,28 @@ def batch_masks(
         key: numbers the randomness depends on, e.g. (seed, stream, iteration).
         probability: share of masked images.
         ratio: least and greatest share of covered patches in a masked image.
+        groups: the image at place p belongs to group p modulo groups; they must divide ``total``.
 
     Returns:
         (len(places), rows * columns) bool, True where the patch is hidden.
 
     Raises:
-        InputError: a share outside [0, 1], or a ratio that does not ascend.
+        InputError: a share outside [0, 1], a ratio that does not ascend, or groups that do not divide the images.
     """
     if not (0 <= probability <= 1 and 0 <= ratio[0] <= ratio[1] <= 1):
         raise InputError(
             f"train_dataloader.collate_fn: mask_probability {probability} and mask_ratio {tuple(ratio)} must lie in "
             "[0, 1], and the ratio has to ascend"
         )
+    if groups < 1 or total % groups:
+        raise InputError(f"train_dataloader.collate_fn: mask_groups is {groups}, but has to divide the {total} crops")
     rng = np.random.default_rng([*key, 0])
-    masked = int(total * probability)
+    counts = np.zeros((total // groups, groups), np.int64)  # the places in order
+    masked = int(len(counts) * probability)
     edges = np.linspace(*ratio, masked + 1)
-    counts = np.zeros(total, np.int64)
-    counts[:masked] = rng.uniform(edges[:-1], edges[1:]) * grid[0] * grid[1]
-    counts = rng.permutation(counts)
+    for group in counts.T:
+        group[:masked] = rng.uniform(edges[:-1], edges[1:]) * grid[0] * grid[1]
+        group[:] = rng.permutation(group)
+    counts = counts.flatten()
     masks = [block_mask(grid, int(counts[place]), np.random.default_rng([*key, 1 + place])) for place in places]
     return np.stack(masks).reshape(len(masks), -1)

@@ -25,24 +25,28 @@ class PretrainOptimWrapperConstructor:
     As in the official code (DINOv2's rule): the learning rate of layer ``i`` is multiplied by ``layer_decay ** (last -
     i)``, where the stem, tokens and position embedding are layer 0, the blocks 1 to n, the last norm n + 1 (ResNet has
     none: its last block is the last layer), and the heads are not decayed; that of the patch embedding by
-    ``patch_embed_lr``, too; biases, norms and LayerScale have no weight decay. The first group has the undecayed rate:
-    it is the one that logs show.
+    ``patch_embed_lr``, too; biases, norms and LayerScale have no weight decay, unless ``decay_also`` names them. The
+    first group has the undecayed rate: it is the one that logs show.
 
     Args:
         optim_wrapper_cfg: config of the wrapper, with ``optimizer``.
-        paramwise_cfg: ``layer_decay`` (default 1), ``patch_embed_lr`` (default 1), and ``clip_apart`` (default False):
+        paramwise_cfg: ``layer_decay`` (default 1), ``patch_embed_lr`` (default 1), ``clip_apart`` (default False):
             whether `clip_grad` limits the norms of backbone and heads one by one, as the official code does, or
-            together. The norm in the log is always that of all gradients.
+            together; the norm in the log is always that of all gradients. ``decay_also`` (default None): a regular
+            expression for the names of biases and norms that have weight decay all the same.
+
+    Raises:
+        InputError: an unknown key, a `layer_decay` outside (0, 1], or a `decay_also` that fits no name.
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None):
         self.wrapper = dict(optim_wrapper_cfg)
         self.optimizer = dict(self.wrapper.pop("optimizer"))
-        defaults = {"layer_decay": 1.0, "patch_embed_lr": 1.0, "clip_apart": False}
+        defaults = {"layer_decay": 1.0, "patch_embed_lr": 1.0, "clip_apart": False, "decay_also": None}
         settings = {**defaults, **(paramwise_cfg or {})}
         if unknown := set(settings) - set(defaults):
             raise InputError(f"unknown paramwise_cfg keys {sorted(unknown)}: allowed are {', '.join(defaults)}")
-        self.layer_decay, self.patch_embed_lr, self.clip_apart = settings.values()
+        self.layer_decay, self.patch_embed_lr, self.clip_apart, self.decay_also = settings.values()
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay is {self.layer_decay}: it must lie in (0, 1]; 1 means no decay")
 
@@ -50,7 +54,7 @@ class PretrainOptimWrapperConstructor:
         """Build the wrapper for a POA model (wrapped for several processes or not)."""
         student = getattr(model, "module", model).student
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        scales, undecayed = self.learning_rate_scales(student), without_weight_decay(student)
+        scales, undecayed = self.learning_rate_scales(student), self.without_weight_decay(student)
         for name, parameter in student.named_parameters():
             decay = 0.0 if name in undecayed else self.optimizer.get("weight_decay", 0.0)
             groups.setdefault((scales[name], decay), []).append(parameter)
@@ -77,6 +81,19 @@ class PretrainOptimWrapperConstructor:
             if "patch_embed" in name:
                 scales[name] *= self.patch_embed_lr
         return scales
+
+    def without_weight_decay(self, student: nn.Module) -> set[str]:
+        """Names of the student's parameters that are not decayed."""
+        names = without_weight_decay(student)
+        if self.decay_also is None:
+            return names
+        also = {name for name in names if re.search(self.decay_also, name)}
+        if not also:
+            raise InputError(
+                f"optim_wrapper.paramwise_cfg.decay_also {self.decay_also!r} fits no bias or norm of this network: "
+                f"they have names such as {sorted(names)[:3]}"
+            )
+        return names - also
 
 
 def clip_apart(parts: Sequence[set[nn.Parameter]], parameters: Sequence[nn.Parameter], **settings: Any) -> Tensor:

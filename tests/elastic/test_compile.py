@@ -10,7 +10,10 @@ from poa_bench.elastic import SearchSpace, Supernet
 from tests.pretraining.tiny import random_crops, tiny_poa
 
 FAMILIES = {
-    "vit": (SearchSpace.vit(widths=[16, 32], depths=[1, 2, 3], head_dim=16), {"image_size": 16, "patch_size": 4}),
+    "vit": (
+        SearchSpace.vit(widths=[16, 32], depths=[1, 2, 3], head_dim=16),
+        {"image_size": 16, "patch_size": 4, "drop_path_rate": 0.5, "drop_path_uniform": True},
+    ),
     "swin": (
         SearchSpace.swin(widths=[16, 32], depths=[2, 3], head_dim=16),
         {"image_size": 32, "patch_size": 2, "window_size": 4, "drop_path_rate": 0.0},
@@ -36,6 +39,7 @@ def outputs_and_gradients(net: Supernet) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     images = [torch.randn(2, 3, side, side, generator=generator) for side in (64, 40)]  # 40: Swin pads
     for spec in net.space:
+        torch.manual_seed(0)  # of drop path
         network = net.bind(spec)  # one slice of the weights for both sizes of crops, as in training
         outputs = [network(crops) for crops in images]
         net.zero_grad()

@@ -9,7 +9,7 @@ from tests.pretraining.jobs import Job
 from tests.pretraining.runs import logged, weights
 
 BATCH = 16
-# What must not differ: KoLeo looks for neighbours on its own process only, drop path draws its random numbers there.
+# What must not differ: KoLeo looks for neighbours on its own process only, drop path and masks are drawn there.
 # Masked patches are part of the loss and the learning rate is 1e-3 from the first step on. Adam's epsilon is above the
 # rounding of gradients, which Adam else makes as large as the gradients where these are almost zero.
 COMPARABLE = (
@@ -21,6 +21,7 @@ COMPARABLE = (
     "default_hooks.patch_weight.begin=0",
     "default_hooks.checkpoint.interval=1",
     "default_hooks.checkpoint.max_keep_ckpts=-1",
+    "train_dataloader.collate_fn.mask_groups=1",
     "train_cfg.max_iters=3",
     "train_dataloader.num_workers=1",
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import FUNCTIONS, TRANSFORMS
+from PIL import Image
 from scipy.stats import ks_2samp
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import RandomResizedCrop
@@ -33,12 +34,18 @@ class Pictures(torch.utils.data.Dataset):
         return self.transform({"inputs": inputs, "sample_idx": index, "name": f"p{index}", "label": int(index) % 3})
 
 
-def batches(count: int, batch_size: int = 4, workers: int = 0, skipped: int = 0, **arguments) -> list[dict]:
+def batches(
+    count: int, batch_size: int = 4, workers: int = 0, skipped: int = 0, mask_groups: int | None = None, **arguments
+) -> list[dict]:
     data = Pictures(**arguments)
     sampler = ResumableSampler(data, seed=5)
     sampler.skip(skipped * batch_size)
     loader = DataLoader(
-        data, batch_size, sampler=sampler, num_workers=workers, collate_fn=lambda batch: collate_crops(batch, (4, 4))
+        data,
+        batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=lambda batch: collate_crops(batch, (4, 4), mask_groups=mask_groups),
     )
     iterator = iter(loader)
     return [next(iterator) for _ in range(count)]
@@ -80,6 +87,19 @@ def test_resize_keeps_smooth_pictures(size):
     assert np.abs(resized[:, 2:-2, 0] - expected[2:-2]).max() < 3
 
 
+@pytest.mark.parametrize("height, width", [(70, 80), (97, 60), (60, 97), (40, 300), (150, 160), (64, 64)])
+def test_resize_is_pils(height, width):
+    """Enlarged, made smaller, or one of them along each side: then the side that shrinks is filtered all the same."""
+    rng = np.random.default_rng(0)
+    rough = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    for picture, most, mean in ((smooth, 2, 0.3), (rough, 24, 0.6)):
+        expected = np.asarray(Image.fromarray(picture).resize((96, 96), Image.Resampling.BICUBIC))
+        difference = np.abs(resize(picture, 96).astype(int) - expected)
+        assert difference.max() <= most and difference.mean() < mean
+
+
 def test_batch_is_ordered_view_by_view():
     data, (batch,) = Pictures(), batches(1)
     indices = batch["data_samples"]["index"].tolist()
@@ -107,10 +127,12 @@ def test_resumed_batches_equal_the_uninterrupted_ones():
         assert_equal(one, other)
 
 
-def test_ranks_have_the_crops_and_masks_of_one_process(monkeypatch):
-    whole = batches(2)
+@pytest.mark.parametrize(("alone", "together"), [(1, 1), (2, 2), (2, None)])
+def test_ranks_have_the_crops_and_masks_of_one_process(alone, together, monkeypatch):
+    """With the same number of groups, which by default is that of the ranks."""
+    whole = batches(2, mask_groups=alone)
     monkeypatch.setattr(samplers, "get_dist_info", lambda: (1, 2))
-    for one, other in zip(whole, batches(2, batch_size=2), strict=True):
+    for one, other in zip(whole, batches(2, batch_size=2, mask_groups=together), strict=True):
         for key, value in other["inputs"].items():
             views = len(value) // 2
             assert torch.equal(value, one["inputs"][key].unflatten(0, (views, 4))[:, 1::2].flatten(0, 1)), key
@@ -141,6 +163,15 @@ def test_the_samplers_seed_changes_the_masks():
     items = [[data[SampleIndex(i, seed=seed, position=i)] for i in range(4)] for seed in (0, 0, 1)]
     masks = [collate_crops(batch, (8, 8))["inputs"]["masks"] for batch in items]
     assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
+
+
+def test_each_process_masks_half_of_its_crops():
+    data = Pictures()
+    for position in range(0, 40, 4):  # of two processes with two pictures each
+        for rank in range(2):
+            places = (position + rank, position + rank + 2)
+            items = [data[SampleIndex(0, seed=5, position=place, world_size=2)] for place in places]
+            assert collate_crops(items, (14, 14))["inputs"]["masks"].any(dim=1).sum() == 2  # of four crops
 
 
 def test_no_local_crops():

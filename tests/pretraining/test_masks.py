@@ -45,10 +45,34 @@ def test_masks_depend_on_the_key_and_the_place_alone():
     assert (whole != batch_masks((8, 8), range(16), 16, key=(2, 0, 2))).any()
 
 
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_each_group_has_the_amounts(groups):
+    """As many masked images and almost as many hidden patches in each group, whatever is drawn."""
+    hidden = []
+    for iteration in range(20):
+        masks = batch_masks((14, 14), range(64), 64, (0, 0, iteration), groups=groups)
+        dealt = masks.reshape(64 // groups, groups, -1)
+        assert (dealt.any(axis=2).sum(axis=0) == 32 // groups).all()
+        hidden.append(dealt.sum(axis=(0, 2)))
+    # one share from each of n intervals of [0.1, 0.5]: a standard deviation of 0.4 / sqrt(12 n), and missing blocks
+    count = 32 // groups
+    deviation = 196 * 0.4 / np.sqrt(12 * count)
+    assert np.std(hidden) < 1.5 * deviation
+    if groups == 8:  # groups of a batch that is drawn as a whole differ far more: memory does, too
+        whole = [batch_masks((14, 14), range(0, 64, 8), 64, (0, 0, iteration)).sum() for iteration in range(20)]
+        assert np.std(whole) > 4 * np.std(hidden)
+
+
 @pytest.mark.parametrize(("probability", "masked"), [(0.0, 0), (0.25, 4), (1.0, 16)])
 def test_the_share_of_masked_images(probability, masked):
     masks = batch_masks((8, 8), range(16), 16, (0,), probability)
     assert masks.any(axis=1).sum() == masked
+
+
+@pytest.mark.parametrize("groups", [0, 3])
+def test_groups_divide_the_batch(groups):
+    with pytest.raises(InputError, match="has to divide the 16 crops"):
+        batch_masks((8, 8), range(4), 16, (0,), groups=groups)
 
 
 @pytest.mark.parametrize("options", [{"probability": 1.5}, {"ratio": (0.5, 0.1)}, {"ratio": (0.1, 1.5)}])

@@ -8,6 +8,7 @@ model = dict(
         space=dict(family="resnet", widths=[16, 24, 32], depths=[[1, 2], [1, 2, 3]]),
         channels=[16, 32, 64, 128],
         num_groups=8,
+        mask_token_std=0.02,
         fixed_depths=[1, 1],
         output_stride=16,
         zero_init_last=False,  # minutes of training need blocks that matter from the first step

@@ -14,5 +14,6 @@ model = dict(
             s_w=1.0,
             s_d=2.0,
         ),
+        weight_init="torch",  # no zeros in the last norms: the official code does not call its own rule
     ),
 )

@@ -9,6 +9,7 @@ model = dict(
         image_size=32,
         patch_size=2,
         window_size=4,
+        mask_token_std=0.02,
         fixed_depths=[1, 1, 1],
         drop_path_rate=0.0,
         weight_init="jax",

@@ -9,6 +9,7 @@ model = dict(
         space=dict(family="swin", widths=[96, 112, 128], depths=list(range(6, 19)), head_dim=16, s_w=2.0, s_d=2.0),
         image_size=224,
         window_size=7,
-        drop_path_rate=0.2,
+        drop_path_rate=0.2,  # linear, and drawn for each picture, as in the official code
+        weight_init="torch",  # the official code calls no rule of its own
     ),
 )
