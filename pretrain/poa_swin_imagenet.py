@@ -4,7 +4,7 @@
 # or, on 8 GPUs with the same batch of 2048 = 8 x 64 x 4 (each micro-batch draws a size of its own):
 #   torchrun --nproc_per_node=8 tools/train.py poa_swin_imagenet.py --launcher pytorch \
 #       --cfg-options optim_wrapper.accumulative_counts=4
-# Predicted for 8 H200 of 64 images: 79.06 GiB each, 51.4 h if they reach 20 % of their rate (poa-bench predict-cost).
+# Predicted for 8 H200 of 64 images: 78.96 GiB each, 51.4 h if they reach 20 % of their rate (poa-bench predict-cost).
 # Expected (teacher, k-NN / linear probe on ImageNet-1K): Swin-T 77.5 / 78.9, Swin-S 79.3 / 81.3, Swin-B 79.6 / 82.0.
 # Our sub-networks alternate shifts, do not shift maps of a single window, and normalise over their own width, as Swin
 # does; the official ones do not.
