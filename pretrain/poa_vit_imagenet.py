@@ -5,7 +5,7 @@
 #   torchrun --nproc_per_node=8 tools/train.py poa_vit_imagenet.py --launcher pytorch \
 #       --cfg-options optim_wrapper.accumulative_counts=4
 # Predicted for 8 H200 of 50 images: 70.63 GiB each, 86 h if they reach 30 % of their rate (poa-bench predict-cost).
-# Measured on one H200, steps alone, when dropped branches were computed, too (reports/benchmarks/device_step.txt): 67 GiB;
+# Measured on one H200, steps alone, when dropped branches were computed (reports/benchmarks/device_step.txt): 67 GiB;
 # 161 images/s with three of the eleven widths, 31 % of the rate; 116 images/s without compile_blocks.
 # Expected (teacher, k-NN / linear probe on ImageNet-1K): ViT-S 76.8 / 77.6, ViT-B 80.9 / 81.7, ViT-L 82.3 / 83.6.
 # Less memory: model.checkpoint_activations=True, or optim_wrapper.optimizer.type=poa_bench.ShardedAdamW.
