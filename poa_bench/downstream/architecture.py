@@ -51,6 +51,16 @@ def _preprocessing(config: Config, image_size: int | None) -> Preprocessing | No
     return MODELS.build(preprocessor).describe(transforms, image_size)
 
 
+def pretraining_seed(source: str | Path) -> int | None:
+    """The seed that a training checkpoint says it was trained with; None for a config, and where none is said.
+
+    Raises:
+        InputError: the checkpoint cannot be read.
+    """
+    seed = None if is_config(source) else read_training_checkpoint(source)["meta"].get("seed")  # mmengine writes it
+    return seed if isinstance(seed, int) else None
+
+
 def choose_specs(space: SearchSpace, wanted: str | Sequence[str]) -> list[SubnetSpec]:
     """Sizes of a space: 'all', 'named' (those with an alias), or a list of specs, aliases and 'smallest' to 'intact'.
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from poa_bench.report.frame import PIXELS, RANDOM, ReportData
+from poa_bench.report.frame import PIXELS, ReportData
 
 
 def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:
@@ -24,7 +24,7 @@ def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:
 
 
 def series_scores(data: ReportData, series: str, column: str) -> pd.DataFrame:
-    """Cells of one series and column, indexed by spec in order of size: `mean`, `std`, `min`, `max`, `seeds`."""
+    """Cells of one series and column, indexed by spec in order of size; see `ReportData.cells`."""
     return data.cell_groups.get((series, column), data.cells.iloc[:0].set_index("spec"))
 
 
@@ -34,10 +34,10 @@ def gains(data: ReportData, series: str, column: str) -> pd.DataFrame:
 
     Returns:
         Indexed by spec: `pretrained`, `random`, `pixels`, `gain` (pretrained - random), `gain_over_pixels`, and
-        `clear`: the worst pre-trained seed is above the best random one. Missing where one side was not measured.
+        `clear`: the worst pre-trained repeat is above the best random one. Missing where one side was not measured.
     """
     ours = series_scores(data, series, column)
-    random = series_scores(data, RANDOM, column).reindex(ours.index)
+    random = _random_scores(data, series, column).reindex(ours.index)
     pixels = series_scores(data, PIXELS, column)["mean"]
     table = pd.DataFrame({"pretrained": ours["mean"], "random": random["mean"]})
     table["pixels"] = pixels.iloc[0] if len(pixels) else float("nan")
@@ -45,6 +45,23 @@ def gains(data: ReportData, series: str, column: str) -> pd.DataFrame:
     table["gain_over_pixels"] = table.pretrained - table.pixels
     table["clear"] = ours["min"] > random["max"]
     return table
+
+
+def _random_scores(data: ReportData, series: str, column: str) -> pd.DataFrame:
+    """Cells of the random networks that are of the series' sizes: with as many parameters, and of its architecture.
+
+    Where there are several series of random networks, each is of another architecture.
+    """
+    random = [name for name in data.controls if name != PIXELS]
+    if len(random) > 1:
+        own = set(data.long["config.architecture"][data.long.series == series].dropna())
+        fits = data.long.series.isin(random) & data.long["config.architecture"].isin(own)
+        random = sorted(set(data.long.series[fits]))
+    if len(random) != 1:
+        return series_scores(data, "", column)
+    scores = series_scores(data, random[0], column)
+    theirs, ours = (data.costs.parameters[name].reindex(scores.index) for name in (random[0], series))
+    return scores[(theirs == ours) | theirs.isna() | ours.isna()]
 
 
 def rank_correlation(data: ReportData, series: str) -> pd.DataFrame:

@@ -63,6 +63,7 @@ def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -
     lines = grouped(data, missing, results)
     return {
         "title": title,
+        "spread": sentences.spread_sentence(data),
         "summary": [*sentences.summary(data), *sentences.trust(data, len(missing))],
         "shown": tables.shown_table(data),
         "narrow": tables.narrow_table(data, data.primaries),
@@ -82,7 +83,8 @@ def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -
 def stale_table(data: ReportData) -> pd.DataFrame:
     """Stale runs: what, and why it is left out."""
     stale = data.long[data.long.stale != ""].drop_duplicates("run_id")
-    return stale[["run_id", "spec", "task", "dataset", "protocol", "seed", "stale"]]
+    shown = stale[["run_id", "spec", "task", "dataset", "protocol", "seed", "stale"]]
+    return shown.rename(columns={"seed": "measurement_seed"})
 
 
 def protocol_table(data: ReportData) -> pd.DataFrame:
@@ -99,9 +101,10 @@ def stamp_table(data: ReportData) -> pd.DataFrame:
     dirty = int(runs.git_dirty.sum())
     rows = [("runs", f"{len(runs)} ({runs.created.min():%Y-%m-%d %H:%M} to {runs.created.max():%Y-%m-%d %H:%M} UTC)")]
     rows += [
-        ("checkpoint", f"{Path(row.checkpoint).name} (sha256 {row.checkpoint_sha256})")
-        for row in runs.dropna(subset=["checkpoint"]).drop_duplicates("checkpoint_sha256").itertuples()
+        ("checkpoint", f"{Path(row.checkpoint).name} (sha256 {row.checkpoint_sha256}, {_seed(row.pretraining_seed)})")
+        for row in runs.dropna(subset=["checkpoint"]).drop_duplicates(["checkpoint_sha256", "pretraining"]).itertuples()
     ]
+    rows += [("settings", text) for text in settings_sentences(runs)]
     rows.append(
         ("code", ", ".join(sorted(set(runs.git_sha))) + (f"; {dirty} runs with uncommitted changes" if dirty else ""))
     )
@@ -114,6 +117,22 @@ def stamp_table(data: ReportData) -> pd.DataFrame:
     rows.append(("tensors loaded", loaded_sentence(runs)))
     rows.append(("machine time", f"{runs.seconds.sum() / 60:.1f} minutes over all runs"))
     return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def _seed(pretraining_seed: int) -> str:
+    return "pre-training seed not said" if pd.isna(pretraining_seed) else f"pre-training seed {pretraining_seed}"
+
+
+def settings_sentences(runs: pd.DataFrame) -> list[str]:
+    """Every value of a setting that differs within a task, and the columns that were measured by it."""
+    texts = []
+    for name in [name for name in runs if name.startswith("config.")]:
+        for task, rows in runs.dropna(subset=[name]).groupby("task"):
+            if rows[name].nunique() > 1:
+                for value, some in rows.groupby(name):
+                    labels = sorted(set(task + some.variant + " (" + some.series + ")"))
+                    texts.append(f"{name.removeprefix('config.')} {value}: {', '.join(labels)}")
+    return texts
 
 
 def machine_sentences(runs: pd.DataFrame) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -11,8 +14,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from poa_bench.report import tables
 from poa_bench.report.analysis import gains
 from poa_bench.report.frame import ReportData, axes, sort_specs
-from poa_bench.report.pick import checkpoints, export_command
+from poa_bench.report.origin import origin_sentence, origins
 from poa_bench.report.sentences import protocol_sentence
+from poa_bench.sweep.provenance import canonical_hash
 
 PAPER = {
     "Title": "POA: Pre-training Once for Models of All Sizes",
@@ -20,16 +24,30 @@ PAPER = {
 }
 
 
-def model_name(data: ReportData, series: str, spec: str) -> str:
-    """`poa_vit-w64-d4`, with the checkpoint's hash where several pre-trained networks have sizes of the same name."""
-    if len(data.pretrained) == 1:
-        return f"poa_{spec}"
-    chosen = data.long[(data.long.series == series) & (data.long.spec == spec) & (data.long.stale == "")]
-    return f"poa_{spec}_{chosen.checkpoint_sha256.iloc[-1][:8]}"
+@lru_cache(maxsize=16)
+def model_names(data: ReportData) -> dict[tuple[str, str], str]:
+    """`poa_vit-w64-d4` by series and spec, with the checkpoint's hash and branch where there are several networks.
+
+    Where that is not enough, because one checkpoint stands in two series, the series is said too.
+    """
+    rows = origins(data).loc[_networks(data)]
+    several = len(data.pretrained) > 1
+    names = {
+        key: f"poa_{key[1]}" + f"_{row.checkpoint_sha256[:8]}" * several + "_student" * (row.branch == "student")
+        for key, row in zip(rows.index, rows.itertuples(), strict=True)
+    }
+    twice = {name for name, count in Counter(names.values()).items() if count > 1}
+    return {key: f"{name}_{_slug(key[0])}" if name in twice else name for key, name in names.items()}
+
+
+def _slug(text: str) -> str:
+    """A text as part of a file name, another one for every text."""
+    plain = re.sub(r"[^a-zA-Z0-9-]+", "-", text).strip("-").lower()
+    return plain if plain == text else f"{plain}-{canonical_hash(text)[:4]}"
 
 
 def metafile(data: ReportData) -> dict[str, Any]:
-    """`Collections` and `Models` as OpenMMLab's metafiles have them; metrics carry their task, so that none collide."""
+    """`Collections` and `Models` as OpenMMLab's metafiles have them; no two metrics of a data set share a name."""
     families = sorted({spec.split("-")[0] for spec in data.costs.index.get_level_values("spec")})
     collections = [
         {"Name": f"POA-{family}", "Metadata": {"Architecture": [family]}, "Paper": PAPER} for family in families
@@ -45,27 +63,39 @@ def _networks(data: ReportData) -> list[tuple[str, str]]:
 def _model(data: ReportData, series: str, spec: str) -> dict[str, Any]:
     cost = data.costs.loc[(series, spec)]
     metadata = {"Parameters": int(cost.parameters)} if pd.notna(cost.parameters) else {}
-    metadata |= {"FLOPs": int(2 * cost.macs), "MACs": int(cost.macs)} if pd.notna(cost.macs) else {}
+    if pd.notna(macs := cost.get("macs")):  # absent where networks were measured at several image sizes
+        metadata |= {"FLOPs": int(2 * macs), "MACs": int(macs)}
+    metadata |= {"Weights from": origin_sentence(origins(data).loc[(series, spec)])}
     results = [
         {
             "Task": column.task,
             "Dataset": column.dataset,
-            "Metrics": {f"{column.task} {column.metric}": round(value, 4), "protocol": column.protocol},
+            "Metrics": {name: round(value, 4), "protocol": column.protocol},
         }
-        for column, value in _measured(data, series, spec)
+        for column, value, name in _measured(data, series, spec)
     ]
     return {
-        "Name": model_name(data, series, spec),
+        "Name": model_names(data)[series, spec],
         "In Collection": f"POA-{spec.split('-')[0]}",
         "Metadata": metadata,
         "Results": results,
     }
 
 
-def _measured(data: ReportData, series: str, spec: str) -> list[tuple[Any, float]]:
+def _measured(data: ReportData, series: str, spec: str) -> list[tuple[Any, float, str]]:
+    """Column, value and a name: task and metric, or the column's own where others are of the same data set."""
     values = data.wide().loc[(series, spec)].dropna()
-    described = {column.Index: column for column in data.columns.itertuples()}
-    return [(described[name], float(value)) for name, value in values.items()]
+    described = {column.Index: column for column in data.columns.loc[values.index].itertuples()}
+    short = Counter((column.task, column.metric, column.dataset) for column in described.values())
+    return [
+        (column, float(value), name if short[column.task, column.metric, column.dataset] > 1 else _short(column))
+        for name, value in values.items()
+        for column in [described[name]]
+    ]
+
+
+def _short(column: Any) -> str:
+    return f"{column.task} {column.metric}"
 
 
 def metafile_texts(data: ReportData) -> dict[str, str]:
@@ -79,15 +109,11 @@ def metafile_texts(data: ReportData) -> dict[str, str]:
 
 def card_contexts(data: ReportData) -> dict[str, dict[str, Any]]:
     """What `card.md` prints for each pre-trained network, by model name."""
-    cut_from = checkpoints(data)
-    return {
-        model_name(data, series, spec): _card(data, series, spec, cut_from[(series, spec)])
-        for series, spec in _networks(data)
-    }
+    return {name: _card(data, *key, name) for key, name in model_names(data).items()}
 
 
-def _card(data: ReportData, series: str, spec: str, checkpoint: str) -> dict[str, Any]:
-    name = model_name(data, series, spec)
+def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]:
+    origin = origins(data).loc[(series, spec)]
     measured = _measured(data, series, spec)
     runs = data.long[(data.long.series == series) & (data.long.spec == spec) & (data.long.stale == "")]
     cost = data.costs.loc[(series, spec)].dropna()
@@ -101,12 +127,13 @@ def _card(data: ReportData, series: str, spec: str, checkpoint: str) -> dict[str
         ],
         "scores": [
             (column.Index, value, _gain(data, series, spec, column.Index), protocol_sentence(column.protocol), column)
-            for column, value in measured
+            for column, value, _ in measured
         ],
-        "sha256": ", ".join(sorted(set(runs.checkpoint_sha256))),
+        "sha256": origin.checkpoint_sha256,
+        "origin": origin_sentence(origin),
         "code": ", ".join(sorted(set(runs.git_sha))),
         "image_size": runs.image_size.dropna().iloc[0] if runs.image_size.notna().any() else None,
-        "command": export_command(checkpoint, spec),
+        "command": origin.export,
     }
 
 
@@ -115,7 +142,7 @@ def _gain(data: ReportData, series: str, spec: str, column: str) -> str:
     return tables.DASH if pd.isna(gain) else f"{gain:+.2f}"
 
 
-def _front_matter(name: str, measured: list[tuple[Any, float]]) -> str:
+def _front_matter(model: str, measured: list[tuple[Any, float, str]]) -> str:
     """The YAML head that model hubs read."""
     results = [
         EvalResult(
@@ -124,15 +151,15 @@ def _front_matter(name: str, measured: list[tuple[Any, float]]) -> str:
             dataset_name=column.dataset,
             dataset_split=column.split,
             metric_type=column.metric,
-            metric_name=f"{column.task} {column.metric} ({column.protocol})",
+            metric_name=f"{name} ({column.protocol})",
             metric_value=round(value, 4),
         )
-        for column, value in measured
+        for column, value, name in measured
     ]
     return ModelCardData(
         license="apache-2.0",
         library_name="timm",
         tags=["poa", "self-supervised"],
-        model_name=name,
+        model_name=model,
         eval_results=results,
     ).to_yaml()

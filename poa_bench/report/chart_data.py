@@ -8,14 +8,17 @@ import pandas as pd
 
 from poa_bench.report.analysis import gains, rank_correlation
 from poa_bench.report.figures import PUBLISHED, ChartData
-from poa_bench.report.frame import ReportData, axes
-from poa_bench.report.pick import checkpoints
+from poa_bench.report.frame import PIXELS, ReportData, axes
+from poa_bench.report.origin import origin_sentence, origins
 from poa_bench.report.published import beside, main_rows, read_published
 from poa_bench.report.tables import cost_scale, cost_title, series_order
 
 
 def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartData:
-    """Scores `s0, s1, ...`, their spread `e0, ...`, gains `g0, ...` and `k0, ...` (clear or not), costs `c0, ...`."""
+    """Scores `s0, s1, ...`, their spread `e0, ...`, gains `g0, ...` and `k0, ...` (clear or not), costs `c0, ...`.
+
+    Sizes that can be cut have `export`, the command, and `origin`, what it cuts.
+    """
     scores = {f"s{place}": name for place, name in enumerate(data.scores)}
     costs = {f"c{place}": name for place, name in enumerate(data.costs.columns)}
     table = (data.costs / [cost_scale(name) for name in data.costs.columns]).set_axis(list(costs), axis=1)
@@ -27,7 +30,8 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
         if gain is not None and gain.gain.notna().any():
             table[short.replace("s", "g")] = gain.gain
             table[short.replace("s", "k")] = gain.clear.astype(float)
-    table = table.join(checkpoints(data)).reset_index()
+    cut = origins(data)
+    table = table.join(cut.export).join(cut.apply(origin_sentence, axis=1).rename("origin")).reset_index()
     sized = [spec for spec in table.spec.unique() if spec]
     table = table.merge(axes(sized)[["width", "depth_1", "depth_2"]], left_on="spec", right_index=True, how="left")
     pairs = [rank_correlation(data, series).assign(series=series) for series in data.pretrained]
@@ -39,6 +43,7 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
         scores=scores,
         costs={short: cost_title(name) for short, name in costs.items()},
         series=series_order(data),
+        random=[name for name in data.controls if name != PIXELS],
     )
 
 
@@ -57,7 +62,8 @@ def published_points(
     """
     rows = pd.concat([main_rows(same) for _, same in published.groupby("column")]) if len(published) else published
     known = (data.costs / [cost_scale(name) for name in data.costs.columns]).set_axis(list(costs), axis=1)
-    rows = rows.join(known.groupby("spec").first(), on="spec", how="inner")
+    ours = known.reindex(series_order(data), level="series")  # pre-trained networks before controls
+    rows = rows.join(ours.groupby("spec").first(), on="spec", how="inner")
     for short, column in scores.items():
         rows[short] = rows.value.where(rows.column == column)
     rows["series"] = [PUBLISHED[0] if method == "POA" else PUBLISHED[1] for method in rows.method]

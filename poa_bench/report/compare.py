@@ -1,4 +1,4 @@
-"""Two or more checkpoints, recipes or published methods, size by size, with the seeds' spread."""
+"""Two or more checkpoints, recipes or published methods, size by size, with the spread over repeats."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import pandas as pd
 from scipy import stats
 
 from poa_bench.errors import InputError
-from poa_bench.report.frame import PROFILE, column_names, load_report_data, sort_specs
+from poa_bench.report.frame import PROFILE, load_report_data, sort_specs
+from poa_bench.report.naming import variants
 from poa_bench.report.published import main_rows, read_published, same_dataset
 from poa_bench.report.tables import score
 
 PUBLISHED = "published:"
-_KEYS = ["spec", "task", "metric"]
+_GROUP = ["spec", "task", "metric", "dataset", "protocol", "settings"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Side:
 
     Attributes:
         name: how it is called in the table.
-        rows: `spec`, `task`, `dataset`, `metric`, `protocol`, `seed`, `value`; one row per seed, published ones have
-            seed 0.
+        rows: `spec`, `task`, `dataset`, `metric`, `protocol`, `variant`, `settings` (a text that says number type and
+            settings as `config_hash`), `seed`, `pretraining_seed`, `value`; one row per run. Published: seed 0.
         published: its numbers were not measured here.
     """
 
@@ -48,7 +49,9 @@ def read_side(text: str, published_folder: str | None = None) -> list[Side]:
         raise InputError(
             f"{folder} has no series {unknown[0]!r}: there are {', '.join(sorted(set(data.cells.series)))}"
         )
-    fresh = data.long[(data.long.stale == "") & (data.long.task != PROFILE)]
+    fresh = data.long[(data.long.stale == "") & (data.long.task != PROFILE)].sort_values("created")
+    kind = fresh["facts.dtype"].fillna("not said") if "facts.dtype" in fresh else "not said"
+    fresh = fresh.assign(settings=kind + " " + fresh.config_hash.str[:8])
     short = Path(folder or text).name
     return [
         Side(short if len(names) == 1 and not series else f"{short}:{name}", fresh[fresh.series == name], False)
@@ -62,17 +65,19 @@ def _published(method: str, folder: str | None) -> Side:
     if rows.empty:
         known = sorted(set(table.method[table.spec != ""]))
         raise InputError(f"no published numbers of {method!r}: there are {', '.join(known) or 'none'}")
-    return Side(f"{method} (published)", rows.assign(seed=0), True)
+    unsaid = {"seed": 0, "pretraining_seed": float("nan"), "variant": "", "settings": ""}
+    return Side(f"{method} (published)", rows.assign(**unsaid), True)
 
 
 def compare(sides: list[Side]) -> pd.DataFrame:
     """Every (size, task, metric) that the first side and another one have.
 
     Returns:
-        `size`, `task`, `metric`, `dataset`, `protocol` (the first side's), `first`, `second` (names), `mean_first`,
-        `mean_second`, `std_first`, `std_second`, `difference` (second - first), `p` (two-sided paired t-test over
-        common seeds, missing below 2 or without spread), `seeds` (common ones), `note` (what is not the same: protocol,
-        data set, seeds).
+        `size`, `task`, `metric`, `dataset`, `protocol`, `variant` (the first side's), `first`, `second` (names),
+        `mean_first`, `mean_second`, `std_first`, `std_second`, `difference` (second - first), `p` (two-sided paired
+        t-test over common repeats, missing below 2 or without spread), `repeats` (common ones: pre-training seeds where
+        a side has several, each the mean of its measurement seeds, else measurement seeds), `note` (what is not the
+        same: protocol, settings, seeds).
 
     Raises:
         InputError: fewer than two sides, or nothing in common.
@@ -87,30 +92,37 @@ def compare(sides: list[Side]) -> pd.DataFrame:
         )
     order = {spec: place for place, spec in enumerate(sort_specs(table["size"]))}
     keys = {"size": lambda column: column.map(order)}
-    by = ["task", "metric", "dataset", "protocol", "size"]
+    by = ["task", "metric", "dataset", "protocol", "variant", "size"]
     return table.sort_values(by, key=lambda column: keys.get(column.name, lambda c: c)(column), kind="stable")
 
 
 def _pairs(first: Side, second: Side) -> pd.DataFrame:
     rows = []
-    groups = dict(list(second.rows.groupby([*_KEYS, "dataset", "protocol"], sort=False)))
-    for key, ours in first.rows.groupby([*_KEYS, "dataset", "protocol"], sort=False):
-        for other, theirs in groups.items():
-            exact = not (first.published or second.published)
-            if key[:3] == other[:3] and (key[3:] == other[3:] if exact else same_dataset(key[3], other[3])):
-                rows.append(_pair(first, second, ours, theirs, key, other))
+    ours, theirs = (dict(list(side.rows.groupby(_GROUP, sort=False))) for side in (first, second))
+    for key, mine in ours.items():
+        same = [other for other in theirs if _comparable(key, other, first.published or second.published)]
+        # where the same settings were measured on both sides, others are not compared with them
+        same = [other for other in same if key[5] == other[5]] or [
+            other for other in same if not any(key[:5] + other[5:] == some for some in ours)
+        ]
+        rows += [_pair(first, second, mine, theirs[other], key, other) for other in same]
     return pd.DataFrame(rows)
 
 
+def _comparable(key: tuple, other: tuple, published: bool) -> bool:
+    return key[:3] == other[:3] and (same_dataset(key[3], other[3]) if published else key[3:5] == other[3:5])
+
+
 def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, key: tuple, other: tuple) -> dict:
-    a, b = ours.groupby("seed").value.last(), theirs.groupby("seed").value.last()
-    published = first.published or second.published
-    common = a.index[:0] if published else a.index.intersection(b.index)
     notes = [f"protocols differ: {key[4]} / {other[4]}"] if key[4] != other[4] else []
-    if not published and set(a.index) != set(b.index):
-        notes.append(
-            f"seeds {sorted(a.index)} and {sorted(b.index)}: common ones only" if len(common) else "no common seed"
-        )
+    if first.published or second.published:
+        a, b = ours.value, theirs.value
+        common = a.index[:0]
+    else:
+        notes += [f"settings differ: {key[5]} / {other[5]}"] if key[5] != other[5] else []
+        a, b, said = _repeats(ours, theirs)
+        notes += said
+        common = a.index.intersection(b.index)
         a, b = (a[common], b[common]) if len(common) else (a, b)
     return {
         "size": key[0],
@@ -118,6 +130,7 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
         "metric": key[2],
         "dataset": key[3],
         "protocol": key[4],
+        "variant": ours.variant.iloc[0],
         "first": first.name,
         "second": second.name,
         "mean_first": a.mean(),
@@ -126,9 +139,48 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
         "std_second": b.std(),
         "difference": b.mean() - a.mean(),
         "p": paired_p(a[common], b[common]),
-        "seeds": len(common),
+        "repeats": len(common),
         "note": "; ".join(notes),
     }
+
+
+def _repeats(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.Series, pd.Series, list[str]]:
+    """The values of both sides by seed, and what is not the same of their seeds.
+
+    Measurement seeds that one side lacks are left out. Where a side has several pre-trainings, these are the repeats.
+    """
+    notes, sides = _common(ours, theirs, "seed", "measurement seed")
+    sides = [side.assign(pretraining_seed=side.pretraining_seed.astype("string").fillna("not said")) for side in sides]
+    sides = [side.drop_duplicates(["pretraining", "seed"], keep="last") for side in sides]
+    if max(side.pretraining.nunique() for side in sides) == 1:
+        return *(side.set_index("seed").value for side in sides), notes
+    whole = [_complete(side) for side in sides]
+    if sum(map(len, whole)) < sum(map(len, sides)):
+        notes.append("pre-trainings that lack a measurement seed left out")
+    more, whole = _common(*whole, "pretraining_seed", "pre-training seed")
+    return *(side.groupby("pretraining_seed").value.mean() for side in whole), notes + more
+
+
+def _complete(rows: pd.DataFrame) -> pd.DataFrame:
+    """The pre-trainings that have every measurement seed which any of them has."""
+    return rows[rows.groupby("pretraining").seed.transform("nunique") == rows.seed.nunique()]
+
+
+def _common(
+    ours: pd.DataFrame, theirs: pd.DataFrame, name: str, words: str
+) -> tuple[list[str], tuple[pd.DataFrame, pd.DataFrame]]:
+    """The rows of seeds that both have, or all rows where there are none, and a note where they differ."""
+    a, b = set(ours[name]), set(theirs[name])
+    if a == b:
+        return [], (ours, theirs)
+    if not a & b:
+        return [f"no common {words}"], (ours, theirs)
+    text = f"{words}s {_listed(a)} and {_listed(b)}: common ones only"
+    return [text], (ours[ours[name].isin(a & b)], theirs[theirs[name].isin(a & b)])
+
+
+def _listed(seeds: set) -> str:
+    return f"[{', '.join(map(str, sorted(seeds)))}]"
 
 
 def paired_p(first: pd.Series, second: pd.Series) -> float:
@@ -154,13 +206,15 @@ def comparison_text(sides: list[str], task: str | None = None, csv: str | None =
 
 
 def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:
-    scores = column_names(rows.assign(stale=""))
+    # published numbers have no variants of their own
+    ways = rows.variant if (rows.variant != "").any() else variants(rows.assign(stale=""))
+    scores = rows.task + " " + rows.metric + ways
     shown = pd.DataFrame(
         {
             "size": rows["size"],
             "score": scores,
-            pair[0]: [score(*cell) for cell in zip(rows.mean_first, rows.std_first, rows.seeds, strict=True)],
-            pair[1]: [score(*cell) for cell in zip(rows.mean_second, rows.std_second, rows.seeds, strict=True)],
+            pair[0]: [score(*cell) for cell in zip(rows.mean_first, rows.std_first, strict=True)],
+            pair[1]: [score(*cell) for cell in zip(rows.mean_second, rows.std_second, strict=True)],
             "difference": [f"{value:+.2f}" for value in rows.difference],
             "p": ["no test" if pd.isna(p) else f"{p:.3g}" for p in rows.p],
             "note": rows.note,

@@ -6,6 +6,7 @@ import json
 import os
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,16 +23,42 @@ def read_curves(data: ReportData, results: str | os.PathLike) -> pd.DataFrame:
         Columns `run`, `scalar`, `step`, `value`; empty where no log is found.
     """
     runs = data.long[data.long.stale == ""].drop_duplicates("run_id")
-    trained = runs.dropna(subset=["checkpoint"]).drop_duplicates(["series", "checkpoint"])
-    several = trained.series.duplicated(keep=False)  # networks each trained alone
-    names = trained.series.where(~several, trained.series + " " + trained.spec)
-    folders = {f"pre-training {name}": Path(path).parent for name, path in zip(names, trained.checkpoint, strict=True)}
-    for row in runs.itertuples():
-        folders[f"{row.task} {row.spec} ({row.series}, seed {row.seed})"] = Path(results) / row.run_id
+    folders = {name: Path(path).parent for name, path in _pretrainings(runs).items()}
+    repeats = runs.groupby(["series", "spec"]).pretraining.transform("nunique") > 1
+    for row, repeated in zip(runs.itertuples(), repeats, strict=True):
+        seeds = ([_repeat(row)] if repeated else []) + [f"measurement seed {row.seed}"]
+        name = f"{row.task}{row.variant} {row.spec} ({', '.join([row.series, *seeds])})"
+        folders[name] = Path(results) / row.run_id
     curves = [read_scalars(folder).assign(run=name) for name, folder in folders.items() if folder.is_dir()]
     curves = [curve for curve in curves if not curve.empty]
     columns = ["run", "scalar", "step", "value"]
     return pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
+
+
+def _pretrainings(runs: pd.DataFrame) -> dict[str, str]:
+    """A name for each pre-training -> the newest path of its checkpoint."""
+    trained = runs.dropna(subset=["checkpoint"]).sort_values("created", ascending=False, kind="stable")
+    sizes = trained.groupby(["series", "pretraining"]).spec.agg(set)
+    trained = trained.drop_duplicates(["series", "pretraining"]).sort_values(["series", "pretraining"])
+    names = {}
+    for row in trained.itertuples():
+        own, others = sizes[row.series, row.pretraining], sizes[row.series].drop(row.pretraining)
+        words = ["pre-training", row.series]
+        if len(others) and len(own) == 1:  # networks each trained alone
+            words.append(row.spec)
+        if any(own & other for other in others):
+            words.append(f"({_repeat(row)})")
+        elif len(others) and len(own) > 1:
+            words.append(f"(checkpoint {row.checkpoint_sha256[:8]})")
+        names[" ".join(words)] = row.checkpoint
+    return names
+
+
+def _repeat(row: Any) -> str:
+    """Which of several pre-trainings."""
+    if pd.isna(row.pretraining_seed):
+        return f"checkpoint {row.checkpoint_sha256[:8]}"
+    return f"pre-training seed {row.pretraining_seed}"
 
 
 def read_scalars(folder: Path) -> pd.DataFrame:

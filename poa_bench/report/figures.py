@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from poa_bench.report.frame import PIXELS, RANDOM
+from poa_bench.report.frame import PIXELS
 
 OURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # Okabe and Ito: told apart with any colour vision
-CONTROLS = {RANDOM: "#e69f00", PIXELS: "#8a8a8a"}
+RANDOM_COLOURS = ("#e69f00", "#b37400", "#f0e442")  # several where random networks have several architectures
+PIXELS_COLOUR = "#8a8a8a"
 LEAST_SHARE = 0.2
 PUBLISHED = ("published: POA", "published: other methods")
 
@@ -30,6 +31,7 @@ class ChartData:
         published: records of `published_points`.
         scores, costs: short name -> title.
         series: names in order.
+        random: those of them that are random networks.
     """
 
     rows: list[dict[str, Any]]
@@ -39,6 +41,17 @@ class ChartData:
     scores: dict[str, str]
     costs: dict[str, str]
     series: list[str]
+    random: list[str]
+
+    @property
+    def controls(self) -> list[str]:
+        """The series that are no pre-trained networks."""
+        return [name for name in self.series if name in self.random or name == PIXELS]
+
+    @property
+    def ours(self) -> list[str]:
+        """The series that are pre-trained networks."""
+        return [name for name in self.series if name not in self.controls]
 
     @property
     def datasets(self) -> dict[str, list[dict[str, Any]]]:
@@ -70,18 +83,19 @@ def score_against_cost(data: ChartData, chosen: tuple[str, str] | None = None) -
     """
     shown = controls_fit(data, chosen[0] if chosen else "s0")
     measured = {row["series"] for row in data.rows if chosen is None or chosen[0] in row}
-    names = [name for name in data.series if name in measured and (shown or not chosen or name not in CONTROLS)]
+    names = [name for name in data.series if name in measured and (shown or not chosen or name in data.ours)]
     x, y = _quantity("x", zero=False), _quantity("y", zero=False)
     chart = _chosen_axes(data, chosen, "", "datum[{score}]")
     published = any(chosen is None or chosen[0] in row for row in data.published)
     layers = [_published_layer(chart["transform"], x, y)] if published else []
     layers += _measured_layers(data, names, x, y)
-    if chosen is None and not CONTROLS.keys().isdisjoint(names):
+    without = {"filter": f"indexof([{', '.join(map(vega_text, data.controls))}], datum.series) < 0"}
+    if chosen is None and not set(data.controls).isdisjoint(names):
         box = {"name": "controls", "value": shown, "bind": {"input": "checkbox", "name": "show controls"}}
         chart["params"] = [*chart["params"], box]
-        chart["transform"] = [*chart["transform"], {"filter": f"controls || {_NO_CONTROL}"}]
+        chart["transform"] = [*chart["transform"], {"filter": f"controls || {without['filter']}"}]
     elif not shown:
-        chart["transform"] = [*chart["transform"], {"filter": _NO_CONTROL}]
+        chart["transform"] = [*chart["transform"], without]
     # each layer with a legend of its own: filled and hollow marks cannot share one
     resolve = {"scale": {"color": "independent", "shape": "independent"}}
     return chart | {"layer": layers, "height": 340, "resolve": resolve}
@@ -90,7 +104,7 @@ def score_against_cost(data: ChartData, chosen: tuple[str, str] | None = None) -
 def controls_fit(data: ChartData, score: str) -> bool:
     """Whether the axis of a score can show the controls and still give the pre-trained sizes `LEAST_SHARE` of it."""
     every = [row[score] for row in data.rows if score in row]
-    ours = [row[score] for row in data.rows if score in row and row["series"] not in CONTROLS]
+    ours = [row[score] for row in data.rows if score in row and row["series"] in data.ours]
     return len(ours) < 2 or max(ours) - min(ours) >= LEAST_SHARE * (max(every) - min(every))
 
 
@@ -146,7 +160,7 @@ def gain_chart(data: ChartData, chosen: tuple[str, str] | None = None) -> Spec:
     """
     gain = {"field": "y", "title": "gain", "format": "+.4~g"}
     verdict = (
-        "datum['k' + substring({score}, 1)] ? 'worst seed beats best random seed' : 'not beyond the spread of seeds'"
+        "datum['k' + substring({score}, 1)] ? 'worst repeat beats best random one' : 'not beyond the spread of repeats'"
     )
     axes = _chosen_axes(data, chosen, "gain in ", "datum['g' + substring({score}, 1)]", verdict=verdict)
     points = {
@@ -155,7 +169,7 @@ def gain_chart(data: ChartData, chosen: tuple[str, str] | None = None) -> Spec:
         "encoding": {
             "x": _quantity("x", zero=False),
             "y": {"field": "y", "type": "quantitative", "title": None, "scale": {"padding": 12}},
-            "color": _colours(data, [name for name in data.series if name not in CONTROLS]),
+            "color": _colours(data, data.ours),
             "shape": {"field": "verdict", "legend": _LEGEND | {"columns": 1, "symbolFillColor": "#888"}},
             "tooltip": hover(data, gain, {"field": "verdict"}),
         },
@@ -192,7 +206,6 @@ def curve_chart(data: ChartData, scalar: str | None = None) -> Spec:
 _DASHES = [[1, 0], [6, 2], [2, 2], [8, 2, 2, 2]]  # four, and five colours: twenty lines are told apart
 _LEGEND = {"title": None, "orient": "bottom", "labelLimit": 320, "columns": 2}
 _KNOWN = {"filter": "isValid(datum.x) && isValid(datum.y)"}
-_NO_CONTROL = f"indexof({list(CONTROLS)}, datum.series) < 0"
 _CHEAPEST_FIRST = {"groupby": ["series"], "sort": [{"field": "x"}, {"field": "y", "order": "descending"}]}
 _FRONT = [  # as poa_bench.report.analysis.pareto_front
     {"window": [{"op": "max", "field": "y", "as": "best"}], "frame": [None, 0], **_CHEAPEST_FIRST},
@@ -229,8 +242,9 @@ def _quantity(field: str, zero: bool) -> Spec:
 
 
 def _colours(data: ChartData, names: list[str]) -> Spec:
-    ours = [name for name in data.series if name not in CONTROLS]
-    colour = {name: OURS[place % len(OURS)] for place, name in enumerate(ours)} | CONTROLS
+    colour = {PIXELS: PIXELS_COLOUR}
+    for group, colours in ((data.ours, OURS), (data.random, RANDOM_COLOURS)):
+        colour |= {name: colours[place % len(colours)] for place, name in enumerate(group)}
     return {"field": "series", "scale": {"domain": names, "range": [colour[name] for name in names]}, "legend": _LEGEND}
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from poa_bench.config_files import evaluation_configs, runnable_configs
 from poa_bench.elastic.space import SubnetSpec
-from poa_bench.report.frame import PIXELS, PROFILE, RANDOM, ReportData
+from poa_bench.report.frame import PROFILE, RANDOM, ReportData
 
 LIGHT = ("knn", "linear", PROFILE)  # what `poa-bench evaluate` measures
+ANOTHER = "another"  # in place of a pre-training: one that is not there yet
 PLACE_HOLDERS = ("CHECKPOINT", "CONFIG.py")  # for what neither the results nor the project's configs say
 _RELATIVE = {"smallest", "middle", "intact"}  # names of sizes that every space has
 _AMP = {"bfloat16": "bf16", "float16": "fp16"}
@@ -24,42 +25,45 @@ def sources(data: ReportData, missing: pd.DataFrame) -> pd.DataFrame:
     """What a command needs beside the size, for each row of `holes`; rows with the same values share a command.
 
     Returns:
-        `checkpoint`, and `how`: JSON of `now`, the protocol by which the command measures, of the number type (light
-        tasks) or the sweep's name and task entry, and of the series' name where the results were given one.
+        `checkpoint`, and `how`: JSON of `now`, the protocol by which the command measures, of the `kind` of weights, of
+        number type, data and branch (light tasks) or the sweep's name and task entry, and of the series' name where the
+        results were given one.
     """
-    known, types = _Checkpoints(data), _number_types(data)
-    named = set(data.long["facts.series"].dropna()) if "facts.series" in data.long else set()
+    known, types, files = _Checkpoints(data), _newest(data, "facts.dtype"), _newest(data, "facts.config")
+    kinds = data.long.drop_duplicates("series").set_index("series").initialisation
     found = []
     for row in missing.itertuples():
         if row.task in LIGHT:
-            how = {"amp": _AMP.get(types.get(row.column)), "now": row.protocol}
+            source = files.get(row.column) or _data(row.dataset)
+            how = {"amp": _AMP.get(types.get(row.column)), "now": row.protocol, "data": source}
+            how |= {"branch": known.branch(row.series)}
         else:
             how = _dense_source(row.task, row.protocol, row.spec)
-        series = row.series if row.series in named else None
-        found.append((known.of(row.series, row.spec), json.dumps({**how, "series": series})))
+        how |= {"series": known.given_name(row.series), "kind": kinds[row.series]}
+        found.append((known.of(row), json.dumps(how)))
     return pd.DataFrame(found, columns=["checkpoint", "how"], index=missing.index)
 
 
-def _number_types(data: ReportData) -> dict[str, str]:
-    if "facts.dtype" not in data.long:
+def _newest(data: ReportData, fact: str) -> dict[str, Any]:
+    """The newest value of a fact by column, where any is known."""
+    if fact not in data.long:
         return {}
-    return data.long.dropna(subset=["facts.dtype"]).set_index("column")["facts.dtype"].to_dict()
+    return data.long.sort_values("created").dropna(subset=[fact]).set_index("column")[fact].to_dict()
 
 
 def command(line: Any, results: str) -> str:
     """The command of one line of `grouped`.
 
     Args:
-        line: `series`, `task`, `dataset`, `protocol`, `seed`, `specs`, `checkpoint`, `how`.
+        line: `task`, `protocol`, `seed`, `specs`, `checkpoint`, `how`.
         results: the folder that the command writes to.
     """
-    kind = {RANDOM: "random", PIXELS: "pixels"}.get(line.series, "pretrained")
     how = json.loads(line.how)
+    kind = how["kind"]
     if line.task in LIGHT:
-        words = ["evaluate", line.checkpoint, "--data", _data(line.dataset), "-o", results, "--tasks", line.task]
+        words = ["evaluate", line.checkpoint, "--data", how["data"], "-o", results, "--tasks", line.task]
         words += ["--protocols", line.protocol, "--seeds", str(line.seed), "--initialisation", kind]
-        words += ["--amp", how["amp"]] if how["amp"] else []
-        words += ["--series", how["series"]] if how["series"] else []
+        words += [word for name in ("amp", "branch", "series") if how[name] for word in (f"--{name}", how[name])]
         return shlex.join(["poa-bench", *words] + ([] if kind == "pixels" else ["--specs", ",".join(line.specs)]))
     task = {"task": line.task, "specs": line.specs, "initialisations": [kind], "seeds": [line.seed], **how["entry"]}
     words = ["run", how["sweep"], "--checkpoint", line.checkpoint, "--results", results]
@@ -71,17 +75,46 @@ class _Checkpoints:
     """Which checkpoint a missing cell is of; for a control, which one says what its network looks like."""
 
     def __init__(self, data: ReportData) -> None:
-        known = data.long[(data.long.stale == "") & data.long.checkpoint.notna()].sort_values("created")
-        keys = (["series", "spec"], ["series", "family"], ["spec"], ["family"])
+        self.rows = data.long[data.long.stale == ""].sort_values("created")
+        known = self.rows[self.rows.checkpoint.notna()]
+        keys = (
+            ["series", "pretraining", "spec"], ["series", "pretraining"], ["series", "spec"], ["series", "family"],
+            ["spec"], ["family"],
+        )  # fmt: skip
         self.newest = [known.groupby(key).checkpoint.last().to_dict() for key in keys]
         self.last = known.checkpoint.iloc[-1] if len(known) else PLACE_HOLDERS[0]
 
-    def of(self, series: str, spec: str) -> str:
-        """The series' own checkpoint of this size, or else of this family, or else that of another series."""
-        family = spec.split("-")[0]
-        wanted = ((series, spec), (series, family), spec, family)
+    def of(self, row: Any) -> str:
+        """The pre-training's own, or else that of the series, of the size, of the family."""
+        if row.pretraining == ANOTHER:
+            return PLACE_HOLDERS[0]
+        family, drawn = row.spec.split("-")[0], self._of_architecture(row.series)
+        wanted = [(row.series, row.pretraining, row.spec), (row.series, row.pretraining)]
+        wanted += [(row.series, row.spec), (row.series, family), row.spec, family]
         found = (names[key] for names, key in zip(self.newest, wanted, strict=True) if key in names)
-        return next(found, self.last)
+        return drawn or next(found, self.last)
+
+    def _of_architecture(self, series: str) -> str | None:
+        """For random networks that are told apart by their architecture: the newest checkpoint of the same one."""
+        if not series.startswith(f"{RANDOM} (architecture "):
+            return None
+        own = self.rows[self.rows.series == series]["config.architecture"].dropna()
+        same = self.rows[self.rows["config.architecture"].isin(own) & self.rows.checkpoint.notna()]
+        return same.checkpoint.iloc[-1] if len(same) else None
+
+    def branch(self, series: str) -> str | None:
+        """`student` where the series is the student's; the teacher is what commands take without a word."""
+        if "config.branch" not in self.rows:
+            return None
+        rows = self.rows[(self.rows.series == series) & (self.rows.initialisation == "pretrained")]
+        return "student" if "student" in set(rows["config.branch"]) else None
+
+    def given_name(self, series: str) -> str | None:
+        """The name that the results of a series were given, if any; the report may have added to it."""
+        if "facts.series" not in self.rows:
+            return None
+        names = self.rows["facts.series"][self.rows.series == series].dropna()
+        return names.iloc[-1] if len(names) else None
 
 
 def _data(dataset: str) -> str:

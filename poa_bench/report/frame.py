@@ -1,7 +1,8 @@
 """The results of a folder as one tidy table, plus what is known about each size, each series and each measured column.
 
-A *series* is a line in a figure: the sizes of one checkpoint, or a control (random initialisation, raw pixels). A
-*column* is one metric of one task, data set and protocol. A *cell* is one (series, size, column): its mean over seeds.
+A *series* is a line in a figure: the sizes of one checkpoint or of repeats of one pre-training, or a control (random
+initialisation, raw pixels). A *column* is one metric of one task, data set, protocol and settings (`naming.py`). A
+*cell* is one (series, size, column): its mean over repeats, which differ in the pre-training or the measurement seed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,15 +17,14 @@ import pandas as pd
 from poa_bench.downstream.protocols import DEFAULTS
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
+from poa_bench.report.naming import PIXELS, PROFILE, RANDOM, series_names, settings_labels, variants, with_known_facts
 from poa_bench.report.stale import stale_reasons
 from poa_bench.sweep.results import read_results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROFILE = "profile"  # the task whose metrics are costs, not scores
-PIXELS = "raw pixels"
-RANDOM = "random initialisation"
+__all__ = ["PIXELS", "PROFILE", "RANDOM", "ReportData", "load_report_data", "report_data"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +32,18 @@ class ReportData:
     """Everything that tables, figures and sentences are made from.
 
     Attributes:
-        long: one row per run and metric, as `read_results`, plus `series`, `column` and `stale` (empty, or why).
-        cells: one row per (series, spec, column): `mean`, `std` over seeds, `seeds` measured, `expected` seeds. `mean`
-            is missing where a seed is: a mean over a set with a hole is no result.
-        columns: one row per column: task, dataset, split, protocol, metric, unit, primary. Scores: higher is better.
+        long: one row per run and metric, as `read_results`, plus `series`, `column`, `variant` (what the column says
+            beside task and metric), `settings` (the end of it), `pretraining` (which one of its series) and `stale`
+            (empty, or why).
+        cells: one row per (series, spec, column): `mean`, `min` and `max` over all its runs, `std` over its
+            pre-trainings, each the mean of its measurement seeds, or over measurement seeds where there is one
+            pre-training; how many `pretrainings`, `seeds` (of measurement) and `runs` it has, and how many runs are
+            `expected`. `mean` is missing where a run is: a mean over a set with a hole is no result.
+        columns: one row per column: task, dataset, split, protocol, metric, unit, primary, variant, settings. Scores:
+            higher is better.
         costs: one row per (series, spec), a column per cost (`parameters`, `macs`, `weights` in bytes, the profile's).
         pretrained: the pre-trained series, the one with the most sizes first.
+        controls: the series at random initialisation, then raw pixels.
         broken: result files that could not be read, `{path: why}`.
     """
 
@@ -47,6 +52,7 @@ class ReportData:
     columns: pd.DataFrame
     costs: pd.DataFrame
     pretrained: list[str]
+    controls: list[str]
     broken: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -88,18 +94,23 @@ def load_report_data(directory: str | os.PathLike) -> ReportData:
 
 def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> ReportData:
     """As `load_report_data`, from the long table itself."""
-    long = long.reset_index(drop=True).copy()
+    long = with_known_facts(long.reset_index(drop=True))
     long["spec"] = long.spec.fillna("")
     long["checkpoint"] = long.checkpoint.map(nearby, na_action="ignore")
     long["stale"] = stale_reasons(long)
-    long["series"] = _series(long)
-    long["column"] = column_names(long)
+    long["series"] = series_names(long)
+    long["settings"] = settings_labels(long)
+    long["variant"] = variants(long) + long.settings
+    long["column"] = long.task + " " + long.metric + long.variant
+    seed = long.pretraining_seed.astype("string").fillna("not said")
+    long["pretraining"] = (long.checkpoint_sha256.fillna("") + " " + seed).where(long.checkpoint_sha256.notna(), "")
     fresh = long[long.stale == ""]
     if fresh.empty:
         raise InputError(f"all {long.run_id.nunique()} results are stale ({long.stale.iloc[0]}): measure again")
     columns = _describe_columns(fresh)
     cells = _cells(fresh)
-    return ReportData(long, cells, columns, _costs(fresh, cells, columns), _pretrained_series(fresh), broken or {})
+    costs = _costs(fresh, cells, columns)
+    return ReportData(long, cells, columns, costs, _pretrained_series(fresh), _controls(fresh), broken or {})
 
 
 parse = lru_cache(maxsize=None)(SubnetSpec.parse)
@@ -134,90 +145,87 @@ def axes(specs: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.Index(specs, name="spec"))
 
 
-def _series(long: pd.DataFrame) -> pd.Series:
-    """A readable name per series; the checkpoint is named only where there are several."""
-    pretrained = long.initialisation == "pretrained"
-    name = long.checkpoint.where(pretrained).map(lambda path: Path(path).stem, na_action="ignore")
-    name = name + long.checkpoint_sha256.map(lambda sha: f" ({sha[:8]})", na_action="ignore")
-    fresh = long.stale == ""
-    if "facts.series" in long:  # several checkpoints that belong together, such as networks each trained alone
-        name = long["facts.series"].where(pretrained).fillna(name)
-    elif name[fresh].nunique() == 1:
-        name = name.where(name.isna() | ~fresh, "pre-trained")
-    return name.fillna(long.initialisation.map({"random": RANDOM, "pixels": PIXELS}))
-
-
-def column_names(long: pd.DataFrame) -> pd.Series:
-    """The shortest name that tells columns apart: task, metric, then data set, protocol, number type, device.
-
-    Args:
-        long: `task`, `metric` and `stale`, and what there is of `dataset`, `protocol` and the facts; one row per value.
-    """
-    fresh = long[long.stale == ""]
-    label = long.task + " " + long.metric
-    for extra in ("dataset", "protocol", "facts.dtype", "facts.device"):
-        if extra not in long:
-            continue
-        variants = fresh.groupby("task")[extra].nunique()
-        differs = long.task.map(variants).fillna(1) > 1
-        if extra == "facts.device":  # scores do not depend on it
-            differs &= long.task == PROFILE
-        label = label.where(~differs, label + " · " + long[extra].fillna("not said").astype(str))
-    return label
-
-
 def _describe_columns(fresh: pd.DataFrame) -> pd.DataFrame:
-    """One row per column: task, dataset, protocol, metric, unit, primary; primaries first, then in the order of tasks.
+    """One row per column, see `ReportData.columns`; primaries first, then in the order of tasks.
 
     Within a task, the protocols that are measured by default come first; the order never depends on that of files.
     """
     described = fresh.drop_duplicates("column").set_index("column")
-    described = described[["task", "dataset", "split", "protocol", "metric", "unit", "primary"]].copy()
+    about = ["task", "dataset", "split", "protocol", "metric", "unit", "primary", "variant", "settings"]
+    described = described[about].copy()
     tasks = {"knn": 0, "linear": 1, "classification": 2, "detection": 3, "segmentation": 4, PROFILE: 9}
     defaults = [protocol.name for protocols in DEFAULTS.values() for protocol in protocols]
     place = {name: position for position, name in enumerate(defaults)}
     described["order"] = described.task.map(tasks).fillna(5)
     described["default"] = described.protocol.map(place).fillna(len(place))
-    keys = ["primary", "order", "task", "dataset", "default", "protocol"]
-    described = described.sort_values(keys, ascending=[False, *[True] * 5], kind="stable")
+    keys = ["primary", "order", "task", "dataset", "default", "protocol", "variant"]
+    described = described.sort_values(keys, ascending=[False, *[True] * 6], kind="stable")
     return described.drop(columns=["order", "default"])
 
 
 def _cells(fresh: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread over seeds; a cell that lacks a seed its series has elsewhere in the column has no mean."""
+    """Mean and spread over repeats; a cell that lacks one which its series has elsewhere in the column has no mean."""
     keys = ["series", "spec", "column"]
-    latest = fresh.sort_values("created").drop_duplicates([*keys, "seed"], keep="last")
-    groups = latest.groupby(keys, sort=False).value
-    cells = groups.agg(["mean", "std", "min", "max", "count"]).rename(columns={"count": "seeds"}).reset_index()
-    seeds = latest.groupby(["series", "column"]).seed.nunique().rename("expected")
-    cells = cells.join(seeds, on=["series", "column"])
+    latest = fresh.sort_values("created").drop_duplicates([*keys, "pretraining", "seed"], keep="last")
+    groups = latest.groupby(keys, sort=False)
+    cells = groups.value.agg(["mean", "min", "max", "count"]).rename(columns={"count": "runs"})
+    cells["pretrainings"], cells["seeds"] = groups.pretraining.nunique(), groups.seed.nunique()
+    each = latest.groupby([*keys, "pretraining"], sort=False).value.mean().groupby(keys, sort=False).std()
+    # measurement seeds of one pre-training say nothing about another one's result: they are no repeats of it
+    cells["std"] = each.where(cells.pretrainings > 1, groups.value.std())
+    cells = cells.reset_index()
+    column = ["series", "column"]
+    seeds = latest.groupby(column).seed.nunique().rename("expected")
+    most = cells.groupby(column).pretrainings.max()
+    cells = cells.join(seeds * most.rename("expected"), on=column)
     cells["initialisation"] = cells.series.map(latest.drop_duplicates("series").set_index("series").initialisation)
-    incomplete = cells.seeds < cells.expected
+    incomplete = cells.runs < cells.expected
     cells.loc[incomplete, ["mean", "std", "min", "max"]] = float("nan")
     return cells
 
 
 def _costs(fresh: pd.DataFrame, cells: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
-    """Parameters, MACs and the profile's metrics per (series, spec); a profile measured once serves every series."""
+    """Parameters, MACs and the profile's metrics per (series, spec).
+
+    What was measured in one series serves every other whose network of this size has as many parameters.
+    """
     sized = fresh[fresh.spec != ""]
-    costs = sized.groupby(["series", "spec"])[["parameters", "macs"]].first().astype("Float64").astype(float)
-    by_spec = sized.groupby("spec")[["parameters", "macs"]].first().astype("Float64").astype(float)
-    costs = costs.fillna(by_spec.reindex(costs.index, level="spec"))
+    costs = sized.groupby(["series", "spec"])[["parameters"]].first().astype("Float64").astype(float)
+    for name, rows in _macs(sized).items():
+        costs[name] = rows.groupby(["series", "spec"]).macs.first().astype("Float64").astype(float)
+        costs[name] = _shared(costs[name], costs.parameters)
     costs["weights"] = 4 * costs.parameters  # what an extracted file holds: float32
     # throughput is latency again, and the only metric of a profile where more is better
     wanted = (columns.task == PROFILE) & columns.unit.isin(["ms", "MB"])
     for name in columns.index[wanted]:
-        rows = cells[cells.column == name]
         metric = name.removeprefix(f"{PROFILE} ")
         if metric in costs:  # the profile repeats what every result carries
             continue
-        own = rows.set_index(["series", "spec"])["mean"]
-        shared = rows.groupby("spec")["mean"].first().reindex(costs.index.get_level_values("spec"))
-        costs[metric] = own.reindex(costs.index).fillna(pd.Series(shared.to_numpy(), index=costs.index))
+        own = cells[cells.column == name].set_index(["series", "spec"])["mean"]
+        costs[metric] = _shared(own.reindex(costs.index), costs.parameters)
     return costs
+
+
+def _macs(sized: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows that say each kind of MACs: one for each image size where a network has different ones."""
+    rows = sized.dropna(subset=["macs"])
+    if rows.empty or rows.groupby(["series", "spec"]).macs.nunique().max() == 1:
+        return {"macs": rows}
+    return {f"macs · {pixels} px": some for pixels, some in rows.groupby("image_size")}
+
+
+def _shared(own: pd.Series, parameters: pd.Series) -> pd.Series:
+    """Values per (series, spec), filled in from other series with the same spec and number of parameters."""
+    keys = [own.index.get_level_values("spec"), parameters]
+    return own.fillna(own.groupby(keys).transform("first"))
 
 
 def _pretrained_series(fresh: pd.DataFrame) -> list[str]:
     pretrained = fresh[fresh.initialisation == "pretrained"]
     sizes = pretrained.groupby("series").spec.nunique()
     return sorted(sizes.index, key=lambda name: (-sizes[name], name))
+
+
+def _controls(fresh: pd.DataFrame) -> list[str]:
+    kinds = ("random", "pixels")
+    return [name for kind in kinds for name in sorted(set(fresh.series[fresh.initialisation == kind]))]

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from poa_bench.report import figures, maps, sentences, tables
 from poa_bench.report.analysis import gains, rank_correlation
 from poa_bench.report.frame import ReportData
-from poa_bench.report.pick import export_command
+from poa_bench.report.pick import choice_sentence, chosen_by
 from poa_bench.report.published import FIELDS, beside, read_published
 
 FRONT_IN_CAPTION = 10  # sizes; more are read better as a list
@@ -85,12 +85,14 @@ def page_html(data: ReportData, drawn: figures.ChartData, context: dict[str, Any
 
 
 def _json(data: ReportData, drawn: figures.ChartData, charts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    titles = {name: short for short, name in drawn.scores.items()}
     return {
         "specs": {name: chart["spec"] for name, chart in charts.items()},
         "datasets": drawn.datasets | {"curves": packed_curves(drawn.curves)},
         "scores": drawn.scores,
         "costs": drawn.costs,
-        "export": export_command("CHECKPOINT", "SPEC"),
+        "chosenBy": {short: titles[chosen_by(data, name)] for short, name in drawn.scores.items()},
+        "how": {short: choice_sentence(data, name) for short, name in drawn.scores.items()},
         "same": same_by_other_protocols(data, drawn),
     }
 
@@ -119,8 +121,8 @@ def packed_curves(curves: list[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def same_by_other_protocols(data: ReportData, drawn: figures.ChartData) -> dict[str, list[str]]:
-    """Short name of each score -> those of the same task, data set and metric by other protocols."""
-    key = data.columns[["task", "dataset", "metric"]].apply(tuple, axis=1)
+    """Short name of each score -> those of the same task, data set, settings and metric by other protocols."""
+    key = data.columns[["task", "dataset", "settings", "metric"]].apply(tuple, axis=1)
     names = drawn.scores.items()
     return {
         short: [other for other, other_name in names if other != short and key[other_name] == key[name]]
@@ -204,7 +206,7 @@ def gain_table(data: ReportData) -> tuple[pd.DataFrame, list[list[float | None]]
     names = {
         "pretrained": "pre-trained",
         "gain_over_pixels": "gain over pixels",
-        "clear": "worst seed above best random seed",
+        "clear": "worst repeat above best random one",
     }
     return text.rename(columns=names), _numbers(numbers)
 
@@ -226,9 +228,12 @@ def published_table(rows: pd.DataFrame) -> pd.DataFrame:
     columns = ["method", "variant", "architecture", "task", "dataset", "metric", "value", "protocol", "epochs"]
     if "ours" not in rows:
         return rows[[*columns, "note", "source"]]
-    said = [f"{value:.2f} by {protocol}" for value, protocol in zip(rows.ours, rows["our protocol"], strict=True)]
-    rows = rows.assign(said=pd.Series(said, index=rows.index).where(rows.ours.notna()))
-    shown = rows.groupby(FIELDS, sort=False).said.agg(lambda texts: "; ".join(texts.dropna())).reset_index()
+    shown = (
+        rows.rename(columns={"ours": "said"})
+        .groupby(FIELDS, sort=False)
+        .said.agg(lambda texts: "; ".join(texts.dropna()))
+        .reset_index()
+    )
     order = {"said": shown.said == "", "variant": shown.variant != ""}
     shown = shown.sort_values(["said", "variant"], key=lambda column: order[column.name], kind="stable")
     shown["ours"] = shown.said.where(shown.said != "", tables.DASH)

@@ -1,4 +1,7 @@
-"""Which size to deploy: the best score within a budget, the runner-up, and what the next cheaper size loses."""
+"""Which size to deploy: the best within a budget, the runner-up, and what the next cheaper size loses.
+
+Sizes are chosen by validation scores where there are some; the scores shown are those of the test split.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ import pandas as pd
 
 from poa_bench.errors import InputError
 from poa_bench.report.frame import PROFILE, ReportData, load_report_data
+from poa_bench.report.origin import origin_sentence, origins, replaced
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number, score
+
+VALIDATION = "val_"  # begins the metrics of a validation split
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class Choice:
     """The answer: rows of `candidates`, None where there is no such size.
 
     Attributes:
-        best: highest score within the limits; the cheaper one of equals.
+        best: highest rank within the limits; the cheaper one of equals.
         runner_up: the second best within the limits.
         cheaper: the best size that costs less than `best`.
         unknown: sizes left out because a limited cost was never measured for them.
@@ -37,20 +43,42 @@ def candidates(data: ReportData, column: str) -> pd.DataFrame:
     """Every pre-trained size measured, and the costs in base units.
 
     Returns:
-        `series`, `spec`, `score` (mean over seeds), `std`, `seeds`, `checkpoint`, then a column per cost.
+        `series`, `spec`, `score` (mean over repeats), `std`, `rank` (what is chosen by: the validation score where
+        every size has one, else the score), the columns of `origins`, then a column per cost.
     """
-    scores = data.cells[(data.cells.column == column) & data.cells.series.isin(data.pretrained)]
-    scores = scores.dropna(subset=["mean"])[["series", "spec", "mean", "std", "seeds"]]
-    scores = scores.rename(columns={"mean": "score"})
-    scores = scores.join(checkpoints(data), on=["series", "spec"]).join(data.costs, on=["series", "spec"])
+    scores = _scored(data, column)
+    scores = scores.assign(rank=_scored(data, chosen_by(data, column))["mean"]).rename(columns={"mean": "score"})
+    scores = scores.reset_index().join(origins(data), on=["series", "spec"]).join(data.costs, on=["series", "spec"])
     return scores.sort_values(["series", "spec"]).reset_index(drop=True)
 
 
-@lru_cache(maxsize=16)
-def checkpoints(data: ReportData) -> pd.Series:
-    """The checkpoint to cut each (series, spec) from: that of its newest result."""
-    fresh = data.long[(data.long.stale == "") & data.long.series.isin(data.pretrained)]
-    return fresh.sort_values("created").groupby(["series", "spec"]).checkpoint.last()
+def _scored(data: ReportData, column: str) -> pd.DataFrame:
+    cells = data.cells[(data.cells.column == column) & data.cells.series.isin(data.pretrained)]
+    return cells.dropna(subset=["mean"]).set_index(["series", "spec"])[["mean", "std"]]
+
+
+@lru_cache(maxsize=1024)
+def chosen_by(data: ReportData, column: str) -> str:
+    """The column whose values a size is chosen by: `val_<metric>` measured in the same way, if every size has it."""
+    about = data.columns.loc[column]
+    judge = f"{about.task} {VALIDATION}{about.metric}{about.variant}"
+    if judge not in data.columns.index:
+        return column
+    complete = _scored(data, column).index.isin(_scored(data, judge).index).all()
+    return judge if complete else column
+
+
+def choice_sentence(data: ReportData, column: str) -> str:
+    """What sizes are chosen by in this column, and what that means for the score of the one chosen."""
+    about, judge = data.columns.loc[column], chosen_by(data, column)
+    if judge != column:
+        return f"chosen by {judge}; nothing was chosen on the {about.split} split, which the scores shown are of"
+    if about.metric.startswith(VALIDATION):
+        return "chosen by these validation scores themselves, so the best one's is likely to be a little too high"
+    return (
+        f"chosen on the {about.split} split itself, for want of validation scores of every size: the best one's score "
+        "is likely to be a little too high"
+    )
 
 
 def pick(table: pd.DataFrame, limits: Mapping[str, float], cost: str = "parameters") -> Choice:
@@ -59,7 +87,7 @@ def pick(table: pd.DataFrame, limits: Mapping[str, float], cost: str = "paramete
     unknown = len(table) - len(known)
     for name, limit in limits.items():
         known = known[known[name] <= limit]
-    ranked = known.sort_values(["score", cost], ascending=[False, True], kind="stable")
+    ranked = known.sort_values(["rank", cost], ascending=[False, True], kind="stable")
     if ranked.empty:
         return Choice(None, None, None, unknown)
     best = ranked.iloc[0]
@@ -73,11 +101,11 @@ def find_columns(data: ReportData, task: str, metric: str | None = None) -> list
     """The columns meant by a task (or the beginning of its name) and a metric (the primary one by default).
 
     Returns:
-        One column, or several that measure the same by different protocols: the one with the most sizes first; among
-        equals they keep the report's order, in which the protocol that is measured by default is the first.
+        One column, or several that measure the same by different protocols or number types: the one with the most
+        sizes first; among equals they keep the report's order, which begins with the protocol measured by default.
 
     Raises:
-        InputError: none fits, or columns of several tasks or data sets do; the sentence lists what there is.
+        InputError: none fits, or columns of several tasks, data sets or settings do; the sentence lists what there is.
     """
     columns = data.columns[data.columns.task != PROFILE]
     if task in columns.index:
@@ -85,19 +113,14 @@ def find_columns(data: ReportData, task: str, metric: str | None = None) -> list
     chosen = columns[columns.task.str.startswith(task)]
     chosen = chosen[chosen.primary] if metric is None else chosen[chosen.metric == metric]
     wanted = f"task {task!r}" + (f" with metric {metric!r}" if metric else "")
-    if len(chosen[["task", "dataset", "metric"]].drop_duplicates()) > 1:
+    if len(chosen[["task", "dataset", "metric", "settings"]].drop_duplicates()) > 1:
         choices = " or ".join(f"--task {shlex.quote(name)}" for name in chosen.index)
-        raise InputError(f"{wanted} fits several tasks or data sets: say which one by {choices}")
+        raise InputError(f"{wanted} fits several tasks, data sets or settings: say which one by {choices}")
     if len(chosen):
         return sorted(chosen.index, key=lambda column: -len(candidates(data, column)))
     close = difflib.get_close_matches(task, list(columns.index), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise InputError(f"{wanted} was not measured: there are {_quoted(columns.index)}{hint}")
-
-
-def export_command(checkpoint: str, spec: str) -> str:
-    """The command that cuts the size out of its checkpoint."""
-    return shlex.join(["poa-bench", "extract", checkpoint, spec, "-o", f"{spec}.safetensors"])
 
 
 def find_latency(data: ReportData, words: str) -> str:
@@ -129,22 +152,24 @@ def choose(
         latency: (milliseconds or None, words of the latency's name).
 
     Returns:
-        `column`, `cost` (what cheaper means), `choice`, `limits`, `lowest` (the row that has least of each limited
-        cost), `decimals`, `others` ({column of another protocol:
-        the best size by it and its series, or None}), where there are others `why` this column was taken, and
+        `column`, `by` (what sizes were chosen by, in words), `cost` (what cheaper means), `choice`, `limits`, `lowest`
+        (the row that has least of each limited cost), `costs` (names), `decimals`, `others` ({column of another
+        protocol: the best size by it and its series, or None}), where there are others `why` this column was taken, and
         `devices` that the limited latency was measured on.
     """
     data = load_report_data(results)
-    bounds = {name: value for name, value in limits.items() if value is not None}
+    column, *others = find_columns(data, task, metric)
+    bounds = {_cost_of(data, column, name): value for name, value in limits.items() if value is not None}
     if latency[0] is not None:
         bounds = {find_latency(data, latency[1]): latency[0], **bounds}
-    column, *others = find_columns(data, task, metric)
     cost = next(iter(bounds), "parameters")
     best = {name: pick(candidates(data, name), bounds, cost).best for name in others}
     table = candidates(data, column)
     return {
         "column": column,
+        "by": choice_sentence(data, column),
         "cost": cost,
+        "costs": list(data.costs),
         "choice": pick(table, bounds, cost),
         "lowest": {name: table.loc[table[name].idxmin()] for name in bounds if table[name].notna().any()},
         "limits": bounds,
@@ -153,6 +178,22 @@ def choose(
         "why": _why_first(data, [column, *others]),
         "devices": _devices(data) if latency[0] is not None else [],
     }
+
+
+def _cost_of(data: ReportData, column: str, name: str) -> str:
+    """The cost of this name; MACs are those at the image size that the column was measured at.
+
+    Raises:
+        InputError: the results do not say which image size that is.
+    """
+    if name in data.costs:
+        return name
+    sizes = data.long.image_size[(data.long.column == column) & (data.long.stale == "")].dropna().unique()
+    fitting = [f"{name} · {pixels} px" for pixels in sizes if f"{name} · {pixels} px" in data.costs]
+    if len(fitting) != 1:
+        known = ", ".join(cost for cost in data.costs if cost.startswith(name)) or "none"
+        raise InputError(f"{name} of {column} are not known, only {known}: limit parameters or latency instead")
+    return fitting[0]
 
 
 def _devices(data: ReportData) -> list[str]:
@@ -182,21 +223,32 @@ def pick_text(found: dict) -> str:
     best = choice.best
     lines = [
         f"{found['column']}" + (f" with {limits}" if limits else ""),
-        f"best:          {_described(best, decimals)}",
+        f"best:          {_described(best, found)}",
     ]
     if choice.runner_up is not None:
-        lines.append(f"runner-up:     {_described(choice.runner_up, decimals)}")
+        lines.append(f"runner-up:     {_described(choice.runner_up, found)}")
     if choice.cheaper is not None:
         saved = 100 * (1 - choice.cheaper[cost] / best[cost])
         loss = best.score - choice.cheaper.score
-        worse = f"{choice.cheaper.spec} loses {loss:.{decimals}f}"
+        worse = f"{choice.cheaper.spec} {'gains' if loss < 0 else 'loses'} {abs(loss):.{decimals}f}"
         lines.append(f"next cheaper:  {worse} and saves {saved:.0f} % of {cost_title(cost)}")
+    lines.append(f"how:           {found['by']}")
     lines += [_protocol_line(best, found)] if found["others"] else []
     if choice.unknown:
         lines.append(f"left out:      sizes for which a limited cost was not measured: {choice.unknown}")
     if found["devices"]:
         lines.append(f"latency of:    {', '.join(found['devices'])}")
-    return "\n".join([*lines, f"export:        {export_command(best.checkpoint, best.spec)}"])
+    return "\n".join([*lines, *_export_lines(best)])
+
+
+def _export_lines(best: pd.Series) -> list[str]:
+    """The command and what it cuts, or why there is none."""
+    if found := replaced(best):
+        return [
+            f"export:        not from {best.checkpoint}, which has other contents now (sha256 {found[:8]}): find the "
+            f"{origin_sentence(best)}"
+        ]
+    return [f"export:        {best.export}", f"from:          {origin_sentence(best)}"]
 
 
 def _amount(cost: str, value: float, sign: str = "") -> str:
@@ -216,10 +268,10 @@ def _protocol_line(best: pd.Series, found: dict) -> str:
     return f"protocol:      {found['column']} was taken: {found['why']}; {'; '.join(said)}"
 
 
-def _described(row: pd.Series, decimals: int) -> str:
-    costs = [name for name in row.index[row.index.get_loc("checkpoint") + 1 :] if pd.notna(row[name])]
-    shown = ", ".join(f"{number(row[name] / cost_scale(name))} {cost_title(name)}" for name in costs)
-    return f"{_named(row)}: {score(row.score, row['std'], row.seeds, decimals)}; {shown}"
+def _described(row: pd.Series, found: dict) -> str:
+    known = [name for name in found["costs"] if pd.notna(row[name])]
+    shown = ", ".join(f"{number(row[name] / cost_scale(name))} {cost_title(name)}" for name in known)
+    return f"{_named(row)}: {score(row.score, row['std'], found['decimals'])}; {shown}"
 
 
 def _quoted(names: pd.Index) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -60,19 +61,27 @@ def main_rows(published: pd.DataFrame) -> pd.DataFrame:
 def beside(data: ReportData, published: pd.DataFrame) -> pd.DataFrame:
     """The published rows whose task, metric and data set were measured here, once for each `column` of ours they fit.
 
-    `ours` is our value at the same size; where several pre-trained networks have the size, the best of them. Protocols
+    `ours` says our value at the same size and how it was measured, for each pre-trained network that has one. Protocols
     may differ: both are listed.
     """
     rows = []
     for column in data.columns.itertuples():
         same = (published.task == column.task) & (published.metric == column.metric)
         same &= published.dataset.map(lambda name, column=column: same_dataset(column.dataset, name)).astype(bool)
-        cells = data.cells[(data.cells.column == column.Index) & data.cells.series.isin(data.pretrained)]
-        ours = cells.groupby("spec")["mean"].max()
-        matching = published[same]
-        added = {"column": column.Index, "ours": matching.spec.map(ours), "our protocol": column.protocol}
-        rows.append(matching.assign(**added))
+        ours = _ours(data, column)
+        rows.append(published[same].assign(column=column.Index, ours=published.spec[same].map(ours)))
     return pd.concat(rows, ignore_index=True)
+
+
+def _ours(data: ReportData, column: Any) -> dict[str, str]:
+    """Size -> `76.80 by knn-k20-T0.07/1`, with the series and the settings where there are several."""
+    cells = data.cells[(data.cells.column == column.Index) & data.cells.series.isin(data.pretrained)]
+    cells = cells.dropna(subset=["mean"])
+    how = column.protocol + column.settings
+    named = len(data.pretrained) > 1
+    pairs = zip(cells["mean"], cells.series, strict=True)
+    said = [f"{value:.2f} by {how}" + f" ({series})" * named for value, series in pairs]
+    return cells.assign(said=said).groupby("spec").said.agg("; ".join).to_dict()
 
 
 def same_dataset(first: str, second: str) -> bool:

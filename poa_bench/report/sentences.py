@@ -10,7 +10,7 @@ from poa_bench.downstream.protocols import parse_protocol
 from poa_bench.errors import InputError
 from poa_bench.report.analysis import gains, pareto_front, series_scores
 from poa_bench.report.frame import RANDOM, ReportData
-from poa_bench.report.pick import candidates
+from poa_bench.report.pick import candidates, chosen_by
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number
 
 _TRAINED = "the same head, schedule and data for every size"
@@ -87,13 +87,13 @@ def _share(parameters: pd.Series, spec: str, best: str) -> str:
 
 
 def trust(data: ReportData, missing: int) -> list[str]:
-    """How far the numbers can be relied upon: seeds, what is missing, what was left out.
+    """How far the numbers can be relied upon: repeats, how sizes were chosen, what is missing, what was left out.
 
     Args:
         missing: how many runs would complete the table.
     """
     stale = data.long.run_id[data.long.stale != ""].nunique()
-    sentences = [_seeds(data)] if data.primaries else []
+    sentences = [_repeats(data), *_chosen(data)] if data.primaries else []
     if missing:
         sentences.append(f"{_runs(missing)} missing for a full table; nothing is averaged over them.")
     if stale:
@@ -108,16 +108,42 @@ def _runs(count: int) -> str:
     return "1 run is" if count == 1 else f"{count} runs are"
 
 
-def _seeds(data: ReportData) -> str:
+def _repeats(data: ReportData) -> str:
     scored = data.cells[data.cells.column.isin(data.primaries) & data.cells["mean"].notna()]
     if scored.empty:
-        return "No score has all its seeds."
-    least, most = int(scored.seeds.min()), int(scored.seeds.max())
-    if most == 1:
-        return "Every score is of one seed: its spread is unknown, and a small difference between sizes may be chance."
-    if least == most:
-        return f"Every score is a mean over {most} seeds, with the standard deviation behind ±."
-    return f"Scores are means over {least} to {most} seeds; where there are several, ± is their standard deviation."
+        return "No score has all its repeats."
+    if scored.runs.max() == 1:
+        return "Every score is of one run: its spread is unknown, and a small difference between sizes may be chance."
+    text = f"Scores are means over {_range(scored.runs)} runs; where there are several, ± is {spread_sentence(data)}."
+    if scored.pretrainings.max() > 1:
+        return text
+    return f"{text} How much another pre-training would differ is unknown."
+
+
+def spread_sentence(data: ReportData) -> str:
+    """What stands behind ±: over which seeds the standard deviation is."""
+    several = data.cells[data.cells["std"].notna()]
+    trained, measured = several[several.pretrainings > 1], several[several.pretrainings == 1]
+    texts = [f"over {_range(trained.pretrainings)} pre-training seeds"] if len(trained) else []
+    texts += [f"over {_range(measured.seeds)} measurement seeds"] if len(measured) else []
+    drawn = " (of random networks: of their initialisation too)" if "random" in set(measured.initialisation) else ""
+    return f"the standard deviation {', else '.join(texts) or 'over repeats, of which there are none here'}{drawn}"
+
+
+def _range(counts: pd.Series) -> str:
+    least, most = int(counts.min()), int(counts.max())
+    return str(most) if least == most else f"{least} to {most}"
+
+
+def _chosen(data: ReportData) -> list[str]:
+    """How `pick` chooses, which the sentences above about the best sizes do not: they describe."""
+    if not data.pretrained:
+        return []
+    judged = [column for column in data.primaries if chosen_by(data, column) != column]
+    return [
+        "The best sizes above are named by the scores shown; to choose one, `pick` takes validation scores where there "
+        f"are some ({', '.join(judged) or 'none here'})."
+    ]
 
 
 def _of(data: ReportData, series: str) -> str:
@@ -164,14 +190,14 @@ def _gain_sentence(data: ReportData, series: str, column: str, both: pd.DataFram
     low, high = f"{both.gain.min():+.{decimals}f}", f"{both.gain.max():+.{decimals}f}"
     text = f"{column}{_of(data, series)}: pre-training gains {low if low == high else f'{low} to {high}'} over {RANDOM}"
     text += f" at the {len(both)} size{'s' * (len(both) != 1)} with both"
-    if series_scores(data, series, column).seeds[both.index].max() == 1:
-        text += " (one seed)"
+    if series_scores(data, series, column).runs[both.index].max() == 1:
+        text += " (one run each)"
     if not losers and not unclear:
         return text + "; it pays at every one of them."
     if losers:
         text += f"; it does NOT pay at {', '.join(losers)}"
     if unclear:
-        text += f"; the seeds' spread is larger than the gain at {', '.join(unclear)}"
+        text += f"; the repeats' spread is larger than the gain at {', '.join(unclear)}"
     return text + "."
 
 

@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 
-from poa_bench.report.frame import PIXELS, RANDOM, ReportData, axes, sort_specs
+from poa_bench.report.frame import ReportData, axes, sort_specs
 
 DASH = "–"
 _SCALES = {"parameters": ("params (M)", 1e6), "macs": ("MACs (G)", 1e9), "weights": ("weights, float32 (MB)", 1e6)}
@@ -16,8 +16,9 @@ _PROFILED = re.compile(r"(?P<what>.+?)_(?P<unit>ms|mb)_batch(?P<batch>\d+)(?P<re
 
 def cost_title(cost: str) -> str:
     """Column title of a cost with its unit, such as `params (M)` or `latency p50, batch 1 (ms)`."""
-    if cost in _SCALES:
-        return _SCALES[cost][0]
+    quantity, sign, variant = cost.partition(" · ")
+    if quantity in _SCALES:
+        return _SCALES[quantity][0] + sign + variant
     if match := _PROFILED.fullmatch(cost):
         unit = {"ms": "ms", "mb": "MB"}[match["unit"]]
         return f"{match['what'].replace('_', ' ')}, batch {match['batch']} ({unit}){match['rest']}"
@@ -26,7 +27,8 @@ def cost_title(cost: str) -> str:
 
 def cost_scale(cost: str) -> float:
     """What a cost is divided by for show: 1e6 for `parameters`, 1 where its unit is shown as it is."""
-    return _SCALES[cost][1] if cost in _SCALES else 1.0
+    quantity = cost.partition(" · ")[0]
+    return _SCALES[quantity][1] if quantity in _SCALES else 1.0
 
 
 def number(value: float) -> str:
@@ -39,12 +41,12 @@ def number(value: float) -> str:
     return f"{value:,.{min(decimals, 6)}f}"
 
 
-def score(mean: float, std: float = math.nan, seeds: int = 1, decimals: int = 2) -> str:
-    """`76.80`, or `76.80 ± 0.12` over seeds."""
+def score(mean: float, std: float = math.nan, decimals: int = 2) -> str:
+    """`76.80`, or `76.80 ± 0.12` where there is a spread over repeats."""
     if mean is None or math.isnan(mean):
         return DASH
     text = f"{mean:.{decimals}f}"
-    return text if seeds < 2 or math.isnan(std) else f"{text} ± {std:.{decimals}f}"
+    return text if math.isnan(std) else f"{text} ± {std:.{decimals}f}"
 
 
 def decimals_of(data: ReportData, column: str) -> int:
@@ -81,12 +83,13 @@ def size_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFram
 
 def series_order(data: ReportData) -> list[str]:
     """Pre-trained series, the one with the most sizes first, then random initialisation and raw pixels."""
-    return data.pretrained + [name for name in (RANDOM, PIXELS) if name in set(data.cells.series)]
+    return data.pretrained + data.controls
 
 
 def main_costs(data: ReportData) -> list[str]:
     """The costs that a page of paper has room for: parameters, MACs and the first median latency."""
-    return ["parameters", "macs"] + [name for name in data.costs if "p50" in name][:1]
+    macs = [name for name in data.costs if name.startswith("macs")]
+    return ["parameters", *macs, *[name for name in data.costs if "p50" in name][:1]]
 
 
 def narrow_table(data: ReportData, scores: list[str]) -> pd.DataFrame:
@@ -96,9 +99,9 @@ def narrow_table(data: ReportData, scores: list[str]) -> pd.DataFrame:
 
 
 def shown_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFrame:
-    """`size_table` as text: rounded, `mean ± std` over seeds, dashes for what is missing."""
+    """`size_table` as text: rounded, `mean ± std` over repeats, dashes for what is missing."""
     table = size_table(data, scores)
-    spread, seeds = data.wide("std"), data.wide("seeds")
+    spread = data.wide("std")
     keys = pd.MultiIndex.from_arrays([table.series, table["size"].replace("(none)", "")])
     shown = table.astype(object)
     for column in table:
@@ -106,7 +109,7 @@ def shown_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFra
             shown[column] = [DASH if pd.isna(value) else _plain(value) for value in table[column]]
         elif column in data.scores:
             decimals = decimals_of(data, column)
-            cells = zip(table[column], spread[column].reindex(keys), seeds[column].reindex(keys), strict=True)
+            cells = zip(table[column], spread[column].reindex(keys), strict=True)
             shown[column] = [score(*cell, decimals) for cell in cells]
         else:
             shown[column] = [number(value) for value in table[column]]

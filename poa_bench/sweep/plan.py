@@ -38,7 +38,8 @@ Initialisation = Literal["pretrained", "random", "pixels"]
 class Run(BaseModel):
     """Everything that defines one run, resolved. Two runs are the same run exactly if their ids are equal.
 
-    `settings` is what the task's code gets beside the identity; `config_hash` is the hash of its resolved form.
+    `settings` is what the task's code gets beside the identity; `config_hash` is the hash of its resolved form,
+    `config` what of it a result says in words. `seed` and `pretraining_seed` are those of `Result`.
     `gpus` and `alone` say what the run needs and `series` which line of the report it belongs to, not what it is: they
     are not part of the id.
     """
@@ -55,6 +56,8 @@ class Run(BaseModel):
     initialisation: Initialisation
     settings: dict[str, Any]
     config_hash: str
+    pretraining_seed: int | None = None
+    config: dict[str, str | int | float] = {}
     gpus: int = 1
     alone: bool = False
     series: str | None = None
@@ -70,7 +73,9 @@ class Run(BaseModel):
         return self.spec and self.spec.split("-")[0]
 
     def __str__(self) -> str:
-        words = [self.task, self.spec or "raw pixels", self.protocol, self.dataset, f"seed {self.seed}"]
+        words = [self.task, self.spec or "raw pixels", self.protocol, self.dataset, f"measurement seed {self.seed}"]
+        words += [] if self.pretraining_seed is None else [f"pre-training seed {self.pretraining_seed}"]
+        words += ["student"] if self.config.get("branch") == "student" else []
         return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
 
     def result(self, **measured: Any) -> Result:
@@ -79,9 +84,9 @@ class Run(BaseModel):
         Raises:
             InputError: a value is none that a result may hold, such as NaN.
         """
-        own = {name: getattr(self, name) for name in ("checkpoint", *IDENTITY)}
-        if self.series:
-            measured["facts"] = {**measured.get("facts", {}), "series": self.series}
+        own = {name: getattr(self, name) for name in ("checkpoint", "config", *IDENTITY)}
+        said = {"series": self.series, "config": self.settings.get("config")}
+        measured["facts"] = {**measured.get("facts", {}), **{name: text for name, text in said.items() if text}}
         values = {"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured}
         try:
             return Result(**values)
@@ -205,7 +210,7 @@ def expand(sweep: Sweep) -> list[Run]:
 
 
 def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
-    from poa_bench.downstream.architecture import is_config, read_architecture
+    from poa_bench.downstream.architecture import is_config, pretraining_seed, read_architecture
     from poa_bench.elastic import SearchSpace
 
     if is_config(checkpoint) and any("pretrained" in task.initialisations for task in sweep.tasks):
@@ -217,31 +222,38 @@ def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
     description.pop("version")
     space = SearchSpace.from_dict(description["space"])
     tasks = [task for task in sweep.tasks if not task.families or space.family in task.families]
-    runs = [run for task in tasks for run in _runs_of_task(sweep, task, checkpoint, description, space)]
+    source = {
+        "checkpoint": checkpoint,
+        "checkpoint_sha256": None if is_config(checkpoint) else sha256_file(checkpoint),
+        "pretraining_seed": pretraining_seed(checkpoint),
+        "series": sweep.series,
+    }
+    runs = [run for task in tasks for run in _runs_of_task(sweep, task, source, description, space)]
     order = {str(spec): position for position, spec in enumerate(space)}
     yield from sorted(runs, key=lambda run: (order.get(run.spec, -1), run.initialisation, run.seed))
 
 
-def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, space: SearchSpace) -> Iterator[Run]:
+def _runs_of_task(
+    sweep: Sweep, task: Task, source: dict[str, Any], description: dict[str, Any], space: SearchSpace
+) -> Iterator[Run]:
     from poa_bench.downstream.architecture import choose_specs
 
     training = Preprocessing.from_dict(description.get("preprocessing"))
-    dataset, protocols, config = resolve(task, training, description["options"].get("img_size"))
     names = [str(spec) for spec in choose_specs(space, task.specs)]
     for initialisation in task.initialisations:
-        pretrained = initialisation == "pretrained"
-        settings = dict(task.settings)
-        if initialisation == "random":
-            settings["architecture"] = description
-        elif initialisation == "pixels" and training:  # they have no checkpoint that says it
+        measured = _of_initialisation(task, initialisation)
+        dataset, protocols, config, said = resolve(measured, training, description["options"].get("img_size"))
+        drawn = {"architecture": description} if initialisation == "random" else {}
+        settings = {**measured.settings, **drawn}
+        if initialisation == "pixels" and training:  # they have no checkpoint that says it
             settings["preprocessing"] = training.to_dict()
-        config_hash = canonical_hash(config if initialisation != "random" else {**config, "architecture": description})
+        network = {} if initialisation == "pixels" else {"architecture": canonical_hash(description)[:8]}
+        own = dict.fromkeys(source) if initialisation != "pretrained" else source
         for spec in [None] if initialisation == "pixels" else names:
             for protocol in protocols:
                 for seed in task.seeds or sweep.seeds:
                     yield Run(
-                        checkpoint=checkpoint if pretrained else None,
-                        checkpoint_sha256=sha256_file(checkpoint) if pretrained else None,
+                        **own,
                         spec=spec,
                         task=task.task,
                         protocol=protocol,
@@ -249,8 +261,16 @@ def _runs_of_task(sweep: Sweep, task: Task, checkpoint: str, description: dict, 
                         seed=seed,
                         initialisation=initialisation,
                         settings=settings,
-                        config_hash=config_hash,
+                        config_hash=canonical_hash({**config, **drawn}),
+                        config={**said, **network},
                         gpus=task.gpus,
                         alone=task.task in LATENCY_TASKS if task.alone is None else task.alone,
-                        series=sweep.series if pretrained else None,
                     )
+
+
+def _of_initialisation(task: Task, initialisation: Initialisation) -> Task:
+    """The task without what only a checkpoint has: a control measured for the student is that of the teacher."""
+    if initialisation == "pretrained" or "branch" not in task.settings:
+        return task
+    settings = {name: value for name, value in task.settings.items() if name != "branch"}
+    return task.model_copy(update={"settings": settings})

@@ -1,8 +1,9 @@
 """What a run leaves behind: one schema-checked `result.json`, and the table read back from many of them.
 
-A *run* is one (checkpoint, spec, task, protocol, dataset, seed, initialisation, resolved config). Its id is a hash of
-exactly those, so the same inputs always land in the same folder and gathering results from several machines is
-copying folders. This module imports neither torch nor pandas until a function needs them.
+A *run* is one (checkpoint with its pre-training seed, spec, task, protocol, dataset, measurement seed, initialisation,
+resolved config). Its id is a hash of exactly those, so the same inputs always land in the same folder and gathering
+results from several machines is copying folders. This module imports neither torch nor pandas until a function needs
+them.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
 
 # the fields that define a run, in the order in which they are hashed
-IDENTITY = ("checkpoint_sha256", "spec", "task", "protocol", "dataset", "seed", "initialisation", "config_hash")
+IDENTITY = (
+    "checkpoint_sha256", "spec", "task", "protocol", "dataset", "seed", "initialisation", "config_hash",
+    "pretraining_seed",
+)  # fmt: skip
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(min_length=1)]
@@ -59,10 +63,12 @@ def run_id(
     seed: int,
     initialisation: str,
     config_hash: str,
+    pretraining_seed: int | None = None,
 ) -> str:
-    """The 16 hex digits that name a run: a hash of exactly its arguments."""
+    """The 16 hex digits that name a run: a hash of exactly its arguments, of the last one only where it is known."""
     parts = [checkpoint_sha256, None if spec is None else str(spec), task, protocol, dataset, seed]
-    return canonical_hash([*parts, initialisation, config_hash])[:16]
+    known = [] if pretraining_seed is None else [pretraining_seed]
+    return canonical_hash([*parts, initialisation, config_hash, *known])[:16]
 
 
 class Result(BaseModel):
@@ -71,6 +77,11 @@ class Result(BaseModel):
     Quantities: `macs` per image at `image_size`, `seconds` of wall clock, `peak_memory_bytes` of the process (host) or
     of the GPU where one was used. The first entry of `metrics` is the primary one; `units` names a metric's unit.
     The raw-pixel control has no `spec` and no checkpoint, random initialisation no `checkpoint_sha256`.
+
+    There are two seeds. `pretraining_seed` is the one that the checkpoint was trained with, None for controls and where
+    the checkpoint does not say it. `seed` is the measurement's: of a validation split that is held out and of a dense
+    task's training; of the weights too, where these are random. `config` holds the values that `config_hash` stands
+    for, long ones as hashes, and a hash of the supernet's `architecture`; results of earlier versions have none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -94,6 +105,8 @@ class Result(BaseModel):
     macs: Count | None = None
     image_size: Count | None = None
     config_hash: Sha256
+    pretraining_seed: int | None = None
+    config: dict[Text, str | int | Finite] = {}
     git_sha: Text
     git_dirty: bool
     versions: dict[Text, str]
@@ -106,9 +119,9 @@ class Result(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _name_the_run(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or not values.keys() >= set(IDENTITY):
+        if not isinstance(values, Mapping) or not values.keys() >= set(IDENTITY) - {"pretraining_seed"}:
             return values  # the field checks say what is missing
-        return {"run_id": run_id(**{name: values[name] for name in IDENTITY}), **values}
+        return {"run_id": run_id(**{name: values[name] for name in IDENTITY if name in values}), **values}
 
     @model_validator(mode="after")
     def _consistent(self) -> Result:
@@ -116,6 +129,8 @@ class Result(BaseModel):
             raise ValueError(f"spec is {self.spec!r} with initialisation {self.initialisation!r}; only pixels has none")
         if (self.checkpoint_sha256 is not None) != (self.initialisation == "pretrained"):
             raise ValueError(f"checkpoint_sha256 belongs to pretrained runs exactly, not to {self.initialisation!r}")
+        if self.pretraining_seed is not None and self.initialisation != "pretrained":
+            raise ValueError(f"pretraining_seed belongs to pretrained runs, not to {self.initialisation!r}")
         if self.tensors_loaded != self.tensors_total and self.initialisation == "pretrained":
             raise ValueError(f"only {self.tensors_loaded} of {self.tensors_total} backbone tensors were loaded")
         if unknown := self.units.keys() - self.metrics.keys():
@@ -188,8 +203,9 @@ def read_results(directory: str | os.PathLike, on_broken: Literal["raise", "asid
     """The long table below `directory`: one row per run and metric.
 
     Columns: the fields of `Result`, with `metric`, `value`, `unit`, `primary` in place of `metrics` and `units`, and
-    `versions.<name>`, `facts.<name>` in place of the two dicts. What a run lacks is missing (NaN/None), never 0.
-    With `on_broken='aside'` broken files are left out and listed in `frame.attrs['broken']` ({path: why}).
+    `config.<name>`, `versions.<name>`, `facts.<name>` in place of the three dicts. What a run lacks is missing
+    (NaN/None), never 0. With `on_broken='aside'` broken files are left out and listed in `frame.attrs['broken']`
+    ({path: why}).
 
     Raises:
         InputError: as `load_results`.
@@ -206,19 +222,19 @@ def results_frame(results: list[Result]) -> pandas.DataFrame:
 
     rows = [row for result in results for row in _rows(result)]
     fixed = [name for name in Result.model_fields if name not in _DICTS]
-    extra = sorted({name for row in rows for name in row if name.split(".")[0] in ("versions", "facts")})
+    extra = sorted({name for row in rows for name in row if name.split(".")[0] in ("config", "versions", "facts")})
     frame = pandas.DataFrame(rows, columns=[*fixed, "metric", "value", "unit", "primary", *extra])
-    integers = ["parameters", "macs", "image_size", "tensors_loaded", "tensors_total"]
+    integers = ["pretraining_seed", "parameters", "macs", "image_size", "tensors_loaded", "tensors_total"]
     return frame.astype(dict.fromkeys(integers, "Int64"))
 
 
-_DICTS = ("metrics", "units", "versions", "facts")
+_DICTS = ("metrics", "units", "config", "versions", "facts")
 
 
 def _rows(result: Result) -> list[dict[str, Any]]:
     fields = {name: value for name, value in result if name not in _DICTS}
-    fields |= {f"versions.{name}": value for name, value in result.versions.items()}
-    fields |= {f"facts.{name}": value for name, value in result.facts.items()}
+    for group in ("config", "versions", "facts"):
+        fields |= {f"{group}.{name}": value for name, value in getattr(result, group).items()}
     return [
         {**fields, "metric": metric, "value": value, "unit": result.units.get(metric), "primary": position == 0}
         for position, (metric, value) in enumerate(result.metrics.items())

@@ -8,7 +8,8 @@ A light task measures many sizes in one process: its function is called once wit
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from poa_bench.config_files import read_config
 from poa_bench.elastic.preprocessing import say_once
 from poa_bench.errors import InputError
+from poa_bench.sweep.provenance import canonical_hash
 
 if TYPE_CHECKING:
     from poa_bench.elastic.preprocessing import Preprocessing
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 LIGHT_TASKS = ("knn", "linear", "profile")
 LATENCY_TASKS = ("profile",)  # what they measure is disturbed by anything that runs beside them
+LONGEST = 60  # letters of a setting that a result spells out
 LIGHT_FUNCTION = "poa_bench.downstream.evaluate:evaluate_light"
 DENSE_FUNCTION = "poa_bench.downstream.dense:run_dense"
 DENSE_LIBRARIES = tuple(
@@ -32,11 +35,12 @@ DENSE_LIBRARIES = tuple(
 
 
 class Resolved(NamedTuple):
-    """What a task entry amounts to: the names of its results, and everything that is hashed."""
+    """What a task entry amounts to: the names of its results, everything that is hashed, and what of it results say."""
 
     dataset: str
     protocols: list[str]
     config: dict[str, Any]
+    said: dict[str, str | int | float]
 
 
 def resolve(task: Task, training: Preprocessing | None = None, image_size: int | None = None) -> Resolved:
@@ -70,7 +74,8 @@ def _resolve_light(task: Task, training: Preprocessing | None, image_size: int |
     # how the images are read does not change what is measured
     described = {name: value for name, value in asdict(data).items() if name not in ("workers", "batch_size")}
     protocols = [parse_protocol(name, task.task) for name in task.protocols] or DEFAULTS[task.task]
-    return Resolved(data.name, [protocol.name for protocol in protocols], {**settings, "data": described})
+    config = {**settings, "data": described}
+    return Resolved(data.name, [protocol.name for protocol in protocols], config, leaves({**settings, **described}))
 
 
 def _resolve_dense(task: Task, training: Preprocessing | None) -> Resolved:
@@ -82,18 +87,51 @@ def _resolve_dense(task: Task, training: Preprocessing | None) -> Resolved:
             f"are {', '.join(LIGHT_TASKS)}"
         )
     settings = dict(task.settings)
-    source = read_config(settings.pop("config"), settings.pop("cfg_options", {}))
+    name, options = settings.pop("config"), settings.pop("cfg_options", {})
+    if settings:
+        raise InputError(f"task {task.task!r} has unknown settings {sorted(settings)}: allowed are config, cfg_options")
+    source = read_config(name, options)
     config = source.to_dict()
     if other := set_normalisation(source, training):
         taken = "the config's" if source.model.get("normalisation") == "config" else "pre-training's"
-        say_once(f"config {task.settings['config']} has {other} of pre-training; {taken} are taken")
+        say_once(f"config {name} has {other} of pre-training; {taken} are taken")
     said = config.get("measurement")
     if said is None:
         raise InputError(f"config {task.settings['config']} does not say what it measures: it needs `measurement`")
     _check_same(task, "task", task.task, said["task"])
     _check_same(task, "dataset", task.dataset, said["dataset"])
     _check_same(task, "protocols", task.protocols or None, [said["protocol"]])
-    return Resolved(said["dataset"], [said["protocol"]], {**settings, "config": config})
+    _check_branch(task, config)
+    # the whole config would be hundreds of values: what was changed in it, and a hash of all
+    said_of_it = {**leaves(options), "branch": "teacher", "content": canonical_hash(config)[:8]}
+    return Resolved(said["dataset"], [said["protocol"]], {"config": config}, said_of_it)
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float]:
+    """Nested settings as flat ones: `{'train.path': 'a'}`. Lists and truth values are JSON texts, None is left out.
+
+    What is longer than `LONGEST` letters, such as a list of indices, is named by a hash.
+    """
+    flat: dict[str, str | int | float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= leaves(value, f"{prefix}{name}.")
+        elif value is not None:
+            plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+            leaf = value if plain else json.dumps(value)
+            flat[f"{prefix}{name}"] = leaf if len(str(leaf)) <= LONGEST else f"#{canonical_hash(value)[:8]}"
+    return flat
+
+
+def _check_branch(task: Task, config: dict[str, Any]) -> None:
+    """Dense tasks fill in the checkpoint themselves, and take its teacher."""
+    backbone = config.get("model", {}).get("backbone", {})
+    branch = (backbone.get("init_cfg") or {}).get("branch", "teacher")
+    if branch != "teacher":
+        raise InputError(
+            f"task {task.task!r}: model.backbone.init_cfg.branch is {branch!r}, but a sweep's runs take the 'teacher': "
+            "leave it out, or train the config itself with tools/train.py"
+        )
 
 
 def _check_same(task: Task, field: str, given: Any, found: Any) -> None:

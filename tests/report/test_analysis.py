@@ -77,18 +77,39 @@ def test_the_summary_is_true_where_the_smallest_is_the_best_or_nearly():
 
 def test_the_summary_says_how_far_to_trust_the_numbers():
     one = [made_result(), made_result("linear"), made_result(spec="vit-w64-d4")]
-    sentences = trust(report_data(results_frame(one)), missing=1)
-    assert sentences == [
-        "Every score is of one seed: its spread is unknown, and a small difference between sizes may be chance.",
+    by = (
+        "The best sizes above are named by the scores shown; to choose one, `pick` takes validation scores where there "
+    )
+    assert trust(report_data(results_frame(one)), missing=1) == [
+        "Every score is of one run: its spread is unknown, and a small difference between sizes may be chance.",
+        by + "are some (none here).",
         "1 run is missing for a full table; nothing is averaged over them.",
     ]
-    assert trust(report_data(results_frame([made_result(seed=seed) for seed in range(3)])), missing=0) == [
-        "Every score is a mean over 3 seeds, with the standard deviation behind ±."
+    metrics = {"top1": 70.0, "val_top1": 71.0}
+    judged = made_result("linear", metrics=metrics, units={})
+    assert trust(report_data(results_frame([*(made_result(seed=seed) for seed in range(3)), judged])), missing=0) == [
+        "Scores are means over 1 to 3 runs; where there are several, ± is the standard deviation over 3 measurement "
+        "seeds. How much another pre-training would differ is unknown.",
+        by + "are some (linear top1).",
     ]
     old = [made_result("linear", seed=0, protocol="linear-logreg-grid13-valsplit/0"), made_result("linear")]
     mixed = trust(report_data(results_frame([*old, made_result(), made_result(seed=1)])), missing=0)
-    assert mixed[0].startswith("Scores are means over 1 to 2 seeds")
-    assert mixed[1].startswith("1 run is stale and left out")
+    assert mixed[0].startswith("Scores are means over 1 to 2 runs")
+    assert mixed[2].startswith("1 run is stale and left out")
+
+
+def test_the_summary_says_over_which_seeds_the_spread_is():
+    repeats = [
+        made_result(seed=seed, sha=str(pretraining) * 64, pretraining_seed=pretraining, facts={"series": "POA"})
+        for pretraining in (1, 2)
+        for seed in (0, 1, 2)
+    ]
+    random = [made_result(initialisation="random", seed=seed) for seed in (0, 1)]
+    text, *_ = trust(report_data(results_frame([*repeats, *random])), missing=0)
+    assert text == (
+        "Scores are means over 2 to 6 runs; where there are several, ± is the standard deviation over 2 pre-training "
+        "seeds, else over 2 measurement seeds (of random networks: of their initialisation too)."
+    )
 
 
 def test_a_network_is_compared_with_others_at_common_sizes():

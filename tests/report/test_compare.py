@@ -31,14 +31,14 @@ def test_paired_test_over_seeds(tmp_path):
     assert table["size"].tolist() == list(SPECS)
     assert table.p.tolist() == pytest.approx([expected] * 2)
     assert table.difference.tolist() == pytest.approx([16 / 15] * 2)
-    assert table.note.tolist() == ["", ""] and table.seeds.tolist() == [3, 3]
+    assert table.note.tolist() == ["", ""] and table.repeats.tolist() == [3, 3]
 
 
 def test_only_common_seeds_are_compared_and_it_is_said(tmp_path):
     first, second = folder(tmp_path / "a", range(3)), folder(tmp_path / "b", [1], shifts={1: 2.0}, sha="b" * 64)
     table = compare(sides(first, second))
     assert table.difference.tolist() == pytest.approx([2.0, 2.0])
-    assert table.p.isna().all() and table.note[0] == "seeds [0, 1, 2] and [1]: common ones only"
+    assert table.p.isna().all() and table.note[0] == "measurement seeds [0, 1, 2] and [1]: common ones only"
 
 
 def test_protocols_are_told_apart(tmp_path):
@@ -64,7 +64,7 @@ def test_published_rows_stay_marked_and_say_that_protocols_differ(tmp_path):
     row = table[table.task == "knn"].iloc[0]
     assert row["first"] == "POA (published)" and row.mean_first == 76.78  # Table 13 has two decimals, Table 1 one
     assert row.note.startswith("protocols differ: k-NN on frozen features")
-    assert row.seeds == 0 and row.p != row.p
+    assert row.repeats == 0 and row.p != row.p
 
 
 def test_the_papers_own_claim_can_be_read_off(tmp_path):

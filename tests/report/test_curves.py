@@ -23,7 +23,7 @@ def test_logs_beside_the_checkpoint_and_in_the_run_are_found(tmp_path):
     assert curves.groupby(["run", "scalar"]).value.apply(list).to_dict() == {
         ("pre-training pre-trained", "loss"): [5.0, 4.0, 3.0],
         ("pre-training pre-trained", "lr"): [0.1, 0.1, 0.1],
-        ("detection vit-w48-d4 (pre-trained, seed 0)", "loss_mask"): [1.0],
+        ("detection vit-w48-d4 (pre-trained, measurement seed 0)", "loss_mask"): [1.0],
     }
 
 

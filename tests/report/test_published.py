@@ -63,7 +63,9 @@ def test_published_rows_stand_beside_ours_only_for_the_same_data_set(published):
     table = beside(report_data(results_frame([ours])), published)
     assert set(table.task) == {"knn"} and set(table.dataset) == {"ImageNet-1K"}
     same = table[(table.spec == "vit-w384-d12") & (table.method == "POA")]
-    assert (same.ours == ours.primary).all() and table[table.spec == "vit-w768-d12"].ours.isna().all()
+    assert (same.ours == f"{ours.primary:.2f} by knn-k20-T0.07/1").all() and table[
+        table.spec == "vit-w768-d12"
+    ].ours.isna().all()
     assert beside(report_data(results_frame([made_result()])), published).empty
 
 

@@ -15,7 +15,7 @@ from poa_bench.sweep.results import Result, read_results, run_id, sha256_file, s
 
 FULL = dict(
     schema_version=1,
-    run_id="8bc448fb7b9e344f",
+    run_id="2ad936f53b8372ca",
     created="2026-01-02T03:04:05Z",
     spec="vit-w64-d4",
     family="vit",
@@ -33,6 +33,8 @@ FULL = dict(
     macs=12_000_000,
     image_size=32,
     config_hash="cd" * 32,
+    pretraining_seed=3,
+    config={"branch": "teacher", "image_size": 32, "val_share": 0.5},
     git_sha="wheel",
     git_dirty=False,
     versions={"torch": "2.11.0"},
@@ -42,7 +44,10 @@ FULL = dict(
     tensors_total=150,
     facts={"device": "cpu", "batch": 32, "regulariser": 0.5, "précision": "float32 ½"},
 )
-IDENTITY = ("checkpoint_sha256", "spec", "task", "protocol", "dataset", "seed", "initialisation", "config_hash")
+IDENTITY = (
+    "checkpoint_sha256", "spec", "task", "protocol", "dataset", "seed", "initialisation", "config_hash",
+    "pretraining_seed",
+)  # fmt: skip
 
 
 def make(**changes) -> Result:
@@ -63,14 +68,13 @@ def test_full_json_goes_through_unchanged(tmp_path):
 def test_id_depends_on_each_identity_field(name):
     identity = {field: FULL[field] for field in IDENTITY}
     assert run_id(**identity) == FULL["run_id"]
-    other = {"seed": 1, "checkpoint_sha256": "ef" * 32}.get(name, "other")
+    other = {"seed": 1, "checkpoint_sha256": "ef" * 32, "pretraining_seed": 4}.get(name, "other")
     assert run_id(**{**identity, name: other}) != FULL["run_id"]
 
 
 def test_id_depends_on_nothing_else():
-    changed = make(
-        seconds=9.0, metrics={"knn_top1": 1.0}, units={}, git_sha="other", checkpoint="moved.pth", split="val"
-    )
+    told = {"git_sha": "other", "checkpoint": "moved.pth", "split": "val", "config": {}}
+    changed = make(seconds=9.0, metrics={"knn_top1": 1.0}, units={}, **told)
     assert changed.run_id == FULL["run_id"]
 
 
@@ -87,6 +91,7 @@ def test_id_depends_on_nothing_else():
         (dict(tensors_loaded=149), "149 of 150"),
         (dict(initialisation="random"), "pretrained runs exactly"),
         (dict(initialisation="pixels", checkpoint_sha256=None), "only pixels has none"),
+        (dict(initialisation="random", checkpoint_sha256=None), "pretraining_seed belongs to pretrained"),
         (dict(run_id="0" * 16), "hash to " + FULL["run_id"]),
         (dict(units={"other": "%"}), "not there"),
     ],
@@ -102,6 +107,16 @@ def test_refused_at_write_and_at_read(tmp_path, changes, reason):
     assert str(path) in str(error.value)
     frame = read_results(tmp_path, on_broken="aside")
     assert frame.empty and list(frame.attrs["broken"]) == [str(path)]
+
+
+def test_results_from_before_the_pretraining_seed_are_read_and_keep_their_ids(tmp_path):
+    old = {name: value for name, value in FULL.items() if name not in ("pretraining_seed", "config")}
+    path = tmp_path / "8bc448fb7b9e344f" / "result.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({**old, "run_id": "8bc448fb7b9e344f"}))
+    frame = read_results(tmp_path)
+    assert frame.pretraining_seed.isna().all() and not [name for name in frame if name.startswith("config.")]
+    assert make(pretraining_seed=None).run_id == "8bc448fb7b9e344f"
 
 
 def test_a_field_missing_is_named(tmp_path):
@@ -120,13 +135,15 @@ def test_changed_copies_are_checked_before_they_are_written(tmp_path):
 
 def test_long_table(tmp_path):
     write_result(make(), tmp_path)
-    pixels = dict(spec=None, family=None, checkpoint=None, checkpoint_sha256=None, parameters=None, macs=None)
+    pixels = dict.fromkeys(["spec", "family", "checkpoint", "checkpoint_sha256", "parameters", "macs"])
+    pixels["pretraining_seed"] = None
     write_result(make(initialisation="pixels", tensors_loaded=None, tensors_total=None, **pixels), tmp_path)
     frame = read_results(tmp_path)
     assert len(frame) == 4
     row = frame[(frame.spec == "vit-w64-d4") & frame.primary].iloc[0]
     assert (row.metric, row.value, row.unit, row.parameters) == ("knn_top1", 91.25, "%", 100_000)
     assert (row["facts.device"], row["facts.batch"], row["versions.torch"]) == ("cpu", 32, "2.11.0")
+    assert (row.pretraining_seed, row["config.branch"], row["config.image_size"]) == (3, "teacher", 32)
     control = frame[frame.initialisation == "pixels"]
     assert control.parameters.isna().all(), "a missing value stays missing"
     assert isinstance(frame.created.iloc[0], pandas.Timestamp)

@@ -60,12 +60,13 @@ for (const id of ["size-table", "gain-table", "published-table"]) {
 const form = document.getElementById("pick-form");
 const format = (value) => Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 });
 
-/** The same rule as poa_bench.report.pick: highest score within the limits, the cheaper one of equals. */
+/** The same rule as poa_bench.report.pick: highest validation score, where there are some, the cheaper one of equals. */
 function pick(score, limits, cost) {
+  const rank = report.chosenBy[score];
   const allowed = report.datasets.rows.filter(
-    (row) => row.checkpoint && score in row && Object.entries(limits).every(([name, limit]) => row[name] <= limit),
+    (row) => row.export && score in row && Object.entries(limits).every(([name, limit]) => row[name] <= limit),
   );
-  allowed.sort((a, b) => b[score] - a[score] || a[cost] - b[cost]);
+  allowed.sort((a, b) => b[rank] - a[rank] || a[cost] - b[cost]);
   const [best, runnerUp] = allowed;
   return { best, runnerUp, cheaper: allowed.find((row) => row[cost] < best[cost]) };
 }
@@ -96,27 +97,27 @@ function showPick() {
   const spread = (row) => (score.replace("s", "e") in row ? ` ± ${format(row[score.replace("s", "e")])}` : "");
   const describe = (row) => `${row.spec} (${row.series}): ${report.scores[score]} ${format(row[score])}${spread(row)}, ` +
     Object.entries(report.costs).filter(([name]) => name in row).map(([name, title]) => `${format(row[name])} ${title}`).join(", ");
-  const command = Object.assign(document.createElement("code"), {
-    textContent: report.export.replaceAll("CHECKPOINT", best.checkpoint).replaceAll("SPEC", best.spec),
-  });
+  const command = Object.assign(document.createElement("code"), { textContent: best.export });
   const lines = [paragraph("Best:", describe(best))];
   if (runnerUp) lines.push(paragraph("Runner-up:", describe(runnerUp)));
   if (cheaper) {
-    const loss = format(best[score] - cheaper[score]);
-    lines.push(paragraph("Next cheaper:", `${cheaper.spec} loses ${loss} and needs ${format(cheaper[cost])} instead of ${format(best[cost])} ${report.costs[cost]}`));
+    const loss = best[score] - cheaper[score];
+    const change = `${loss < 0 ? "gains" : "loses"} ${format(Math.abs(loss))}`;
+    lines.push(paragraph("Next cheaper:", `${cheaper.spec} ${change} and needs ${format(cheaper[cost])} instead of ${format(best[cost])} ${report.costs[cost]}`));
   }
+  lines.push(paragraph("How:", report.how[score]));
   for (const other of report.same[score]) {
     const chosen = pick(other, limits, cost).best;
     const text = !chosen ? "none" : chosen === best ? "the same" : `${chosen.spec} (${chosen.series})`;
     lines.push(paragraph(`Best by ${report.scores[other]}:`, text));
   }
-  lines.push(paragraph("Export:", command));
+  lines.push(paragraph("Export:", command), paragraph("From:", best.origin));
   answer.replaceChildren(...lines);
 }
 
 if (form) {
   for (const slider of form.querySelectorAll("input")) {
-    const values = report.datasets.rows.filter((row) => row.checkpoint && slider.name in row).map((row) => row[slider.name]);
+    const values = report.datasets.rows.filter((row) => row.export && slider.name in row).map((row) => row[slider.name]);
     slider.steps = [...new Set(values)].sort((a, b) => a - b);
     slider.max = Math.max(0, slider.steps.length - 1);
     slider.value = slider.max;

@@ -1,0 +1,59 @@
+"""Which file each size was measured from, and the command that cuts it out of exactly that one."""
+
+from __future__ import annotations
+
+import shlex
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from poa_bench.report.frame import ReportData
+from poa_bench.sweep.provenance import sha256_file
+
+
+@lru_cache(maxsize=16)
+def origins(data: ReportData) -> pd.DataFrame:
+    """The checkpoint to cut each pre-trained (series, spec) from.
+
+    Where a score is a mean over repeats of the pre-training, it is the one with the lowest seed: the best of them is
+    not looked for, since that would be a choice by test scores.
+
+    Returns:
+        Indexed by series and spec: `checkpoint` (the path of its newest result), `checkpoint_sha256`,
+        `pretraining_seed` (missing where it is not known), `branch` ('' where it is not known), `pretrainings` (how
+        many the series has of this size) and `export`, the command.
+    """
+    fresh = data.long[(data.long.stale == "") & data.long.series.isin(data.pretrained)]
+    branch = fresh["config.branch"] if "config.branch" in fresh else pd.Series(None, index=fresh.index, dtype=object)
+    fresh = fresh.assign(branch=branch.fillna(""))
+    keys = ["series", "spec"]
+    rows = fresh.sort_values(["pretraining_seed", "created"], ascending=[True, False], kind="stable")
+    found = rows.groupby(keys)[["checkpoint", "checkpoint_sha256", "branch"]].first()
+    found["pretraining_seed"] = rows.groupby(keys).pretraining_seed.min()
+    found["pretrainings"] = rows.groupby(keys).pretraining.nunique()
+    found["export"] = [export_command(row.checkpoint, row.Index[1], row.branch) for row in found.itertuples()]
+    return found
+
+
+def export_command(checkpoint: str, spec: str, branch: str = "") -> str:
+    """The command that cuts the size out of a branch of a checkpoint; '' is the teacher."""
+    words = ["poa-bench", "extract", checkpoint, spec, "-o", f"{spec}.safetensors"]
+    return shlex.join(words + (["--branch", branch] if branch == "student" else []))
+
+
+def origin_sentence(row: pd.Series) -> str:
+    """What an export command cuts: `teacher of epoch_10.pth (sha256 aaaaaaaa, pre-training seed 0)`."""
+    said = [f"sha256 {row.checkpoint_sha256[:8]}"]
+    said += [f"pre-training seed {row.pretraining_seed}"] if pd.notna(row.pretraining_seed) else []
+    said += [] if row.branch else ["branch not said by the results"]
+    text = f"{row.branch or 'teacher'} of {Path(row.checkpoint).name} ({', '.join(said)})"
+    return text + (f", one of {row.pretrainings} pre-trainings in the score" if row.pretrainings > 1 else "")
+
+
+def replaced(row: pd.Series) -> str | None:
+    """The hash of another file that is now at the checkpoint's path; None if it is the one measured, or not there."""
+    if not Path(row.checkpoint).is_file():
+        return None
+    found = sha256_file(row.checkpoint)
+    return None if found == row.checkpoint_sha256 else found
