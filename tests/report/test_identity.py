@@ -315,7 +315,7 @@ def test_a_series_cannot_take_the_name_of_a_control():
         for name, sha in ((RANDOM, "b"), (PIXELS, "a"))
     ]
     data = data_of([*named, made_result(initialisation="random"), made_result(spec=None, initialisation="pixels")])
-    assert sorted(data.pretrained) == [f"{RANDOM} (pre-trained)", f"{PIXELS} (pre-trained)"][::-1]
+    assert sorted(data.pretrained) == [f"{RANDOM} (pre-trained)", f"{PIXELS} (pre-trained)"]
     assert data.controls == [RANDOM, PIXELS] and len(cells_of(data)) == 4
 
 
