@@ -14,7 +14,7 @@ from poa_bench.downstream.knn import knn_accuracy
 from poa_bench.downstream.linear import check_classes, hold_out, linear_probe
 from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.downstream.profile import hardware_facts, profile_module
-from poa_bench.downstream.protocols import KnnProtocol, LinearProtocol, ProfileProtocol
+from poa_bench.downstream.protocols import VALIDATION, KnnProtocol, LinearProtocol, ProfileProtocol
 from poa_bench.elastic import SubnetSpec, Supernet
 
 Measured = dict[str, Any]
@@ -31,15 +31,21 @@ class Place:
 def measure_knn(
     features: dict[str, Features], protocols: Sequence[KnnProtocol], data: EvaluationData, place: Place
 ) -> dict[KnnProtocol, Measured]:
-    """All k-NN protocols with one search."""
+    """All k-NN protocols with one search of test; `val_top1` too, for choosing, where there is a validation split."""
     start = time.perf_counter()
-    bank, queries = features["train"], features["test"]
-    check_classes(bank.labels, test=queries.labels)
+    bank, *queries = (features[name] for name in ("train", "test", "val") if name in features)
+    check_classes(bank.labels, **{name: features[name].labels for name in features if name != "train"})
     votes = [(protocol.k, protocol.temperature) for protocol in protocols]
-    found = knn_accuracy(bank.features, bank.labels, queries.features, queries.labels, votes, device=place.device)
+    found, *judged = (
+        knn_accuracy(bank.features, bank.labels, split.features, split.labels, votes, device=place.device)
+        for split in queries
+    )
+    metrics = {
+        pair: found[pair] | {f"{VALIDATION}top1": accuracies[pair]["top1"] for accuracies in judged} for pair in votes
+    }
     seconds = time.perf_counter() - start
     return {
-        protocol: _accuracy_row(found[pair], features, data, place, seconds)
+        protocol: _accuracy_row(metrics[pair], features, data, place, seconds)
         for protocol, pair in zip(protocols, votes, strict=True)
     }
 

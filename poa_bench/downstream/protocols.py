@@ -123,6 +123,7 @@ class ProfileProtocol:
         )
 
 
+VALIDATION = "val_"  # begins the name of a metric of the validation split, which sizes are chosen by
 Protocol = KnnProtocol | LinearProtocol | ProfileProtocol
 
 KINDS: tuple[type[Protocol], ...] = (KnnProtocol, LinearProtocol, ProfileProtocol)

@@ -13,12 +13,11 @@ from functools import lru_cache
 
 import pandas as pd
 
+from poa_bench.downstream.protocols import VALIDATION
 from poa_bench.errors import InputError
 from poa_bench.report.frame import PROFILE, ReportData, load_report_data
 from poa_bench.report.origin import origin_sentence, origins, replaced
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number, score
-
-VALIDATION = "val_"  # begins the metrics of a validation split
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from poa_bench.downstream.protocols import VALIDATION
 from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.elastic.checkpoint import read_training_checkpoint
 from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
@@ -42,10 +43,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has measured: `scores` best first, of `candidates` sizes within the limits."""
+    """What a search has measured, of `candidates` sizes within the limits.
+
+    Attributes:
+        scores: what sizes were chosen by, best first.
+        metric: of `scores`: `val_<metric>` where the task has validation scores, else the task's own.
+        reported: the primary score of each of these sizes, and `reported_metric`, its name.
+        split: which one `reported` is of.
+    """
 
     scores: dict[SubnetSpec, float]
     metric: str
+    reported: dict[SubnetSpec, float]
+    reported_metric: str
+    split: str
     candidates: int
     results: Path
 
@@ -138,7 +149,8 @@ def search(
     Args:
         checkpoint: of a pre-training.
         results: the folder; what it holds already is not measured again.
-        task: what is to be best at, a light task; its primary metric counts.
+        task: what is to be best at, a light task. Sizes are chosen by the validation score of its primary metric where
+            it has one, else by the score itself, and `describe` says so.
         protocol: of the task; its first default if None.
         settings: of the task, see `evaluate_light`.
         budget: sizes measured at most; by default all where they are at most 64, else a quarter of them.
@@ -147,7 +159,8 @@ def search(
         where: `executor`, `jobs`, `gpus`, `retries` of `run_sweep`.
 
     Raises:
-        InputError: no size is within the limits, or an argument is not among those allowed.
+        InputError: no size is within the limits, an argument is not among those allowed, or results that are there lack
+            the validation score that others have.
     """
     entry = {"task": task, "dataset": dataset, "protocols": [protocol] if protocol else [], "settings": settings or {}}
     sweep = {"name": "search", "checkpoints": [checkpoint], "results": results}
@@ -166,7 +179,11 @@ def search(
         scores = {spec: s for spec, s in evolve(candidates, measure, budget, seed).items() if s > float("-inf")}
     if not scores:
         raise InputError(f"none of the sizes measured is within the limits and has a result in {results}")
-    return Found(scores, measure.metric, len(candidates), Path(results))
+    chosen = {spec: measure.measured[spec] for spec in scores}
+    reported = {spec: result.primary for spec, result in chosen.items()}
+    any_of_them = next(iter(chosen.values()))
+    about = (next(iter(any_of_them.metrics)), any_of_them.split)
+    return Found(scores, measure.metric, reported, *about, len(candidates), Path(results))
 
 
 def _within(checkpoint: str, limits: Limits) -> dict[SubnetSpec, float]:
@@ -196,6 +213,7 @@ class _Measure:
         self.runs = self._first_protocol(expand(make_sweep(sweep)))
         self.sweep, self.report, self.where = sweep, report, where
         self.metric = ""
+        self.measured: dict[SubnetSpec, Result] = {}
 
     @staticmethod
     def _first_protocol(runs: Sequence[Run]) -> dict[str, Run]:
@@ -203,10 +221,16 @@ class _Measure:
 
     def __call__(self, specs: Sequence[SubnetSpec]) -> dict[SubnetSpec, float]:
         results = self.results(specs)
+        self.measured |= results
         for spec, result in results.items():
-            self.metric = next(iter(result.metrics))
-            self.report(f"{spec}: {self.metric} {result.primary:.2f}")
-        return {spec: result.primary for spec, result in results.items()}
+            self.metric = self.metric or _judged_by(result)
+            if self.metric != _judged_by(result):
+                raise InputError(
+                    f"{self.sweep['results']} holds results with validation scores and without ({result.run_id} has "
+                    f"{', '.join(result.metrics)}), which cannot be compared: give the search another folder"
+                )
+            self.report(f"{spec}: {self.metric} {result.metrics[self.metric]:.2f}")
+        return {spec: result.metrics[self.metric] for spec, result in results.items()}
 
     def results(self, specs: Sequence[SubnetSpec]) -> dict[SubnetSpec, Result]:
         """The result of each size, measured now if need be; sizes whose run fails are left out, with a line."""
@@ -222,6 +246,13 @@ class _Measure:
         return {spec: read_result(folder / run.id / "result.json") for spec, run in done.items()}
 
 
+def _judged_by(result: Result) -> str:
+    """The metric that a size is chosen by: the validation score of the primary one, where there is one."""
+    primary = next(iter(result.metrics))
+    judge = f"{VALIDATION}{primary}"
+    return judge if judge in result.metrics else primary
+
+
 class _Timed:
     """Scores only the sizes that are fast enough on this machine."""
 
@@ -232,6 +263,11 @@ class _Timed:
     def metric(self) -> str:
         """The metric that counts."""
         return self.measure.metric
+
+    @property
+    def measured(self) -> dict[SubnetSpec, Result]:
+        """The results of what counts."""
+        return self.measure.measured
 
     def __call__(self, specs: Sequence[SubnetSpec]) -> dict[SubnetSpec, float]:
         times = {spec: result.primary for spec, result in self.latency.results(specs).items()}
@@ -245,6 +281,16 @@ class _Timed:
 def describe(found: Found, checkpoint: str, most: int = 5) -> str:
     """What `poa-bench search` prints at the end."""
     lines = [f"measured {len(found.scores)} of {found.candidates} sizes within the limits; results in {found.results}"]
-    lines += [f"  {spec}: {found.metric} {score:.2f}" for spec, score in list(found.scores.items())[:most]]
+    chosen_on_test = found.metric == found.reported_metric
+    for spec, score in list(found.scores.items())[:most]:
+        shown = "" if chosen_on_test else f", {found.reported_metric} {found.reported[spec]:.2f}"
+        lines.append(f"  {spec}: {found.metric} {score:.2f}{shown}")
+    if chosen_on_test:
+        lines.append(
+            f"there are no validation scores: chosen on the {found.split} split itself, so its score is likely "
+            "to be a little too high (an evaluation config with `val`, or --task linear, has some)"
+        )
+    else:
+        lines.append(f"chosen by {found.metric}; nothing was chosen on the {found.split} split")
     lines.append(f"best: {found.best}; poa-bench extract {checkpoint} {found.best} -o {found.best}.safetensors")
     return "\n".join(lines)

@@ -62,7 +62,8 @@ def test_every_size_has_the_numbers_it_has_alone(checkpoint, data, tmp_path):
         protocol = parse_protocol(result.protocol, result.task)
         if result.task == "knn":
             pair = (protocol.k, protocol.temperature)
-            assert result.metrics == knn_accuracy(*train, *test, [pair])[pair]
+            judged = {"val_top1": knn_accuracy(*train, *val, [pair])[pair]["top1"]}
+            assert result.metrics == knn_accuracy(*train, *test, [pair])[pair] | judged
         else:
             alone = linear_probe(train, val, test, protocol.regularisers)
             assert result.metrics == alone.metrics and result.facts["regulariser"] == alone.regulariser

@@ -2,13 +2,14 @@
 
 import csv
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from poa_bench.elastic import SubnetSpec
 from poa_bench.errors import InputError
 from poa_bench.sweep.results import load_results
-from poa_bench.sweep.search import Limits, evolve, search
+from poa_bench.sweep.search import Limits, describe, evolve, search
 from tests.conftest import REPOSITORY
 
 
@@ -63,7 +64,7 @@ def test_exhaustive_search_of_a_checkpoint_within_limits(checkpoint, few_images,
     data = {"dataset": "few-digits", "settings": {"config": few_images}}
     lines = []
     everything = search(checkpoint, str(tmp_path), **data, report=lines.append, jobs=1)
-    assert (len(everything.scores), everything.candidates, everything.metric) == (6, 6, "top1")
+    assert (len(everything.scores), everything.candidates, everything.metric) == (6, 6, "val_top1")
     assert "6 sizes within the limits" in lines[0]
     small = search(checkpoint, str(tmp_path), **data, limits=Limits(parameters=60_000), report=lines.append)
     assert {str(spec) for spec in small.scores} < {str(spec) for spec in everything.scores}
@@ -73,15 +74,47 @@ def test_exhaustive_search_of_a_checkpoint_within_limits(checkpoint, few_images,
         search(checkpoint, str(tmp_path), **data, limits=Limits(macs=10))
 
 
+def made(spec, metrics):
+    return SimpleNamespace(metrics=metrics, primary=metrics["top1"], split="test", run_id=f"run of {spec}")
+
+
+def test_a_size_is_chosen_by_validation_scores_and_where_there_are_none_it_is_said(checkpoint, tmp_path, monkeypatch):
+    """By validation the smaller of two sizes is the best, by test the larger."""
+    scores = {"vit-w32-d2": (50.0, 80.0), "vit-w48-d4": (90.0, 60.0)}
+
+    def results(self, specs):
+        kept = {spec: scores[str(spec)] for spec in specs if str(spec) in scores}
+        return {
+            spec: made(spec, {"top1": test} | ({} if val is None else {"val_top1": val}))
+            for spec, (test, val) in kept.items()
+        }
+
+    monkeypatch.setattr("poa_bench.sweep.search._Measure.results", results)
+    found = search(checkpoint, str(tmp_path), report=lambda line: None)
+    assert (str(found.best), found.metric, found.reported[found.best]) == ("vit-w32-d2", "val_top1", 50.0)
+    text = describe(found, checkpoint)
+    assert "vit-w32-d2: val_top1 80.00, top1 50.00\n" in text
+    assert "chosen by val_top1; nothing was chosen on the test split\nbest: vit-w32-d2;" in text
+    scores = {"vit-w32-d2": (50.0, None), "vit-w48-d4": (90.0, None)}
+    found = search(checkpoint, str(tmp_path), report=lambda line: None)
+    assert (str(found.best), found.metric) == ("vit-w48-d4", "top1")
+    assert "there are no validation scores: chosen on the test split itself" in describe(found, checkpoint)
+    scores = {"vit-w32-d2": (50.0, 80.0), "vit-w48-d4": (90.0, None)}
+    with pytest.raises(InputError, match="with validation scores and without .* give the search another folder"):
+        search(checkpoint, str(tmp_path), report=lambda line: None)
+
+
 def test_a_search_with_a_budget_and_a_latency_limit(checkpoint, few_images, tmp_path):
     data = {"dataset": "few-digits", "settings": {"config": few_images}}
     found = search(checkpoint, str(tmp_path), **data, limits=Limits(latency_ms=1e6), budget=3, jobs=1)
     assert (len(found.scores), found.candidates) == (3, 6)
     results, _ = load_results(tmp_path)
     assert Counter(result.task for result in results) == {"knn": 3, "profile": 3}
-    assert {result.spec: result.primary for result in results if result.task == "knn"} == {
+    knn = {result.spec: result for result in results if result.task == "knn"}
+    assert {spec: result.metrics["val_top1"] for spec, result in knn.items()} == {
         str(spec): score for spec, score in found.scores.items()
     }
+    assert found.reported == {spec: knn[str(spec)].primary for spec in found.scores} and found.split == "test"
     lines = []
     with pytest.raises(InputError, match="none of the sizes measured is within the limits"):
         search(checkpoint, str(tmp_path), **data, limits=Limits(latency_ms=1e-6), budget=3, report=lines.append, jobs=1)
