@@ -14,6 +14,7 @@ PROFILE = "profile"  # the task whose metrics are costs, not scores
 PIXELS = "raw pixels"
 RANDOM = "random initialisation"
 _NETWORK = ("config.branch", "config.architecture")
+_INPUTS = ("config.image_size", "config.resize", "config.mean", "config.std", "config.interpolation")
 
 
 def with_known_facts(long: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +112,14 @@ def variants(long: pd.DataFrame) -> pd.Series:
 
 
 def settings_labels(long: pd.DataFrame) -> pd.Series:
-    """What tells apart the settings within a variant: the values that differ, or a hash where they are not said."""
+    """What tells apart the settings within a variant: the values that differ, or a hash where they are not said.
+
+    How pictures become inputs is by default as the network was trained: only where it differs for the same size of the
+    same series is it the measurement's.
+
+    Args:
+        long: as `variants`, with `series`, `config_hash` and `config.*`.
+    """
     leaves = [name for name in long if name.startswith("config.")]
     added = pd.Series("", index=long.index)
     fresh = long[long.stale == ""]
@@ -124,19 +132,21 @@ def settings_labels(long: pd.DataFrame) -> pd.Series:
 def _within_group(rows: pd.DataFrame, leaves: list[str]) -> pd.Series:
     said = rows[leaves].notna().any(axis=1)
     known, added = rows[said], pd.Series("", index=rows.index)
+    values = {name: _text(known, name).fillna("none") for name in leaves}
     for name in (leaf for leaf in leaves if leaf not in _NETWORK):
-        values = _text(known, name).fillna("none")
-        varies = values.groupby(added[said]).transform("nunique") > 1
-        text = " · " + name.removeprefix("config.") + " " + values
+        same = [added[said], known.series, known.spec] if name in _INPUTS else [added[said]]
+        varies = (values[name].groupby(same).transform("nunique") > 1).groupby(added[said]).transform("any")
+        text = " · " + name.removeprefix("config.") + " " + values[name]
         added.loc[known.index] = added[said].where(~varies, added[said] + text)
-    # random networks have the architecture in their hash, and students the branch: the series says these
-    random = rows.initialisation == "random"
-    family = rows.family.where(random, "").fillna("")
-    unknown = ~said & (rows.config_hash.groupby([random, family]).transform("nunique") > 1)
-    architecture = _text(rows, "config.architecture").fillna(family).where(random, "")
-    branch = _text(rows, "config.branch").fillna("").where(rows.initialisation == "pretrained", "")
-    alike = rows.config_hash.groupby([random, architecture, branch, added]).transform("nunique") > 1
-    return added.where(~(unknown | alike), added + " · settings " + rows.config_hash.str[:8])
+    random = rows.initialisation == "random"  # these have the architecture in their hash
+    unknown = ~said & (rows.config_hash.groupby([random, rows.family.where(random, "").fillna("")]).transform(_several))
+    unexplained = known.config_hash.groupby([random[said], *values.values()]).transform(_several)
+    unknown |= unexplained.reindex(rows.index, fill_value=False).astype(bool)
+    return added.where(~unknown, added + " · settings " + rows.config_hash.str[:8])
+
+
+def _several(values: pd.Series) -> bool:
+    return values.nunique() > 1
 
 
 def _text(table: pd.DataFrame, name: str) -> pd.Series:
