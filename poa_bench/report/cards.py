@@ -14,7 +14,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from poa_bench.report import tables
 from poa_bench.report.analysis import gains
 from poa_bench.report.frame import ReportData, axes, sort_specs
-from poa_bench.report.origin import origin_sentence, origins
+from poa_bench.report.origin import origins
 from poa_bench.report.sentences import protocol_sentence
 from poa_bench.sweep.provenance import canonical_hash
 
@@ -65,7 +65,7 @@ def _model(data: ReportData, series: str, spec: str) -> dict[str, Any]:
     metadata = {"Parameters": int(cost.parameters)} if pd.notna(cost.parameters) else {}
     if pd.notna(macs := cost.get("macs")):  # absent where networks were measured at several image sizes
         metadata |= {"FLOPs": int(2 * macs), "MACs": int(macs)}
-    metadata |= {"Weights from": origin_sentence(origins(data).loc[(series, spec)])}
+    metadata |= {"Weights from": origins(data).origin[series, spec]}
     results = [
         {
             "Task": column.task,
@@ -130,7 +130,7 @@ def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]
             for column, value, _ in measured
         ],
         "sha256": origin.checkpoint_sha256,
-        "origin": origin_sentence(origin),
+        "origin": origin.origin,
         "code": ", ".join(sorted(set(runs.git_sha))),
         "image_size": runs.image_size.dropna().iloc[0] if runs.image_size.notna().any() else None,
         "command": origin.export,

@@ -9,7 +9,7 @@ import pandas as pd
 from poa_bench.report.analysis import gains, rank_correlation
 from poa_bench.report.figures import PUBLISHED, ChartData
 from poa_bench.report.frame import PIXELS, ReportData, axes
-from poa_bench.report.origin import origin_sentence, origins
+from poa_bench.report.origin import origins
 from poa_bench.report.published import beside, main_rows, read_published
 from poa_bench.report.tables import cost_scale, cost_title, series_order
 
@@ -30,8 +30,7 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
         if gain is not None and gain.gain.notna().any():
             table[short.replace("s", "g")] = gain.gain
             table[short.replace("s", "k")] = gain.clear.astype(float)
-    cut = origins(data)
-    table = table.join(cut.export).join(cut.apply(origin_sentence, axis=1).rename("origin")).reset_index()
+    table = table.join(origins(data)[["export", "origin"]]).reset_index()
     sized = [spec for spec in table.spec.unique() if spec]
     table = table.merge(axes(sized)[["width", "depth_1", "depth_2"]], left_on="spec", right_index=True, how="left")
     pairs = [rank_correlation(data, series).assign(series=series) for series in data.pretrained]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ def origins(data: ReportData) -> pd.DataFrame:
     Returns:
         Indexed by series and spec: `checkpoint` (the path of its newest result), `checkpoint_sha256`,
         `pretraining_seed` (missing where it is not known), `branch` ('' where it is not known), `pretrainings` (how
-        many the series has of this size) and `export`, the command.
+        many the series has of this size), `export`, the command, and `origin`, what it cuts, in words.
     """
     fresh = data.long[(data.long.stale == "") & data.long.series.isin(data.pretrained)]
     branch = fresh["config.branch"] if "config.branch" in fresh else pd.Series(None, index=fresh.index, dtype=object)
@@ -33,6 +34,7 @@ def origins(data: ReportData) -> pd.DataFrame:
     found["pretraining_seed"] = rows.groupby(keys).pretraining_seed.min()
     found["pretrainings"] = rows.groupby(keys).pretraining.nunique()
     found["export"] = [export_command(row.checkpoint, row.Index[1], row.branch) for row in found.itertuples()]
+    found["origin"] = [_origin(row) for row in found.itertuples()]
     return found
 
 
@@ -42,8 +44,8 @@ def export_command(checkpoint: str, spec: str, branch: str = "") -> str:
     return shlex.join(words + (["--branch", branch] if branch == "student" else []))
 
 
-def origin_sentence(row: pd.Series) -> str:
-    """What an export command cuts: `teacher of epoch_10.pth (sha256 aaaaaaaa, pre-training seed 0)`."""
+def _origin(row: Any) -> str:
+    """`teacher of epoch_10.pth (sha256 aaaaaaaa, pre-training seed 0)`."""
     said = [f"sha256 {row.checkpoint_sha256[:8]}"]
     said += [f"pre-training seed {row.pretraining_seed}"] if pd.notna(row.pretraining_seed) else []
     said += [] if row.branch else ["branch not said by the results"]

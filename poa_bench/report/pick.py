@@ -16,7 +16,7 @@ import pandas as pd
 from poa_bench.downstream.protocols import VALIDATION
 from poa_bench.errors import InputError
 from poa_bench.report.frame import PROFILE, ReportData, load_report_data
-from poa_bench.report.origin import origin_sentence, origins, replaced
+from poa_bench.report.origin import origins, replaced
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number, score
 
 
@@ -245,9 +245,9 @@ def _export_lines(best: pd.Series) -> list[str]:
     if found := replaced(best):
         return [
             f"export:        not from {best.checkpoint}, which has other contents now (sha256 {found[:8]}): find the "
-            f"{origin_sentence(best)}"
+            f"{best.origin}"
         ]
-    return [f"export:        {best.export}", f"from:          {origin_sentence(best)}"]
+    return [f"export:        {best.export}", f"from:          {best.origin}"]
 
 
 def _amount(cost: str, value: float, sign: str = "") -> str:
