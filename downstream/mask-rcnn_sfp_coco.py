@@ -11,7 +11,7 @@ _base_ = [
 model = dict(backbone=dict(drop_path_rate=0.1))
 measurement = dict(
     task="detection",
-    protocol="mask-rcnn-sfp-36e/1",
+    protocol="mask-rcnn-sfp-36e/2",
     dataset="coco2017",
     split="val",
     metrics={

@@ -37,7 +37,7 @@ log_processor = dict(by_epoch=False)
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=1))
 measurement = dict(
     task="detection",
-    protocol="mask-rcnn-sfp-digits/3",
+    protocol="mask-rcnn-sfp-digits/4",
     dataset="digits-scenes",
     split="val",
     metrics={

@@ -97,6 +97,7 @@ def test_wheel_holds_the_package_its_data_and_the_configs(wheel):
     packed = tracked_files("configs", "pretrain", "downstream", "tools/train.py", "tools/test.py", "reports/published")
     expected = set(tracked_files("poa_bench")) | {f"poa_bench/.mim/{name}" for name in packed}
     assert expected <= held, sorted(expected - held)
+    assert [name for name in held if name.endswith(".data/purelib/poa_bench_operators.pth")]
     assert not [name for name in held if name.startswith(("tests/", "configs/", "tools/"))]
 
 
@@ -128,7 +129,8 @@ def bare_checkout(tmp_path) -> Path:
     ("setting", "message"),
     [
         ({"PYTHON": "/no/such/python"}, r"Python 3\.10, 3\.11 or 3\.12"),
-        ({"CXX": "no-such-compiler"}, r"C\+\+17 compiler"),
+        ({"MMCV_OPS": "compiled", "CXX": "no-such-compiler"}, r"C\+\+17 compiler"),
+        ({"MMCV_OPS": "yes"}, r"MMCV_OPS is 'yes': use torchvision .* or compiled"),
         ({"MINIMUM_FREE_GB": "9999999"}, r"disk space: 9999999 GB are needed"),
     ],
 )

@@ -3,7 +3,7 @@
 Every runnable config in `downstream/` says how its outcome is recorded::
 
     measurement = dict(
-        task='detection', protocol='mask-rcnn-sfp-digits/3', dataset='digits-scenes', split='val',
+        task='detection', protocol='mask-rcnn-sfp-digits/4', dataset='digits-scenes', split='val',
         metrics={'bbox_mAP': 'coco/bbox_mAP', 'segm_mAP': 'coco/segm_mAP'},  # our name: the evaluator's
         scale=100,  # to percent
     )

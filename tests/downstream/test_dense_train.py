@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import Runner
 
 from poa_bench.config_files import find_config
 from poa_bench.downstream.dense import dense_config, run_dense
@@ -29,7 +31,7 @@ SHORT = {
     "log_level": "WARNING",
 }
 TASKS = {
-    "detection": ("mask-rcnn_sfp_digits.py", "mask-rcnn-sfp-digits/3"),
+    "detection": ("mask-rcnn_sfp_digits.py", "mask-rcnn-sfp-digits/4"),
     "segmentation": ("linear-seg_digits.py", "linear-segmentation-digits/3"),
 }
 
@@ -78,6 +80,10 @@ class Interrupt(Hook):
     """Ends the training in iteration 3, once; notes the iterations that were begun."""
 
     begun: list[int] = []
+    evaluations = 0
+
+    def after_val_epoch(self, runner, metrics=None):
+        Interrupt.evaluations += 1
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         self.begun.append(runner.iter)
@@ -95,9 +101,28 @@ def test_an_interrupted_run_goes_on_where_its_folder_was_moved_to(checkpoint, tm
     (tmp_path / "first" / "iter_2.pth").unlink()  # this process still has the log there open
     result = run_dense(run, moved, "cpu")
     assert Interrupt.begun == [0, 1, 2, 3, 2, 3]  # from the checkpoint of iteration 2
+    assert Interrupt.evaluations == 1
     assert result.tensors_loaded == result.tensors_total
     assert run_dense(run, moved, "cpu").metrics == result.metrics  # finished: evaluates once more, trains nothing
-    assert len(Interrupt.begun) == 6
+    assert (len(Interrupt.begun), Interrupt.evaluations) == (6, 2)
+
+
+def test_moving_averages_are_what_is_measured(checkpoint, tmp_path):
+    """At the end of the training and, where nothing was left to train, from the checkpoint."""
+    (run,) = runs("segmentation", checkpoint, custom_hooks=[{"type": "EMAHook", "momentum": 0.5}])
+    found = [run_dense(run, tmp_path, "cpu").metrics for _ in range(2)]
+    config = dense_config(run, tmp_path)
+    config.update(custom_hooks=[], resume=False)
+    last = torch.load(tmp_path / "iter_4.pth", weights_only=False)
+    averages, trained = last["state_dict"], last["ema_state_dict"]  # mmengine exchanges them in its checkpoints
+    expected = []
+    for weights in (averages, {name.removeprefix("module."): value for name, value in trained.items()}):
+        weights = {name: value for name, value in weights.items() if name != "steps"}
+        runner = Runner.from_cfg(config)
+        runner.model.load_state_dict(weights)
+        expected.append(runner.val()["mIoU"])
+    assert expected[0] != expected[1]
+    assert [metrics["mIoU"] for metrics in found] == pytest.approx(expected[:1] * 2)
 
 
 def test_config_takes_size_weights_and_seed_of_the_run(checkpoint, tmp_path):
