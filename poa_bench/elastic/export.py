@@ -27,7 +27,7 @@ from poa_bench.elastic.checkpoint import (
     timm_difference,
 )
 from poa_bench.elastic.export_mmpretrain import equal_for, mmpretrain_backbone, mmpretrain_inputs
-from poa_bench.elastic.preprocessing import Preprocessing, differing
+from poa_bench.elastic.preprocessing import Preprocessing, differing, from_full_range
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
 from poa_bench.errors import InputError
@@ -87,7 +87,7 @@ def _preprocessing(
     supernet: Supernet, size: int, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> Preprocessing | None:
     """The training's, at the size that the files are for; None where neither the checkpoint nor the user says it."""
-    given = {name: tuple(255 * value for value in values) for name, values in (("mean", mean), ("std", std)) if values}
+    given = {name: from_full_range(values) for name, values in (("mean", mean), ("std", std)) if values}
     known = supernet.preprocessing
     if known and (other := differing(given, known.to_dict())):
         raise InputError(f"the checkpoint was trained with another normalisation: {other}, of 255; leave it out")
@@ -219,6 +219,7 @@ def _to_onnx(supernet: Supernet, spec: SubnetSpec, output: Path, size: int) -> s
     return (
         f"checked with onnxruntime, largest relative error {error:.1e}; input 'images' (batch, 3, {size}, {size}), "
         f"output 'features' (batch, {module.num_features})"
+        + ("; its metadata says how pictures are preprocessed" if supernet.preprocessing else "")
     )
 
 

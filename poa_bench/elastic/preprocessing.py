@@ -11,6 +11,7 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)  # per channel of pixels in 0..255
 IMAGENET_STD = (58.395, 57.12, 57.375)
 INTERPOLATIONS = ("bicubic", "bilinear")
 _DIGITS = 9  # of numbers that are divided by 255: 0.485 and not 0.48500000000000004
+_DIGITS_OF_255 = 6  # of the same numbers on the way back: all that the others determine
 _TOLERANCE = 1e-4  # between numbers that were written as 0.485 and as 123.675
 
 
@@ -48,7 +49,7 @@ class Preprocessing:
     @classmethod
     def from_timm_config(cls, values: dict[str, Any]) -> "Preprocessing":
         """The inverse of `timm_config`."""
-        scaled = {name: tuple(round(255 * value, _DIGITS) for value in values[name]) for name in ("mean", "std")}
+        scaled = {name: from_full_range(values[name]) for name in ("mean", "std")}
         return cls(
             **scaled,
             image_size=values["input_size"][-1],
@@ -66,6 +67,11 @@ class Preprocessing:
             "mean": tuple(round(value / 255, _DIGITS) for value in self.mean),
             "std": tuple(round(value / 255, _DIGITS) for value in self.std),
         }
+
+
+def from_full_range(values: Sequence[float]) -> tuple[float, ...]:
+    """Mean or deviation of pixels in 0..1, for pixels in 0..255."""
+    return tuple(round(255 * value, _DIGITS_OF_255) for value in values)
 
 
 def known_image_size(options: dict[str, Any], training: Preprocessing | None) -> int | None:

@@ -135,6 +135,8 @@ def test_every_size_of_a_folder(folder, tmp_path):
 def test_differences_are_those_of_numbers_and_not_of_writing():
     assert Preprocessing.from_dict(json.loads(json.dumps(TRAINING.to_dict()))) == TRAINING
     assert Preprocessing.from_timm_config(json.loads(json.dumps(TRAINING.timm_config()))) == TRAINING
+    uneven = Preprocessing((100.0, 110.0, 123.675), (57.12, 58.395, 63.75))  # of 255 no short numbers
+    assert Preprocessing.from_timm_config(uneven.timm_config()) == uneven
     imagenet = Preprocessing().to_dict()
     assert differing({"mean": tuple(255 * v for v in (0.485, 0.456, 0.406)), "std": None, "new": 3}, imagenet) == ""
     assert differing({"mean": (0.485, 0.456, 0.406)}, imagenet) == (

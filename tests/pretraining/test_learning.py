@@ -1,6 +1,7 @@
 """Each family learns: after a hundred steps on the embedded digits its k-NN is above that of random networks."""
 
 import pytest
+from mmengine.hooks import Hook
 
 from poa_bench.config_files import find_config
 from poa_bench.downstream.knn_hook import KnnHook
@@ -31,8 +32,15 @@ def test_every_size_learns(family, tmp_path):
     runner = build_runner(config)
     net = runner.model.teacher.backbone
     knn = KnnHook("digits", k=10)
-    runner.call_hook("before_run")  # as runner.train() does: networks are told how training preprocesses pictures
-    random = knn.measure(net.eval())
+    random = {}
+
+    class AtTheStart(Hook):
+        """Measures when the networks have been told how training preprocesses pictures."""
+
+        def before_train(self, runner):
+            random.update(knn.measure(net.eval()))
+
+    runner.register_hook(AtTheStart())
     runner.train()
     trained = knn.measure(net.eval())
     assert all(trained[size] > random[size] + 3 for size in random), (random, trained)
