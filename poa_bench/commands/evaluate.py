@@ -25,9 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocols", type=names, default="", help="such as knn-k20-T0.07/1; each task has a default")
     parser.add_argument("--initialisation", choices=("pretrained", "random", "pixels"), default="pretrained")
     parser.add_argument(
-        "--series", metavar="NAME", help="show several checkpoints as one line of the report, such as 'trained alone'"
+        "--series",
+        metavar="NAME",
+        help="show several checkpoints as one line of the report: sizes 'trained alone', or repeats with other seeds",
     )
-    parser.add_argument("--seeds", type=not_negative_numbers, default="0", metavar="N,N", help="default: 0")
+    parser.add_argument(
+        "--seeds",
+        type=not_negative_numbers,
+        default="0",
+        metavar="N,N",
+        help="measurement seeds: of random initialisation and of a validation split that is held out; default: 0",
+    )
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast of the network")
     parser.add_argument("--branch", choices=("teacher", "student"), default="teacher")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")

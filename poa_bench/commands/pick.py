@@ -1,4 +1,7 @@
-"""Say which size to deploy within a budget, what comes second, and what the next cheaper size loses."""
+"""Say which size to deploy within a budget, what comes second, and what the next cheaper size loses.
+
+Sizes are chosen by validation scores where every size has one; the answer says by what, and shows the task's scores.
+"""
 
 from poa_bench.argument_types import amount
 

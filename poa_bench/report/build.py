@@ -131,7 +131,8 @@ def settings_sentences(runs: pd.DataFrame) -> list[str]:
             if rows[name].nunique() > 1:
                 for value, some in rows.groupby(name):
                     labels = sorted(set(task + some.variant + " (" + some.series + ")"))
-                    texts.append(f"{name.removeprefix('config.')} {value}: {', '.join(labels)}")
+                    said = f"{value:.12g}" if isinstance(value, float) else value
+                    texts.append(f"{name.removeprefix('config.')} {said}: {', '.join(labels)}")
     return texts
 
 

@@ -56,8 +56,11 @@ def metafile(data: ReportData) -> dict[str, Any]:
 
 
 def _networks(data: ReportData) -> list[tuple[str, str]]:
-    wide = data.wide()
-    return [(series, spec) for series in data.pretrained for spec in sort_specs(wide.xs(series).index)]
+    wide = data.wide().dropna(how="all")
+    scored = set(wide.index.get_level_values("series"))
+    return [
+        (series, spec) for series in data.pretrained if series in scored for spec in sort_specs(wide.xs(series).index)
+    ]
 
 
 def _model(data: ReportData, series: str, spec: str) -> dict[str, Any]:

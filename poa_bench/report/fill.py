@@ -75,7 +75,7 @@ class _Checkpoints:
     """Which checkpoint a missing cell is of; for a control, which one says what its network looks like."""
 
     def __init__(self, data: ReportData) -> None:
-        self.rows = data.long[data.long.stale == ""].sort_values("created")
+        self.rows = data.long[data.long.stale == ""].sort_values("created", kind="stable")
         known = self.rows[self.rows.checkpoint.notna()]
         keys = (
             ["series", "pretraining", "spec"], ["series", "pretraining"], ["series", "spec"], ["series", "family"],

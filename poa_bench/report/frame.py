@@ -42,7 +42,7 @@ class ReportData:
         columns: one row per column: task, dataset, split, protocol, metric, unit, primary, variant, settings. Scores:
             higher is better.
         costs: one row per (series, spec), a column per cost (`parameters`, `macs`, `weights` in bytes, the profile's).
-        pretrained: the pre-trained series, the one with the most sizes first.
+        pretrained: the pre-trained series, the one with the most sizes first, teachers before students.
         controls: the series at random initialisation, then raw pixels.
         broken: result files that could not be read, `{path: why}`.
     """
@@ -77,7 +77,7 @@ class ReportData:
         """One row per (series, spec), a column per score, empty where not measured."""
         table = self.cells[self.cells.column.isin(self.scores)]
         table = table.pivot(index=["series", "spec"], columns="column", values=value)
-        return table.reindex(columns=self.scores)
+        return table.reindex(index=table.index.union(self.costs.index), columns=self.scores)
 
 
 def load_report_data(directory: str | os.PathLike) -> ReportData:
@@ -223,7 +223,7 @@ def _shared(own: pd.Series, parameters: pd.Series) -> pd.Series:
 def _pretrained_series(fresh: pd.DataFrame) -> list[str]:
     pretrained = fresh[fresh.initialisation == "pretrained"]
     sizes = pretrained.groupby("series").spec.nunique()
-    return sorted(sizes.index, key=lambda name: (-sizes[name], name))
+    return sorted(sizes.index, key=lambda name: (-sizes[name], name.endswith(", student"), name))
 
 
 def _controls(fresh: pd.DataFrame) -> list[str]:

@@ -21,10 +21,12 @@ def with_known_facts(long: pd.DataFrame) -> pd.DataFrame:
     """The table of `read_results` with what some results lack and others say of the same file or the same settings.
 
     `pretraining_seed` and `config.architecture` are facts of a checkpoint's content, the rest of `config.*` one of a
-    config's hash. Results of earlier versions say none of them.
+    config's hash; results of earlier versions say none of them. Where all results of a checkpoint that name a series
+    name the same, the others are of that series too.
     """
     long = long.copy()
-    long["pretraining_seed"] = _filled(long, "pretraining_seed", ["checkpoint_sha256"])
+    for name in {"pretraining_seed", "facts.series"} & set(long):
+        long[name] = _filled(long, name, ["checkpoint_sha256"])
     for name in [name for name in long if name.startswith("config.")]:
         keys = ["task", "config_hash"]
         if name == "config.architecture":

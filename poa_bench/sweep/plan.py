@@ -141,8 +141,9 @@ class Slurm(BaseModel):
 class Sweep(BaseModel):
     """A sweep config, checked. `results` is the folder that everything is written to.
 
-    `series`: a name under which the report shows the sizes of all `checkpoints` as one line, such as networks that
-    were each trained alone; without one, every checkpoint is a line of its own.
+    `seeds` are measurement seeds. `series`: a name under which the report shows the sizes of all `checkpoints` as one
+    line, such as networks that were each trained alone, or repeats of a pre-training with other seeds; without one,
+    every checkpoint is a line of its own.
     """
 
     model_config = ConfigDict(extra="forbid")

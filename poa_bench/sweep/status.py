@@ -119,14 +119,23 @@ class Watch:
         return 60 * len(recent) / span, sum(result.seconds for result in recent) / span
 
 
-def stale(runs: Sequence[Run], results: Iterable[Result]) -> dict[str, list[Result]]:
-    """Results that measured what the plan wants, but of another checkpoint, protocol version or settings; by reason."""
-    wanted: dict[tuple, Run] = {_subject(run): run for run in runs}
+def unplanned(runs: Sequence[Run], results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Results that measured what the plan wants, but not as it wants it; by a few words that say what they are.
+
+    `stale ...` are replaced in a report: the protocol has a newer version, or the checkpoint's file other contents.
+    `other ...` stand beside the plan's in a report: they are of another checkpoint, or of other settings.
+    """
+    wanted: dict[tuple, list[Run]] = {}
+    for run in runs:
+        wanted.setdefault(_subject(run), []).append(run)
     planned = {run.id for run in runs}
     found: dict[str, list[Result]] = {}
     for result in results:
-        run = wanted.get(_subject(result))
-        if run is not None and result.run_id not in planned:
+        if result.run_id not in planned and (alike := wanted.get(_subject(result))):
+            # the plan may have several checkpoints: this result is compared with its own, if that is there
+            run = max(
+                alike, key=lambda run: (run.checkpoint_sha256 == result.checkpoint_sha256, _same_file(run, result))
+            )
             found.setdefault(_difference(run, result), []).append(result)
     return found
 
@@ -136,12 +145,24 @@ def _subject(item: Run | Result) -> tuple:
     return (item.spec, item.task, name, item.dataset, item.seed, item.initialisation)
 
 
+def _same_file(run: Run, result: Result) -> bool:
+    """Whether the result's checkpoint is an earlier content of the run's file, not another repeat of the training."""
+    seeds = {run.pretraining_seed, result.pretraining_seed} - {None}
+    paths = [item.checkpoint and Path(item.checkpoint).absolute() for item in (run, result)]
+    return paths[0] == paths[1] and len(seeds) < 2
+
+
 def _difference(run: Run, result: Result) -> str:
     if result.protocol != run.protocol:
-        return f"protocol {result.protocol}, now {run.protocol}"
+        return f"stale: protocol {result.protocol}, now {run.protocol}"
     if result.checkpoint_sha256 != run.checkpoint_sha256:
-        return f"another checkpoint ({result.checkpoint}, sha256 {str(result.checkpoint_sha256)[:8]})"
-    return "other settings"
+        kind = "stale: earlier contents of the" if _same_file(run, result) else "other: of another"
+        return f"{kind} checkpoint ({result.checkpoint}, sha256 {str(result.checkpoint_sha256)[:8]})"
+    if result.config_hash == run.config_hash:
+        return "other: they do not say the pre-training seed"
+    changed = [name for name in run.config if result.config.get(name, run.config[name]) != run.config[name]]
+    said = ", ".join(f"{name} {result.config[name]}, not {run.config[name]}" for name in changed)
+    return f"other: of other settings ({said or 'which ones is not said'})"
 
 
 def render(snapshot: Snapshot, runs: Sequence[Run], title: str) -> Group:
@@ -273,5 +294,5 @@ def _results(directory: Path) -> tuple[list[Result], dict[str, str]]:
 
 
 def _remarks(runs: Sequence[Run], results: Iterable[Result], broken: dict[str, str]) -> list[str]:
-    lines = [f"{len(found)} stale results: {reason}" for reason, found in stale(runs, results).items()]
+    lines = [f"{len(found)} results are {kind}" for kind, found in unplanned(runs, results).items()]
     return lines + [f"broken: {why}" for why in broken.values()]

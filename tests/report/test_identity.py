@@ -108,10 +108,10 @@ def test_teacher_and_student_in_one_folder(tmp_path):
     data = data_of([]) if False else report_data(results_frame(_read(tmp_path)))
     shown = shown_table(data)
     assert shown[["size", "series", "knn top1"]].values.tolist() == [
-        ["vit-w48-d4", "pre-trained, student", "74.00"],
-        ["vit-w64-d4", "pre-trained, student", "75.00"],
         ["vit-w48-d4", "pre-trained, teacher", "67.00"],
         ["vit-w64-d4", "pre-trained, teacher", "68.00"],
+        ["vit-w48-d4", "pre-trained, student", "74.00"],
+        ["vit-w64-d4", "pre-trained, student", "75.00"],
     ]
     text = pick_text(choose(str(tmp_path), "knn", None, {}, (None, "")))
     assert "best:          vit-w64-d4 (pre-trained, student): 75.00" in text
@@ -329,6 +329,14 @@ def test_a_series_cannot_take_the_name_of_a_control():
     data = data_of([*named, made_result(initialisation="random"), made_result(spec=None, initialisation="pixels")])
     assert sorted(data.pretrained) == [f"{RANDOM} (pre-trained)", f"{PIXELS} (pre-trained)"]
     assert data.controls == [RANDOM, PIXELS] and len(cells_of(data)) == 4
+
+
+def test_a_checkpoint_is_in_one_series_and_may_have_a_profile_alone():
+    named = [made_result(facts={"series": "POA"}), made_profile("vit-w48-d4")]
+    assert data_of(named).pretrained == ["POA"]
+    data = data_of([*named, made_profile("vit-w64-d4", sha="b" * 64, checkpoint="b.pth")])
+    assert data.pretrained == ["POA", "b (bbbbbbbb)"] and [*card_contexts(data)] == ["poa_vit-w48-d4_aaaaaaaa"]
+    page_html(data, chart_data(data), report_context(data, "test"))
 
 
 def test_a_moved_checkpoint_is_the_same_checkpoint():

@@ -11,7 +11,7 @@ from poa_bench.cli import main
 from poa_bench.sweep import state
 from poa_bench.sweep.plan import Run, expand, make_sweep
 from poa_bench.sweep.results import load_results, write_result
-from poa_bench.sweep.status import Seconds, Watch, _pace, duration, render, stale
+from poa_bench.sweep.status import Seconds, Watch, _pace, duration, render, unplanned
 from tests.sweep.conftest import save_checkpoint
 
 TASKS = [
@@ -88,23 +88,34 @@ def test_time_left_follows_what_was_measured(sweep):
     assert Seconds(results).of(knn[0]) == 10 and Seconds(results).total(linear) == (360, 0)
 
 
-def test_stale_results_are_told_apart(sweep, checkpoint, tmp_path):
+def test_results_that_are_not_of_the_plan_are_told_apart(sweep, checkpoint, tmp_path):
+    """Stale ones are replaced in a report, others stand beside the plan's."""
     directory = Path(sweep.results)
     (tmp_path / "old").mkdir()
     other = save_checkpoint(tmp_path / "old" / "epoch_1.pth", seed=1)
-    for run in expand(sweep.model_copy(update={"checkpoints": [str(other)]})):
+    others = expand(sweep.model_copy(update={"checkpoints": [str(other)]}))
+    for run in others:
         finish(run, directory)
-    old_version = expand(sweep)[0].model_copy(update={"protocol": "knn-k20-T0.07/0"})
-    finish(old_version, directory)
-    finish(expand(sweep)[1].model_copy(update={"config_hash": "ab" * 32}), directory)
-    finish(expand(sweep)[0].model_copy(update={"dataset": "elsewhere"}), directory)
-    found = stale(expand(sweep), load_results(directory)[0])
-    counts = {reason.split(" (")[0]: len(results) for reason, results in found.items()}
-    assert counts == {
-        "another checkpoint": 12,
-        "protocol knn-k20-T0.07/0, now knn-k20-T0.07/1": 1,
-        "other settings": 1,
-    }, "and what was never asked for is not stale"
+    runs = expand(sweep)
+    finish(runs[0].model_copy(update={"protocol": "knn-k20-T0.07/0"}), directory)
+    finish(runs[1].model_copy(update={"config_hash": "ab" * 32, "config": {"branch": "student"}}), directory)
+    finish(runs[2].model_copy(update={"config_hash": "cd" * 32, "config": {}}), directory)
+    finish(runs[3].model_copy(update={"checkpoint_sha256": "ef" * 32}), directory)
+    finish(runs[4].model_copy(update={"checkpoint_sha256": "12" * 32, "pretraining_seed": 8}), directory)
+    finish(runs[0].model_copy(update={"dataset": "elsewhere"}), directory)
+    results = load_results(directory)[0]
+    runs = [run.model_copy(update={"pretraining_seed": 7}) for run in runs]
+    assert {kind: len(found) for kind, found in unplanned(runs, results).items()} == {
+        f"other: of another checkpoint ({other}, sha256 {others[0].checkpoint_sha256[:8]})": 12,
+        "stale: protocol knn-k20-T0.07/0, now knn-k20-T0.07/1": 1,
+        "other: of other settings (branch student, not teacher)": 1,
+        "other: of other settings (which ones is not said)": 1,
+        f"stale: earlier contents of the checkpoint ({checkpoint}, sha256 efefefef)": 1,
+        f"other: of another checkpoint ({checkpoint}, sha256 12121212)": 1,
+    }, "and what was never asked for is neither"
+    assert not unplanned([*runs, *others], [result for result in results if result.checkpoint == str(other)]), (
+        "each checkpoint of a plan is asked about its own results"
+    )
 
 
 def test_commands(sweep, checkpoint, tmp_path, capsys):
