@@ -137,4 +137,4 @@ def check_metric_annotations(row: Checked, evaluator: dict | list[dict]) -> None
         path = metric.get("ann_file")
         coco = check_detection.read_annotations(row, path) if path and Path(path).is_file() else None
         if coco is not None and "metric" in metric:
-            check_detection.check_metric_file(row, path, coco, "segm" in listed(metric["metric"]))
+            check_detection.check_metric_file(row, path, coco)

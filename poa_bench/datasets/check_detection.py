@@ -85,24 +85,28 @@ def _check_classes(row: Checked, dataset: Any, coco: dict[str, list[dict]]) -> N
     """Every class of the config is in the file, and label numbers mean what the config says."""
     names = {category["id"]: category["name"] for category in coco["categories"]}
     classes = dataset.metainfo["classes"]
-    if absent := [name for name in classes if name not in names.values()]:
+    labels = {names[category]: label for category, label in dataset.cat2label.items() if category in names}
+    unknown = sorted({names.get(one["category_id"]) for one in coco["annotations"]} - {None, *classes})
+    absent = [name for name in classes if name not in labels]
+    shifted = [name for name in classes if labels.get(name, classes.index(name)) != classes.index(name)]
+    row.labels = tuple(sorted(labels, key=labels.get) if shifted else classes)
+    if absent and (unknown or shifted or not labels):
         row.fail(
             CLASSES,
             f"{len(absent)} classes of the config are not among the file's categories, e.g. {absent[0]!r}",
             f"set metainfo.classes to names from {sorted(names.values())[:SHOWN]}...",
         )
-    numbered = {label: names[category] for category, label in dataset.cat2label.items() if category in names}
-    row.labels = tuple(numbered.get(label, "") for label in range(max(numbered, default=-1) + 1))
-    if not absent and row.labels != tuple(classes):
-        label = next(i for i, (a, b) in enumerate(zip(row.labels, classes, strict=False)) if a != b)
+    elif shifted:
         row.fail(
             CLASSES,
-            f"label {label} is {row.labels[label]!r}, as numbered in the order of the file's categories, and "
-            f"{classes[label]!r} in metainfo.classes",
-            "order `categories` in the files of all splits as metainfo.classes",
+            f"{shifted[0]!r} is label {labels[shifted[0]]}, as numbered in the order of the file's categories, and "
+            f"{classes.index(shifted[0])} in metainfo.classes",
+            "take poa_bench.NamedCocoDataset and poa_bench.NamedCocoMetric, which follow the names",
         )
-    if unknown := sorted(set(names.values()) - set(classes)):
-        row.notes.append(f"{len(unknown)} categories of the file are not in metainfo.classes: {examples(unknown)}")
+    elif absent:
+        row.notes.append(f"{len(absent)} classes are not among the file's categories: {examples(absent)}")
+    if unknown:
+        row.notes.append(f"annotated categories are not in metainfo.classes: {examples(unknown)}")
     row.passed(CLASSES)
 
 
@@ -136,16 +140,12 @@ def check_picture(row: Checked, info: dict, seen: Seen) -> None:
     row.passed(READ)
 
 
-def check_metric_file(row: Checked, path: str | Path, coco: dict[str, list[dict]], masks: bool) -> None:
-    """The annotations that the metric reads have what it needs, which it would only notice after the training."""
-    needed = {"iscrowd": 'add `"iscrowd": 0` to each'}
-    if masks:
-        needed["segmentation"] = "add the masks, or measure boxes alone"
-    for key, remedy in needed.items():
-        if lacking := [one for one in coco["annotations"] if one.get(key) in (None, [], {})]:
-            row.fail(
-                METRIC,
-                f"{len(lacking)} of {len(coco['annotations'])} annotations in {path} have no `{key}`, without which "
-                "the metric stops after the training",
-                remedy,
-            )
+def check_metric_file(row: Checked, path: str | Path, coco: dict[str, list[dict]]) -> None:
+    """The annotations that the metric reads have what it asks for only after the training."""
+    if lacking := [one for one in coco["annotations"] if "iscrowd" not in one]:
+        row.fail(
+            METRIC,
+            f"{len(lacking)} of {len(coco['annotations'])} annotations in {path} have no `iscrowd`, without which the "
+            "metric stops after the training",
+            'add `"iscrowd": 0` to each',
+        )

@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from poa_bench.cli import main
+from poa_bench.config_files import read_config
 from poa_bench.datasets import check_pictures, check_sample
 from poa_bench.datasets.check import check_config
 from poa_bench.errors import InputError
@@ -125,6 +126,31 @@ def test_a_class_without_a_picture_in_the_other_split_is_said(cats_and_dogs):
         path.unlink()
     test = check_config(evaluation(cats_and_dogs))[1]
     assert (test.problems, test.notes) == ([], ["1 classes of evaluation.train are not in it: cat"])
+
+
+def test_embedded_splits_share_no_picture():
+    """All pictures of the digits' three splits, by content."""
+    rows = check_config(read_config("evaluation_digits.py"), every_picture=True)
+    assert [(row.problems, row.notes) for row in rows] == [([], [])] * 3
+    assert [row.fine.get("apart from other splits") for row in rows] == [None, "fine", "fine"]
+
+
+def test_classification_of_mmpretrain(cats_and_dogs):
+    """The accuracy of the truth; class folders that val numbers apart are found."""
+    pytest.importorskip("mmpretrain", reason="needs the cls extra")
+    steps = [dict(type="LoadImageFromFile"), dict(type="PackInputs")]
+    loaders = {
+        f"{split}_dataloader": {
+            **LOADER,
+            "dataset": dict(type="CustomDataset", data_root=str(cats_and_dogs / folder), pipeline=steps),
+        }
+        for split, folder in (("train", "train"), ("val", "test"))
+    }
+    config = Config(dict(default_scope="mmpretrain", **loaders, val_evaluator=dict(type="Accuracy", topk=(1, 2))))
+    train, val = check_config(config)
+    assert train.problems == val.problems == [] and val.fine["metric on the truth"] == "100 % on 4 pictures"
+    (cats_and_dogs / "test/cat").rename(cats_and_dogs / "test/elk")
+    assert "1 of its classes are not in train_dataloader.dataset: elk" in problems(config)[0]
 
 
 def test_what_is_measured_while_training_is_checked_too(cats_and_dogs):

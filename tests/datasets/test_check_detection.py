@@ -1,12 +1,16 @@
 """check-data on COCO data: what stops or misleads mmdet is found before the training."""
 
+import json
+import zipfile
+
 import pytest
 
-from poa_bench.datasets import check_truth
+from poa_bench.datasets import check_sample, check_truth
 from poa_bench.datasets.check import check_config
 from tests.datasets.dense_data import Detection, picture
 
 pytest.importorskip("mmdet", reason="needs the dense extra")
+COCO_MINI = "annotations/instances_{}_super12.json"
 
 
 @pytest.fixture
@@ -93,9 +97,16 @@ def test_classes(data):
     train, val = check_config(data.config())
     assert train.problems == val.problems == []  # a part of the categories is allowed, and said
     assert train.notes == [
-        "1 categories of the file are not in metainfo.classes: cat",
+        "annotated categories are not in metainfo.classes: cat",
         "2 annotations not used (empty, outside, of other classes or of filtered pictures)",
     ]
+
+
+def follow_names(data: Detection) -> None:
+    """Take the data sets and the metric that number categories by the names of the classes."""
+    data.options["val_evaluator"]["type"] = "poa_bench.NamedCocoMetric"
+    for loader in ("train_dataloader", "val_dataloader"):
+        data.options[loader]["dataset"]["type"] = "poa_bench.NamedCocoDataset"
 
 
 def test_categories_of_train_and_val_in_another_order(data):
@@ -103,9 +114,24 @@ def test_categories_of_train_and_val_in_another_order(data):
     data.coco["val"]["categories"].reverse()
     train, val = check_config(data.config())
     assert train.problems == []
-    assert "label 0 is 'dog', as numbered in the order of the file's categories, and 'cat' in meta" in val.problems[0]
+    assert "'cat' is label 1, as numbered in the order of the file's categories, and 0 in meta" in val.problems[0]
     assert "'dog' is label 0 and in train_dataloader.dataset label 1" in val.problems[1]
     assert val.fine["metric on the truth"].startswith("coco/bbox_mAP 0 %")
+    follow_names(data)
+    train, val = check_config(data.config())
+    assert train.problems == val.problems == [] and val.fine["metric on the truth"] == "100 % on 3 pictures"
+
+
+def test_a_file_without_the_first_class(data):
+    """mmdet counts on from the classes that the file has: the second becomes the first."""
+    val = data.coco["val"]
+    val["categories"] = val["categories"][1:]
+    val["annotations"] = [annotation for annotation in val["annotations"] if annotation["category_id"] == 7]
+    assert "1 classes of the config are not among the file's categories, e.g. 'cat'" in problems(data)[0]
+    follow_names(data)
+    row = check_config(data.config())[1]
+    assert (row.problems, row.notes[0]) == ([], "1 classes are not among the file's categories: cat")
+    assert row.fine["metric on the truth"] == "100 % on 3 pictures"
 
 
 def test_no_iscrowd_is_found_before_the_training(data):
@@ -128,6 +154,7 @@ def test_boxes_without_masks(data):
     assert problems(data) == []
     del data.coco["val"]["annotations"][0]["segmentation"]
     found = problems(data)
+    assert len(found) == 1
     assert "1 of 3 annotations have no mask (`segmentation`), and the metric `segm` needs one" in found[0]
     data.options["val_evaluator"]["metric"] = "bbox"
     assert problems(data) == []
@@ -201,3 +228,20 @@ def test_a_test_split_without_truth_is_no_problem(data):
     test = check_config(data.config())[2]
     assert (test.problems, "metric on the truth" in test.fine) == ([], False)
     assert test.notes == ["the same pictures as val_dataloader.dataset: nothing may be chosen on them"]
+
+
+def test_real_photographs(shared_data, tmp_path, monkeypatch):
+    """COCO's own files with crowds, polygons and run lengths: the metric gives 100 % for its truth."""
+    with zipfile.ZipFile(shared_data("det_coco_mini/coco_mini.zip")) as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.setattr(check_sample, "SAMPLE", 25)
+    data = Detection(tmp_path / "made")
+    classes = [one["name"] for one in json.loads((tmp_path / COCO_MINI.format("val")).read_text())["categories"]]
+    for split in ("train", "val"):
+        dataset = dict(data_root=str(tmp_path), ann_file=COCO_MINI.format(split), data_prefix=dict(img="images/"))
+        data.options[f"{split}_dataloader"]["dataset"] |= dataset | dict(metainfo=dict(classes=classes))
+    data.options["val_evaluator"]["ann_file"] = str(tmp_path / COCO_MINI.format("val"))
+    del data.options["model"]["roi_head"]
+    train, val = check_config(data.config())
+    assert train.problems == val.problems == [] and val.fine["metric on the truth"].startswith("100 %")
+    assert (val.pictures, val.annotations, val.fine["apart from other splits"]) == (73, 554, "fine")
