@@ -10,7 +10,7 @@ from mmengine.config import Config
 from poa_bench.datasets.check_dataset import build_dataset
 from poa_bench.datasets.check_result import PIPELINE, Checked
 from poa_bench.datasets.check_sample import look_at_pictures
-from poa_bench.datasets.check_splits import check_same_labels
+from poa_bench.datasets.check_splits import check_same_names
 from poa_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def check_evaluation(where: str, data: EvaluationData, config: Config, every_pic
         firsts = build_dataset(row, options, Config(), split)
         if row.dataset is None:
             continue
-        check_same_labels(row, rows["train"], by_number=False)
+        check_same_names(row, rows["train"])
         look_at_pictures(row, Config(), split, firsts, every_picture)
     if data.resize and data.image_size and data.resize < data.image_size:
         resized = f"resize={data.resize} makes pictures smaller than image_size={data.image_size}"

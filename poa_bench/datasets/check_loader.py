@@ -40,7 +40,7 @@ def check_loader(config: Config, split: str, every_picture: bool, trained: Check
         rows.append(row)
         firsts = build_dataset(row, options, config, split)
         if row.dataset is not None:
-            check_same_labels(row, trained or rows[0], by_number=True)
+            check_same_labels(row, trained or rows[0])
             check_classes_of_model(row, config)
             truth = _truth(row, config, split, trained or row)
             look_at_pictures(row, config, split, firsts, every_picture, truth)

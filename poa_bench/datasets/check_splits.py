@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from poa_bench.datasets.check_result import APART, CLASSES, FILES, Checked, examples
-from poa_bench.datasets.labels import readable
+from poa_bench.datasets.labels import compare_labels, readable
 from poa_bench.datasets.stores import FolderStore
 from poa_bench.machine import cores
 
@@ -34,8 +34,18 @@ class Pictures:
     in_memory: bool = False
 
 
-def check_same_labels(row: Checked, trained: Checked, by_number: bool) -> None:
-    """Every class is one of the train split's and, where splits are numbered apart, has the same number there."""
+def check_same_names(row: Checked, trained: Checked) -> None:
+    """Every class is one of the train split's, as evaluation compares them: by name."""
+    found = trained.dataset and compare_labels(row.dataset, trained.dataset)
+    if found and found.unknown:
+        problem = f"{len(found.unknown)} of its classes are not in {trained.where}: {examples(found.unknown)}"
+        row.fail(CLASSES, problem, f"there are {examples(found.known)}")
+    if found and found.absent:
+        row.notes.append(f"{len(found.absent)} classes of {trained.where} are not in it: {examples(found.absent)}")
+
+
+def check_same_labels(row: Checked, trained: Checked) -> None:
+    """Every class is one of the train split's and has the same number there."""
     if not row.labels or not trained.labels:
         return
     if unknown := [name for name in row.labels if name not in trained.labels]:
@@ -43,7 +53,7 @@ def check_same_labels(row: Checked, trained: Checked, by_number: bool) -> None:
         row.fail(CLASSES, problem, f"there are {examples(trained.labels)}")
     if missing := [name for name in trained.labels if name not in row.labels]:
         row.notes.append(f"{len(missing)} classes of {trained.where} are not in it: {examples(missing)}")
-    for label, name in enumerate(row.labels if by_number else ()):
+    for label, name in enumerate(row.labels):
         if name in trained.labels and (number := trained.labels.index(name)) != label:
             row.fail(
                 CLASSES,

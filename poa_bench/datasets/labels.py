@@ -6,6 +6,7 @@ The classes of the train split (or the class list that its config gives) number 
 import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,46 @@ def numbers_of(names: Iterable[str], classes: Sequence[str], where: str) -> np.n
     return np.array([places[name] for name in names], np.int64)
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The classes of a split beside those of train, by name.
+
+    Attributes:
+        numbers: (number of the split's classes,) int64, the label in train of each label; -1 for those without pictures.
+        unknown: classes of the split that train has no picture of.
+        absent: classes of train that the split has no picture of.
+        known: classes that train has pictures of.
+    """
+
+    numbers: np.ndarray
+    unknown: list[str]
+    absent: list[str]
+    known: list[str]
+
+
+def compare_labels(split: Any, train: Any) -> Comparison | None:
+    """Compare two data sets with mmengine's ``metainfo['classes']``; None if either does not name its classes."""
+    own, classes = _comparable(split, train)
+    if own is None or classes is None:
+        return None
+    present = [own[label] for label in _present(split, len(own))]
+    known = [classes[label] for label in _present(train, len(classes))]
+    numbers = {name: number for number, name in enumerate(classes)}
+    return Comparison(
+        np.array([numbers.get(name, -1) if name in present else -1 for name in own], np.int64),
+        [name for name in present if name not in known],
+        [name for name in (classes if split is train else known) if name not in present],
+        known,
+    )
+
+
 def label_map(split: Any, train: Any, where: str) -> np.ndarray | None:
     """The number in the train split of each label of another split: ``map[label of split]``; -1 for unused labels.
 
     A class of train without a picture in the split is a warning.
 
     Args:
-        split, train: data sets with mmengine's ``metainfo['classes']``.
+        split, train: data sets, see :func:`compare_labels`.
         where: what the split is called, for messages.
 
     Returns:
@@ -88,32 +122,40 @@ def label_map(split: Any, train: Any, where: str) -> np.ndarray | None:
     Raises:
         InputError: a class of the split has no image in train.
     """
-    own, classes = classes_of(split), classes_of(train)
-    if own is None or classes is None:
+    found = compare_labels(split, train)
+    if found is None:
         return None
-    present, known = present_classes(split), present_classes(train)
-    if unknown := [name for name in present if name not in known]:
-        close = get_close_matches(unknown[0], known, n=1)
+    if found.unknown:
+        close = get_close_matches(found.unknown[0], found.known, n=1)
         raise InputError(
-            f"classes {quoted(unknown)} of {where} have no image in train, so nothing can predict them: train has "
-            f"{quoted(known)}{f' (did you mean {close[0]!r}?)' if close else ''}; rename or remove them, or name the "
-            "numbers of an annotation list by `classes`"
+            f"classes {quoted(found.unknown)} of {where} have no image in train, so nothing can predict them: train "
+            f"has {quoted(found.known)}{f' (did you mean {close[0]!r}?)' if close else ''}; rename or remove them, or name "
+            "the numbers of an annotation list by `classes`"
         )
-    expected = classes if split is train else known
-    if absent := [name for name in expected if name not in present]:
-        print_log(f"{where} has no picture of {quoted(absent)}", logger="current", level=logging.WARNING)
-    numbers = {name: number for number, name in enumerate(classes)}
-    return np.array([numbers[name] if name in present else -1 for name in own], np.int64)
+    if found.absent:
+        print_log(f"{where} has no picture of {quoted(found.absent)}", logger="current", level=logging.WARNING)
+    return found.numbers
+
+
+def _comparable(split: Any, train: Any) -> list[tuple[str, ...] | None]:
+    """What the classes of two data sets are called, by number.
+
+    The numbers of an annotation list are names only beside another list's: else the folders of its pictures are.
+    """
+    classes = [classes_of(data) for data in (split, train)]
+    folders = [getattr(getattr(data, "source", None), "folders", None) for data in (split, train)]
+    if () in folders:  # a list without class folders has nothing but numbers
+        return classes
+    return [of_folders or own for of_folders, own in zip(folders, classes, strict=True)]
+
+
+def _present(dataset: Any, classes: int) -> list[int]:
+    """The labels that a data set has pictures of, ascending; all where it does not say."""
+    labels = getattr(dataset, "labels", None)
+    return [*range(classes)] if labels is None else np.unique(labels).tolist()
 
 
 def classes_of(dataset: Any) -> tuple[str, ...] | None:
     """The names of a data set's classes, by number; None if it has none."""
     classes = getattr(dataset, "metainfo", {}).get("classes")
     return None if classes is None else tuple(map(str, classes))
-
-
-def present_classes(dataset: Any) -> dict[str, None]:
-    """The classes that a data set has pictures of, ordered by number; all where it does not say."""
-    classes = classes_of(dataset)
-    labels = getattr(dataset, "labels", None)
-    return dict.fromkeys(classes if labels is None else [classes[label] for label in np.unique(labels)])

@@ -2,6 +2,7 @@
 
 import codecs
 import logging
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def read_list(ann_file: Path, classes: Sequence[str] | None = None) -> tuple[lis
     if repeated:
         print_log(f"{repeated} repeated lines of {ann_file} are left out", logger="current", level=logging.WARNING)
     return list(labels), np.fromiter(labels.values(), np.int64)
+
+
+def class_folders(paths: Sequence[bytes], labels: np.ndarray) -> tuple[str, ...]:
+    """The folder that holds the pictures of each label, by number; empty unless each label has one of its own.
+
+    Args:
+        paths: of N pictures.
+        labels: (N,) int64.
+    """
+    folders: dict[int, str] = {}
+    for path, label in zip(paths, labels.tolist(), strict=True):
+        folder = readable(posixpath.basename(posixpath.dirname(path)))
+        if not folder or folders.setdefault(label, folder) != folder:
+            return ()
+    if len(set(folders.values())) < len(folders):
+        return ()
+    return tuple(folders.get(label, str(label)) for label in range(max(folders) + 1))
 
 
 def _parse(line: bytes, numbers: dict[str, int], where: str) -> tuple[bytes, int]:

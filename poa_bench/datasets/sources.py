@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from poa_bench.datasets.labels import check_unique, numbers_of, read_classes, readable
-from poa_bench.datasets.lists import read_list
+from poa_bench.datasets.lists import class_folders, read_list
 from poa_bench.datasets.selection import BESIDE, IMAGE_SUFFIXES, LeftOut, described, select
 from poa_bench.datasets.stores import ArchiveStore, FolderStore
 from poa_bench.errors import InputError
@@ -94,6 +94,8 @@ class StoredSource:
     """Pictures of a folder or an archive: ``places`` are the numbers of the store's files that belong to it.
 
     ``left_out`` says which files below the class folders do not, and why (:mod:`poa_bench.datasets.selection`).
+    ``folders`` are, where labels are the numbers of a list, the folder of each label's pictures; empty if a folder has
+    several labels or a label several folders.
     """
 
     store: FolderStore | ArchiveStore
@@ -101,6 +103,7 @@ class StoredSource:
     labels: np.ndarray
     classes: tuple[str, ...]
     left_out: LeftOut = field(default_factory=dict)
+    folders: tuple[str, ...] | None = None
 
     @property
     def names(self) -> np.ndarray:
@@ -175,17 +178,17 @@ def _listed(location: Path, prefix: bytes, ann_file: Path, classes: tuple[str, .
     """Take the pictures and labels that an annotation file names. A folder is not searched for them: too slow."""
     paths, labels = read_list(ann_file, classes)
     names = np.array([prefix + path for path in paths])
+    folders = class_folders(paths, labels) if classes is None else None
     classes = classes or tuple(map(str, range(labels.max() + 1)))
     if location.is_dir():
-        return StoredSource(FolderStore(location, names), np.arange(len(names)), labels, classes)
+        return StoredSource(FolderStore(location, names), np.arange(len(names)), labels, classes, folders=folders)
     store = ArchiveStore(location)
-    places = np.searchsorted(store.names, names).clip(max=len(store.names) - 1)
-    if len(missing := names[store.names[places] != names]):
+    if len(missing := names[~np.isin(names, store.names)]):
         raise InputError(
             f"{len(missing)} of the {len(names)} pictures in {ann_file} are not in {location}, "
             f"e.g. {readable(missing[0])}; check `folder`"
         )
-    return StoredSource(store, places, labels, classes)
+    return StoredSource(store, np.searchsorted(store.names, names), labels, classes, folders=folders)
 
 
 def _open_npz(path: Path, split: str, classes: tuple[str, ...] | None) -> EncodedSource:

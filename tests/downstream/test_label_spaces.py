@@ -1,10 +1,13 @@
 """Splits are compared by the names of their classes, wherever the pictures are: the oracle are colours."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
+from poa_bench.datasets.check import check_config
 from poa_bench.downstream import images
 from poa_bench.downstream.features import extract_features, pixel_features
 from poa_bench.downstream.images import EvaluationData
@@ -17,6 +20,12 @@ from tests.downstream.networks import tiny_supernet
 
 IMAGES = "poa_bench.Images"
 ABC = ["a", "b", "c"]
+
+
+def classes_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 KINDS = {
     "folder": lambda folder: dict(path=str(folder)),
     "zip": lambda folder: dict(path=str(as_zip(folder))),
@@ -25,6 +34,9 @@ KINDS = {
     "npz": lambda folder: dict(path=str(as_npz(folder))),
     "list of names": lambda folder: dict(path=str(folder), ann_file=str(as_list(folder)), classes=[*map(str, "abcd")]),
     "list of numbers": lambda folder: dict(path=str(folder), ann_file=str(as_list(folder, "abcd".index))),
+    "lists numbered apart": lambda folder: dict(
+        path=str(folder), ann_file=str(as_list(folder, classes_of(folder).index))
+    ),
 }
 
 
@@ -52,15 +64,23 @@ def accuracies(config: dict) -> list[float]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_split_without_the_first_class(tmp_path, kind, log):
     assert accuracies(config_of(tmp_path, kind, test="bc")) == [100, 100]
-    absent = "'0'" if kind == "list of numbers" else "'a'"
-    assert f"the test split has no picture of {absent}" in log
+    assert "the test split has no picture of 'a'" in log
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_class_that_train_has_not_is_one_sentence(tmp_path, kind):
-    unknown = "'3'" if kind == "list of numbers" else "'d'"
-    with pytest.raises(InputError, match=f"^classes {unknown} of the test split have no image in train, .* train has"):
+    with pytest.raises(InputError, match="^classes 'd' of the test split have no image in train, .* train has 'a'"):
         accuracies(config_of(tmp_path, kind, test="bcd"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "numbered apart"])
+def test_check_data_compares_them_alike(tmp_path, kind):
+    fitting = config_of(tmp_path / "one", kind, test="bc")
+    *_, row = check_config(Config(dict(evaluation=dict(name="coloured", image_size=8, **fitting))))
+    assert row.problems == [] and "1 classes of evaluation.train are not in it: 'a'" in row.notes
+    strange = config_of(tmp_path / "two", kind, test="bcd")
+    *_, row = check_config(Config(dict(evaluation=dict(name="coloured", image_size=8, **strange))))
+    assert "1 of its classes are not in evaluation.train: 'd'" in row.problems[0]
 
 
 def test_kinds_may_differ_within_a_data_set(tmp_path):
@@ -69,9 +89,32 @@ def test_kinds_may_differ_within_a_data_set(tmp_path):
     listed = as_list(tmp_path / "test", lambda name: "cb".index(name))
     config["test"] = dict(type=IMAGES, path=str(tmp_path / "test"), ann_file=str(listed), classes=["c", "b"])
     assert accuracies(config) == [100, 100]
-    del config["test"]["classes"]  # then the numbers have no names
+    del config["test"]["classes"]  # the folders are names, too
+    assert accuracies(config) == [100, 100]
+    for file in [*(tmp_path / "test").glob("*/*")]:  # nothing is
+        file.rename(tmp_path / "test" / f"{file.parent.name}{file.name}")
+    listed.write_text(listed.read_text().replace("/", ""))
     with pytest.raises(InputError, match="classes '0', '1' of the test split .* name the numbers of an annotation"):
         accuracies(config)
+
+
+def test_lists_without_class_folders_are_compared_by_number(tmp_path, log):
+    config = {}
+    for split, classes in (("train", "abc"), ("test", "bc")):
+        folder = coloured(tmp_path / split, classes, 6)
+        listed = as_list(folder, "abc".index)
+        listed.write_text(listed.read_text().replace("/", ""))
+        for file in [*folder.glob("*/*")]:
+            file.rename(folder / f"{file.parent.name}{file.name}")
+        config[split] = dict(type=IMAGES, path=str(folder), ann_file=str(listed))
+    assert accuracies(config) == [100, 100]
+    assert "the test split has no picture of '0'" in log
+    config["train"] = dict(type=IMAGES, path=str(coloured(tmp_path / "folders", "abc", 6)))
+    with pytest.raises(InputError, match="classes '1', '2' of the test split .* name the numbers of an annotation"):
+        accuracies(config)
+    del config["train"]["path"]
+    config["train"] |= dict(path=str(tmp_path / "folders"), ann_file=str(as_list(tmp_path / "folders", "abc".index)))
+    assert accuracies(config) == [100, 100]
 
 
 def test_chosen_pictures_decide_which_classes_there_are(tmp_path):
