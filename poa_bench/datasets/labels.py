@@ -79,7 +79,7 @@ class Comparison:
     """The classes of a split beside those of train, by name.
 
     Attributes:
-        numbers: (number of the split's classes,) int64, the label in train of each label; -1 for those without pictures.
+        numbers: (number of the split's classes,) int64, train's label of each label; -1 for those without pictures.
         unknown: classes of the split that train has no picture of.
         absent: classes of train that the split has no picture of.
         known: classes that train has pictures of.
@@ -129,8 +129,8 @@ def label_map(split: Any, train: Any, where: str) -> np.ndarray | None:
         close = get_close_matches(found.unknown[0], found.known, n=1)
         raise InputError(
             f"classes {quoted(found.unknown)} of {where} have no image in train, so nothing can predict them: train "
-            f"has {quoted(found.known)}{f' (did you mean {close[0]!r}?)' if close else ''}; rename or remove them, or name "
-            "the numbers of an annotation list by `classes`"
+            f"has {quoted(found.known)}{f' (did you mean {close[0]!r}?)' if close else ''}; rename or remove "
+            "them, or name the numbers of an annotation list by `classes`"
         )
     if found.absent:
         print_log(f"{where} has no picture of {quoted(found.absent)}", logger="current", level=logging.WARNING)

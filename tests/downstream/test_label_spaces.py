@@ -73,14 +73,14 @@ def test_a_class_that_train_has_not_is_one_sentence(tmp_path, kind):
         accuracies(config_of(tmp_path, kind, test="bcd"))
 
 
-@pytest.mark.parametrize("kind", ["folder", "numbered apart"])
+@pytest.mark.parametrize("kind", ["folder", "lists numbered apart"])
 def test_check_data_compares_them_alike(tmp_path, kind):
     fitting = config_of(tmp_path / "one", kind, test="bc")
     *_, row = check_config(Config(dict(evaluation=dict(name="coloured", image_size=8, **fitting))))
-    assert row.problems == [] and "1 classes of evaluation.train are not in it: 'a'" in row.notes
+    assert row.problems == [] and "1 classes of evaluation.train are not in it: a" in row.notes
     strange = config_of(tmp_path / "two", kind, test="bcd")
     *_, row = check_config(Config(dict(evaluation=dict(name="coloured", image_size=8, **strange))))
-    assert "1 of its classes are not in evaluation.train: 'd'" in row.problems[0]
+    assert "1 of its classes are not in evaluation.train: d" in row.problems[0]
 
 
 def test_kinds_may_differ_within_a_data_set(tmp_path):
