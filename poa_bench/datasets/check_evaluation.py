@@ -60,6 +60,6 @@ def check_evaluation(where: str, data: EvaluationData, config: Config, every_pic
         check_same_names(row, rows["train"])
         look_at_pictures(row, Config(), split, firsts, every_picture)
     if data.resize and data.image_size and data.resize < data.image_size:
-        resized = f"resize={data.resize} makes pictures smaller than image_size={data.image_size}"
-        rows["train"].fail(PIPELINE, f"{resized}: they get a black border", f"set resize to {data.image_size} or more")
+        resized = f"resize={data.resize} makes pictures smaller than their crop, image_size={data.image_size}"
+        rows["train"].fail(PIPELINE, resized, f"set resize to {data.image_size} or more")
     return rows

@@ -108,8 +108,9 @@ def test_evaluation_splits(cats_and_dogs):
     train, test = check_config(evaluation(cats_and_dogs))
     assert (train.problems, test.problems, test.fine["apart from other splits"]) == ([], [], "fine")
     assert problems(evaluation(cats_and_dogs, image_size=6)) == []  # pictures are resized
+    assert problems(evaluation(cats_and_dogs, image_size=None, resize=8)) == []  # the checkpoint says the crop
     assert (
-        "resize=8 makes pictures smaller than image_size=16: they get a black border"
+        "resize=8 makes pictures smaller than their crop, image_size=16; set resize to 16 or more"
         in problems(evaluation(cats_and_dogs, image_size=16, resize=8))[0]
     )
     (cats_and_dogs / "test/dog").rename(cats_and_dogs / "test/wolf")
@@ -158,7 +159,7 @@ def test_what_is_measured_while_training_is_checked_too(cats_and_dogs):
     config = Config(dict(train_dataloader=loader(cats_and_dogs, folder="train"), default_hooks=dict(knn=hook)))
     rows = check_config(config)
     assert [row.where for row in rows[1:]] == [f"default_hooks.knn.{split}" for split in ("train", "val", "test")]
-    assert "resize=8 makes pictures smaller than image_size=16" in rows[1].problems[0]
+    assert "resize=8 makes pictures smaller than their crop, image_size=16" in rows[1].problems[0]
 
 
 def test_command_prints_a_table_or_the_problems(cats_and_dogs, capsys):
