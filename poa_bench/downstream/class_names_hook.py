@@ -52,7 +52,9 @@ def compare_classes(train: Any, other: Any, where: str) -> None:
     Raises:
         InputError: a label means another class in each, or the second has annotations of a class that is unknown.
     """
-    first, second = _numbering(train), _numbering(other)
+    first, second = _folders(train), _folders(other)
+    if not (first and second):  # one of them has a list: its numbers are those of the classes
+        first, second = classes_of(train), classes_of(other)
     if first and second:
         _same(first, second, "train_dataloader", where)
     known, annotated = _annotated(train), _annotated(other)
@@ -81,10 +83,10 @@ def _heads(model: nn.Module) -> Iterator[tuple[str, int]]:
             yield name, count
 
 
-def _numbering(dataset: Any) -> tuple[str, ...] | None:
-    """What each label means: mmpretrain numbers folders even where it is given class names."""
-    folders = getattr(next(_inside(dataset)), "folder_to_idx", None)
-    return classes_of(dataset) if folders is None else tuple(sorted(folders, key=folders.get))
+def _folders(dataset: Any) -> tuple[str, ...]:
+    """The folder of each label: mmpretrain numbers folders even where it is given class names."""
+    folders = getattr(next(_inside(dataset)), "folder_to_idx", {})
+    return tuple(sorted(folders, key=folders.get))
 
 
 def _annotated(dataset: Any) -> set[str]:

@@ -44,6 +44,9 @@ def test_class_folders_of_mmpretrain(tmp_path):
         with pytest.raises(InputError, match="label 0 is 'a' in train_dataloader, but 'b' in val_dataloader"):
             compare_classes(train, val, "val_dataloader")
         compare_classes(train, train, "val_dataloader")
+    listed = tmp_path / "val.txt"
+    listed.write_text("b/0.png 1\n")  # ImageNet's folders have other names than its classes
+    compare_classes(train, data(folders[1], ann_file=str(listed), **settings), "val_dataloader")
 
 
 def test_a_category_of_val_that_train_has_not(tmp_path):
