@@ -14,6 +14,7 @@ from poa_bench.pretraining.photometric import Photometric, change_batch
 from poa_bench.pretraining.poa import Crops
 from poa_bench.registry import MODELS
 from poa_bench.sweep.light import evaluate_checkpoint
+from tests.downstream.learning import detection_config, trained
 from tests.pretraining.runs import logged, train_here
 from tests.pretraining.tiny import random_crops, tiny_poa
 
@@ -117,3 +118,27 @@ def test_checkpoints_of_the_gpu_are_whole_files(tmp_path: Path):
     model = MODELS.build(Config.fromfile(tmp_path / "poa_vit-digits_resolved.py").model)
     model.load_state_dict(checkpoint["state_dict"], strict=True)
     assert checkpoint["optimizer"]["state"]
+
+
+def test_detection_learns_with_the_operators_of_torchvision(tmp_path):
+    """The same test as on the CPU (`tests/downstream/test_heads_learn.py`), where nothing was compiled for this GPU."""
+    ext = pytest.importorskip("mmcv._ext")
+    if not ext.__file__.endswith(".py"):
+        pytest.skip("mmcv's own operators are compiled here: make setup MMCV_OPS=torchvision")
+    found = trained(detection_config("mask-rcnn_sfp_digits.py", "vit", tmp_path))
+    assert found["coco/bbox_mAP_50"] > 0.8, found
+
+
+def test_region_features_are_those_of_the_cpu():
+    ops = pytest.importorskip("mmcv.ops")
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(2, 5, 20, 24, generator=generator)
+    corners = 60 * torch.rand(30, 2, generator=generator)
+    regions = torch.cat([torch.arange(30.0)[:, None] % 2, corners, corners + 30], 1)
+    found = []
+    for device, layout in (("cpu", torch.contiguous_format), ("cuda", torch.channels_last)):
+        given = maps.to(device).contiguous(memory_format=layout).requires_grad_()
+        value = ops.RoIAlign(7, 0.25, 0)(given, regions.to(device))
+        found.append((value.cpu(), torch.autograd.grad((value**2).sum(), given)[0].cpu()))
+    for here, there in zip(*found, strict=True):
+        torch.testing.assert_close(there, here, rtol=1e-4, atol=1e-4)
