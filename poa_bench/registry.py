@@ -108,6 +108,6 @@ OPTIM_WRAPPER_CONSTRUCTORS = OnDemandRegistry(
     _OPTIM_WRAPPER_CONSTRUCTORS,
     ["poa_bench.downstream.layer_decay", "poa_bench.pretraining.optim"],
 )
-PARAM_SCHEDULERS = OnDemandRegistry("parameter scheduler", _PARAM_SCHEDULERS, [])
+PARAM_SCHEDULERS = OnDemandRegistry("parameter scheduler", _PARAM_SCHEDULERS, ["poa_bench.downstream.warmup_cosine"])
 VISUALIZERS = OnDemandRegistry("visualizer", _VISUALIZERS, [])
 TASK_UTILS = OnDemandRegistry("task util", _TASK_UTILS, [])

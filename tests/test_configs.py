@@ -88,7 +88,8 @@ for path in sys.argv[1:]:
     config = Config.fromfile(path)
     init_default_scope(config.get("default_scope", "poa_bench"))
     print("building", path, file=sys.stderr, flush=True)
-    with torch.device("meta" if "pretrain" in path else "cpu"):  # a ViT-L and its teacher need no memory there
+    large = "pretrain" in path or "finetune" in path  # a ViT-L and its teacher need no memory on meta
+    with torch.device("meta" if large else "cpu"):
         model = MODELS.build(config.model)
     assert isinstance(model, torch.nn.Module) and any(True for _ in model.parameters())
 """

@@ -17,6 +17,7 @@ from poa_bench.registry import MODELS
 
 # of the depth: blocks 3, 5, 7, 11 of ViT-S/B and 7, 11, 15, 23 of ViT-L, as in BEiT, iBOT and POA
 OUT_FRACTIONS = (1 / 3, 1 / 2, 2 / 3, 1.0)
+OUTPUTS = ("levels", "pooled", "pooled_stages")
 
 
 @MODELS.register_module()
@@ -35,7 +36,8 @@ class SubnetBackbone(BaseModule):
         families: for each family how its networks are built, as they were for pre-training: `head_dim` and the
             arguments of `Supernet` (`image_size`, `patch_size`, `init_values`, ...). Only the entry of the spec's
             family is used, so one config serves all families.
-        output: `levels` (multi-scale maps, for dense heads) or `pooled` (the class feature, for classification).
+        output: `levels` (multi-scale maps, for dense heads), `pooled` (the class feature, for classification) or
+            `pooled_stages` (networks with stages: the means of all stages but the first, one after the other).
         out_fractions: ViT only: which blocks give the levels, as fractions of the depth; the last must be 1.
             Networks that halve their maps (Swin, ResNet) give their four stages.
         final_norm: apply the network's last norm to the levels (ViT: all; Swin: the last). The paper does not.
@@ -49,6 +51,7 @@ class SubnetBackbone(BaseModule):
     Attributes:
         network: the timm module.
         channels, strides: of the levels.
+        features: length of what a classifier gets.
         load_report: what `init_weights` loaded (`.loaded`, `.total`, `.sha256`), None for random initialisation.
 
     Raises:
@@ -59,7 +62,7 @@ class SubnetBackbone(BaseModule):
         self,
         spec: str | SubnetSpec,
         families: dict[str, dict[str, Any]],
-        output: Literal["levels", "pooled"] = "levels",
+        output: Literal["levels", "pooled", "pooled_stages"] = "levels",
         out_fractions: Sequence[float] = OUT_FRACTIONS,
         final_norm: bool = False,
         frozen_stages: int | Literal["all"] = -1,
@@ -68,14 +71,15 @@ class SubnetBackbone(BaseModule):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg=_checked_init_cfg(init_cfg))
-        if output not in ("levels", "pooled"):
-            raise InputError(f"backbone output {output!r} is unknown: use 'levels' or 'pooled'")
+        if output not in OUTPUTS:
+            raise InputError(f"backbone output {output!r} is unknown: use one of {', '.join(OUTPUTS)}")
         self.spec = SubnetSpec.parse(spec)
         self.output = output
         self.final_norm = final_norm
         self.network = build_network(self.spec, families, drop_path_rate=drop_path_rate)
         self.network.set_grad_checkpointing(with_cp)
         self.indices, self.channels, self.strides = levels_of(self.network, out_fractions)
+        self.features = length_of_features(self.network, self.channels, output)
         self.load_report = None
         self._layer_depths = timm_layer_depths(self.network)
         self._freeze(frozen_stages)
@@ -98,7 +102,7 @@ class SubnetBackbone(BaseModule):
             )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), any size -> four maps (B, channels[i], ~H / strides[i], ~W / strides[i]), or (B, C) pooled.
+        """(B, 3, H, W), any size -> four maps (B, channels[i], ~H / strides[i], ~W / strides[i]), or (B, features).
 
         The maps are contiguous, whatever the layout of the images: see `contiguous_maps`.
         """
@@ -111,7 +115,10 @@ class SubnetBackbone(BaseModule):
             )
         # a very shallow network gives the same block for two fractions, and timm returns it once
         position = {index: place for place, index in enumerate(sorted(set(self.indices)))}
-        return contiguous_maps(maps[position[index]] for index in self.indices)
+        levels = contiguous_maps(maps[position[index]] for index in self.indices)
+        if self.output == "pooled_stages":
+            return (torch.cat([level.mean((2, 3)) for level in levels[1:]], dim=1),)
+        return levels
 
     def train(self, mode: bool = True) -> "SubnetBackbone":
         """Frozen parts stay in evaluation mode (no stochastic depth in them)."""
@@ -125,13 +132,14 @@ class SubnetBackbone(BaseModule):
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
         """(depth, number of depths) of a parameter, for layer-wise learning-rate decay.
 
-        Depth 0 is the stem, then one for each block; the last one is for everything outside the backbone, that is for
-        names which do not start with `prefix`.
+        Depth 0 is the stem, then one for each block; the last one is for the network's last norm (as BEiT, iBOT, POA
+        and mmpretrain have it) and for everything outside the backbone, that is for names which do not start with
+        `prefix`.
         """
         depths = self._layer_depths
         total = max(depths.values()) + 2
         inside = f"{prefix}network."
-        if not param_name.startswith(inside):
+        if not param_name.startswith(inside) or param_name.startswith(f"{inside}norm."):
             return total - 1, total
         return depths[param_name[len(inside) :]], total
 
@@ -145,7 +153,7 @@ class SubnetBackbone(BaseModule):
         last = max(stages.values()) if frozen_stages == "all" else frozen_stages
         for name, parameter in self.network.named_parameters():
             # without `final_norm` the last norm gets no gradient, which distributed training would wait for
-            unused = name.startswith("norm.") and self.output == "levels" and not self.final_norm
+            unused = name.startswith("norm.") and self.output != "pooled" and not self.final_norm
             parameter.requires_grad_(stages[name] > last and not unused)
 
 
@@ -181,6 +189,19 @@ def levels_of(
             raise InputError(f"out_fractions {list(out_fractions)} must lie in (0, 1] and end with 1, the last block")
         indices = [max(round(fraction * len(info)) - 1, 0) for fraction in out_fractions]
     return indices, [info[index]["num_chs"] for index in indices], [info[index]["reduction"] for index in indices]
+
+
+def length_of_features(network: nn.Module, channels: Sequence[int], output: str = "pooled") -> int:
+    """Length of what a classifier gets: the class feature, or for `pooled_stages` all stages but the first together.
+
+    Raises:
+        InputError: `pooled_stages` of a network that has none.
+    """
+    if output != "pooled_stages":
+        return network.num_features
+    if len(set(channels)) == 1:
+        raise InputError(f"output 'pooled_stages' is for networks with stages; {type(network).__name__} has none")
+    return sum(channels[1:])
 
 
 def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:

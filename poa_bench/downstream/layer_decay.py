@@ -15,9 +15,8 @@ from poa_bench.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
 def timm_layer_depths(network: nn.Module) -> dict[str, int]:
-    """Depth of every parameter of a timm network: 0 for the stem, then one for each block (timm's own grouping).
-
-    A last norm counts as part of the last block.
+    """Depth of every parameter of a timm network: 0 for the stem, then one for each block (timm's own grouping, which
+    counts a last norm as part of the last block).
     """
     return group_parameters(network, network.group_matcher(coarse=False), reverse=True)
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from mmengine.model import revert_sync_batchnorm
 
-from poa_bench.downstream.backbone import OUT_FRACTIONS, build_network, levels_of
+from poa_bench.downstream.backbone import OUT_FRACTIONS, build_network, length_of_features, levels_of
 from poa_bench.downstream.normalisation import Source, from_checkpoint, keep_in_checkpoints
 from poa_bench.elastic import SubnetSpec
 from poa_bench.errors import InputError
@@ -20,8 +20,8 @@ def SizedModel(
 
     Only `model.backbone.spec` then has to change from size to size. Placeholders, `i` counting levels from either end:
     `'backbone.channels'`, `'backbone.strides'` (lists), `'backbone.channels[i]'`, `'backbone.strides[i]'`,
-    `'sum(backbone.channels)'`, `'backbone.width'` (channels of the last level) and `'backbone.features'` (length of the
-    pooled class feature).
+    `'sum(backbone.channels)'`, `'backbone.width'` (channels of the last level) and `'backbone.features'` (length of
+    what a classifier gets).
 
     Args:
         base: the stock model's type with its scope, `mmdet.MaskRCNN`.
@@ -52,7 +52,7 @@ def placeholder_values(backbone: dict[str, Any]) -> dict[str, Any]:
     values = {"backbone.channels": channels, "backbone.strides": strides}
     values["sum(backbone.channels)"] = sum(channels)
     values["backbone.width"] = channels[-1]
-    values["backbone.features"] = network.num_features
+    values["backbone.features"] = length_of_features(network, channels, backbone.get("output", "levels"))
     for index in range(-len(channels), len(channels)):
         values[f"backbone.channels[{index}]"] = channels[index]
         values[f"backbone.strides[{index}]"] = strides[index]

@@ -135,7 +135,8 @@ def _dense_source(task: str, protocol: str, spec: str) -> dict[str, Any]:
             kept = {name: entry[name] for name in ("gpus", "settings") if name in entry}
             return {"sweep": sweep, "entry": kept, "now": now}
     names = [name for name in runnable_configs() if _same_name(_protocol({"config": name}), protocol)]
-    config = {"config": (names or PLACE_HOLDERS[1:])[0]}
+    of_family = [name for name in names if f"_{spec.split('-')[0]}-" in name]
+    config = {"config": (of_family or names or PLACE_HOLDERS[1:])[0]}
     return {"sweep": "sweep_digits", "entry": {"settings": config}, "now": _protocol(config) or protocol}
 
 
@@ -155,10 +156,15 @@ def _sweep_entries() -> list[tuple[str, dict[str, Any]]]:
 
 @lru_cache(maxsize=256)
 def _protocol_in(config: str) -> str | None:
-    """The protocol that the text of a config names; reading it whole would need mmdet or mmseg."""
+    """The protocol that the text of a config or of its base names; reading it whole would need mmdet or mmseg."""
     path = runnable_configs().get(config)
-    said = re.search(r"""protocol=["']([^"']+)["']""", path.read_text(encoding="utf-8")) if path else None
-    return said[1] if said else None
+    while path:
+        text = path.read_text(encoding="utf-8")
+        if said := re.search(r"""protocol=["']([^"']+)["']""", text):
+            return said[1]
+        base = re.search(r"""^_base_ = ["']([^"':]+)["']""", text, re.MULTILINE)
+        path = path.parent / base[1] if base else None
+    return None
 
 
 def _protocol(settings: dict[str, Any]) -> str | None:

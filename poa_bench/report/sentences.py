@@ -20,6 +20,8 @@ _DENSE = {
     "IoU 0.50 to 0.95.",
     "upernet": f"UPerNet trained on top of the sub-network, {_TRAINED}; mean intersection over union.",
     "linear-seg": f"A linear head on the frozen sub-network, {_TRAINED}; mean intersection over union.",
+    "finetune-official": "The whole sub-network fine-tuned for classification with the settings that the official code "
+    "has for its size: epochs, batch, learning rate and layer decay differ from size to size; nothing is selected.",
     "finetune": f"The whole sub-network fine-tuned for classification, {_TRAINED}.",
 }
 

@@ -1,4 +1,4 @@
-"""The COCO, ADE20K and ImageNet configs train one step and evaluate, on a handful of generated images.
+"""The COCO and ADE20K configs train one step and evaluate, on a handful of generated images.
 
 Heads, losses, schedules and pipelines are the configs' own; backbone, images and numbers of regions are small unless
 marked slow. Every small backbone is cut from a supernet's checkpoint.
@@ -142,19 +142,6 @@ def segmentation(name, folder: Path, spec: str | SubnetSpec, side: int | None = 
     return config
 
 
-def classification(name, folder: Path, spec: SubnetSpec) -> Config:
-    """The config's pipelines, on two classes of two images each."""
-    for split in ("train", "val"):
-        for image in range(4):
-            noise_image(folder / f"images/{split}/{image % 2}/{image}.jpg", (96, 128), image)
-    config = load(name, folder / "work", spec, **{"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1})
-    for split, loader in (("train", config.train_dataloader), ("val", config.val_dataloader)):
-        loader.batch_size = 2
-        root, pipeline = str(folder / "images"), loader.dataset.pipeline
-        loader.dataset = {"type": "CustomDataset", "data_root": root, "data_prefix": split, "pipeline": pipeline}
-    return config
-
-
 def run(config: Config) -> tuple[Runner, dict[str, float]]:
     """Train; the last evaluation's metrics, and the losses that were logged."""
     runner = Runner.from_cfg(config)
@@ -201,13 +188,6 @@ def test_label_zero_of_ade20k_is_ignored_once(tmp_path):
         sample = {**dataset.get_data_info(0), "seg_map_path": str(path)}
         loaded = TRANSFORMS.build(step)(sample)
         assert loaded["gt_seg_map"].tolist() == [[255, 0], [1, 149]]
-
-
-@pytest.mark.parametrize("family", list(FAMILIES))
-def test_imagenet_fine_tuning(family, tmp_path):
-    pytest.importorskip("mmpretrain")
-    runner, _ = run(classification("finetune_imagenet.py", tmp_path, SMALL[family]))
-    assert runner.model.head.fc.in_features == runner.model.backbone.network.num_features
 
 
 @pytest.mark.slow

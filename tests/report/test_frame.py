@@ -177,6 +177,13 @@ def test_a_command_has_the_settings_of_the_sweep_that_measures_by_the_protocol()
     assert protocol.startswith("quick-digits/")
     assert sweep.tasks[0].settings["cfg_options"]["train_cfg.max_iters"] == 20
 
+    tuned = {"protocol": "finetune-official/1", "dataset": "imagenet"}
+    specs = ("vit-w384-d12", "vit-w768-d12")
+    data = data_of([*(made_result(spec=spec) for spec in specs), made_result("classification", specs[0], **tuned)])
+    (command,) = grouped(data, holes(data), "results").command
+    (task,) = sweep_of(build_parser().parse_args(shlex.split(command)[1:])).tasks
+    assert (task.specs, task.settings["config"], task.gpus) == (["vit-w768-d12"], "finetune_vit-b_imagenet.py", 8)
+
     coco = {"protocol": "cascade-mask-rcnn-fpn-36e/1", "dataset": "coco"}
     specs = ("vit-w384-d12", "vit-w768-d12", "vit-w1024-d24", "vit-w448-d12")
     data = data_of([*(made_result(spec=spec) for spec in specs), made_result("detection", specs[2], **coco)])

@@ -1,0 +1,8 @@
+# Fine-tuning of the size swin-t on ImageNet-1K, 200 epochs on 8 GPUs (downstream/README.md):
+#   mim train mmpretrain downstream/finetune_swin-t_imagenet.py --launcher pytorch -G 8 --cfg-options \
+#       model.backbone.init_cfg.checkpoint=supernet.pth
+_base_ = "../configs/_base_/runtime/finetune_runtime.py"
+model = dict(backbone=dict(spec="swin-t"))
+train_dataloader = dict(batch_size=128)
+train_cfg = dict(max_epochs=200)
+optim_wrapper = dict(optimizer=dict(lr=1.4e-3), paramwise_cfg=dict(layer_decay_rate=0.6))
