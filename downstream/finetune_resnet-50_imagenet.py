@@ -1,11 +1,8 @@
 # Fine-tuning of the size resnet-50 on ImageNet-1K, 100 epochs on 8 GPUs (downstream/README.md):
 #   mim train mmpretrain downstream/finetune_resnet-50_imagenet.py --launcher pytorch -G 8 --cfg-options \
 #       model.backbone.init_cfg.checkpoint=supernet.pth
-_base_ = "../configs/_base_/runtime/finetune_runtime.py"
-model = dict(backbone=dict(spec="resnet-50", output="pooled_stages"))
+_base_ = "../configs/_base_/runtime/finetune_resnet_runtime.py"
+model = dict(backbone=dict(spec="resnet-50"))
 train_dataloader = dict(batch_size=128)
 train_cfg = dict(max_epochs=100)
-optim_wrapper = dict(
-    optimizer=dict(lr=1.4e-3),
-    paramwise_cfg=dict(layer_decay_rate=0.6, custom_keys={"network.conv1": dict(decay_mult=0.0)}),
-)
+optim_wrapper = dict(optimizer=dict(lr=1.4e-3), paramwise_cfg=dict(layer_decay_rate=0.6))

@@ -9,10 +9,19 @@ import torch
 from rich.progress import Progress
 
 from poa_bench.downstream import measure
-from poa_bench.downstream.features import Features, class_features, extract_features, groups_of_sizes, pixel_features
+from poa_bench.downstream.blocks import block_features
+from poa_bench.downstream.features import (
+    Features,
+    Place,
+    class_features,
+    extract_features,
+    groups_of_sizes,
+    packed,
+    pixel_features,
+)
 from poa_bench.downstream.images import EvaluationData
-from poa_bench.downstream.measure import Place
-from poa_bench.downstream.protocols import KnnProtocol, parse_protocol
+from poa_bench.downstream.measure_sgd import measure_linear_sgd
+from poa_bench.downstream.protocols import KnnProtocol, LinearSgdProtocol, parse_protocol
 from poa_bench.elastic import Supernet, load_supernet
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
     Outcome = tuple[Run, Result | Exception]
 
 FEATURE_BYTES = 8 * 2**30  # memory for the features of the sizes that share one pass over the images
+PROBED_WIDTHS = 4096  # sizes whose widths add up to this are probed together: 8 GB for their heads of 1000 classes
 SETTINGS = {
     "amp": "off",
     "branch": "teacher",
@@ -92,7 +102,11 @@ def _evaluate_network(
         data = resolve(net.preprocessing, net.image_size)
     session = _Session(data, net and net.to(device), Place(device, _setting(runs[0], "amp")), progress)
     profiles = [run for run in runs if run.task == "profile"]
-    yield from _guarded([run for run in runs if run.task != "profile"], session.evaluate)
+    probes = [run for run in runs if run.protocol.startswith(LinearSgdProtocol.prefix)]
+    others = {run.id for run in (*profiles, *probes)}
+    yield from _guarded([run for run in runs if run.id not in others], session.evaluate)
+    for group in _grouped(probes, lambda run: (run.protocol, run.seed)):
+        yield from _guarded(group, session.probe)
     for run in profiles:  # they need no pictures
         yield from _guarded([run], session.profile)
 
@@ -183,16 +197,24 @@ class _Session:
 
     def evaluate(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
         """k-NN and linear runs of any sizes."""
-        by_spec, widths = {}, {}
+        by_spec, widths, refused = self._sorted(runs)
+        yield from refused
+        # without a size nothing is opened
+        for specs in groups_of_sizes(self.data, widths, FEATURE_BYTES) if widths else ():
+            yield from _guarded([run for spec in specs for run in by_spec[spec]], self._evaluate_in_one_pass)
+
+    def _sorted(
+        self, runs: Sequence["Run"]
+    ) -> tuple[dict[str | None, list["Run"]], dict[str | None, int], list["Outcome"]]:
+        """Runs by size, the width of each size, and what is wrong with runs of sizes that are not there."""
+        by_spec, widths, refused = {}, {}, []
         for group in _grouped(runs, lambda run: run.spec):
             spec = group[0].spec
             try:
                 by_spec[spec], widths[spec] = group, self.width(spec)
             except InputError as error:
-                yield from ((run, error) for run in group)
-        # without a size nothing is opened
-        for specs in groups_of_sizes(self.data, widths, FEATURE_BYTES) if widths else ():
-            yield from _guarded([run for spec in specs for run in by_spec[spec]], self._evaluate_in_one_pass)
+                refused += [(run, error) for run in group]
+        return by_spec, widths, refused
 
     def _evaluate_in_one_pass(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
         """Runs of sizes that share one pass over the images."""
@@ -230,6 +252,26 @@ class _Session:
             else:
                 measured = measure.measure_linear(features, protocol, self.data, self.place, run.seed)
             yield run, run.result(**measured, **self._size(run))
+
+    def probe(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
+        """SGD linear probes that differ in their size alone; those whose heads fit into memory share their pictures."""
+        if self.net is None:
+            raise InputError("raw pixels have no blocks to probe: use linear-logreg or k-NN protocols for them")
+        by_spec, widths, refused = self._sorted(runs)
+        yield from refused
+        for specs in packed(widths, PROBED_WIDTHS):
+            yield from _guarded([run for spec in specs for run in by_spec[spec]], self._probe_together)
+
+    def _probe_together(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
+        """Probes of sizes that are trained on the same pictures."""
+        of_spec = {run.spec: run for run in runs}
+        nets = {spec: self.net.extract(self.net.space.parse(spec)).eval() for spec in of_spec}
+        extractors = {spec: block_features(net) for spec, net in nets.items()}
+        protocol = parse_protocol(runs[0].protocol, runs[0].task)
+        measured = measure_linear_sgd(extractors, protocol, self.data, self.place, runs[0].seed, self.progress)
+        for spec, found in measured:
+            run = of_spec[spec]
+            yield run, found if isinstance(found, Exception) else run.result(**found, **self._size(run))
 
     def profile(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
         """Profile runs."""

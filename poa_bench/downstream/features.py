@@ -22,6 +22,14 @@ Extractor = Callable[[Tensor], Tensor]  # (B, 3, H, W) normalised -> (B, D)
 Key = TypeVar("Key", bound=Hashable)  # what names a size
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where and with what numbers something is measured: `device`, and `amp` as in `AMP_DTYPES`."""
+
+    device: torch.device | str = "cpu"
+    amp: str = "off"
+
+
 @dataclass
 class Features:
     """Features of one split and one size.
@@ -54,6 +62,12 @@ def pixel_features(images: Tensor) -> Tensor:
     return images.flatten(1)
 
 
+def normalised(images: Tensor, data: EvaluationData, device: torch.device | str) -> Tensor:
+    """Images (B, 3, S, S) uint8 as the network wants them, on the device."""
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (data.mean, data.std))
+    return (images.to(device).float() - mean) / std
+
+
 @torch.no_grad()
 def extract_features(
     extractors: Mapping[Key, Extractor],
@@ -81,7 +95,6 @@ def extract_features(
     """
     check_amp(amp)
     rank, world = get_dist_info()
-    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (images.data.mean, images.data.std))
     batches = images.batches(rank, world)
     if progress is not None:
         total = -(-len(images) // (images.data.batch_size * world))
@@ -93,7 +106,7 @@ def extract_features(
     for inputs, batch_labels in batches:
         if extractors and len(left_out) == len(extractors):
             return {}
-        inputs = (inputs.to(device).float() - mean) / std
+        inputs = normalised(inputs, images.data, device)
         labels.append(batch_labels)
         for key in [key for key in extractors if key not in left_out]:
             start = time.perf_counter()
@@ -146,13 +159,21 @@ def groups_of_sizes(data: EvaluationData, widths: Mapping[Key, int], budget_byte
     soonest. Otherwise as many share a pass as the memory for their features allows.
     """
     splits = data.splits.values()
+    if all(images.in_memory for images in splits):
+        return [[key] for key in widths]
+    return packed(
+        {key: 4 * width * sum(len(images) for images in splits) for key, width in widths.items()}, budget_bytes
+    )
+
+
+def packed(needs: Mapping[Key, int], budget: int) -> list[list[Key]]:
+    """Neighbours in groups whose needs fit a budget together; what does not fit alone is a group of its own."""
     groups: list[list[Key]] = []
     room = 0
-    for key, width in widths.items():
-        need = 4 * width * sum(len(images) for images in splits)
-        if not groups or room < need or all(images.in_memory for images in splits):
+    for key, need in needs.items():
+        if not groups or room < need:
             groups.append([])
-            room = budget_bytes
+            room = budget
         groups[-1].append(key)
         room -= need
     return groups

@@ -4,7 +4,7 @@ An evaluation config has one entry, `evaluation = dict(name=..., train=..., test
 come with the project are `configs/_base_/datasets/evaluation_<name>.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -171,6 +171,33 @@ class LabelledImages:
         """Whether the decoded images are kept between passes."""
         return len(self) * 3 * self.data.image_size**2 <= IN_MEMORY_BYTES
 
+    def read(self, position: int) -> tuple[Tensor, int, str]:
+        """One picture as it is stored (3, H, W) uint8, its label in train, and its name.
+
+        Raises:
+            InputError: it cannot be decoded, or has no label.
+        """
+        item = self.dataset[position]
+        name = item.get("name", f"image {position} of {self.split}")
+        return item["inputs"], self._label(item, name), name
+
+    def labels(self, positions: Sequence[int] | None = None) -> Tensor:
+        """Labels in train of these pictures (default: all), (N,) int64; not decoded where the data set allows it."""
+        info = getattr(self.dataset, "get_data_info", self.dataset.__getitem__)  # mmengine's data sets know labels
+        positions = range(len(self)) if positions is None else positions
+        return torch.tensor(
+            [self._label(info(position), f"image {position} of {self.split}") for position in positions]
+        )
+
+    def part(self, positions: Sequence[int], split: str) -> "LabelledImages":
+        """Some of the pictures as a split of its own."""
+        return LabelledImages(self.data, split, Subset(self.dataset, positions), self.label_map)
+
+    def _label(self, item: dict[str, Any], name: str) -> int:
+        if "label" not in item:
+            raise InputError(f"{name} has no label: its entries are {', '.join(item)}; evaluation needs `label`")
+        return item["label"] if self.label_map is None else int(self.label_map[item["label"]])
+
     def batches(self, rank: int = 0, world: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, 3, S, S) uint8 and labels (B,) of every `world`-th image from `rank` on, in order.
 
@@ -199,12 +226,8 @@ class _Decoded(Dataset):
         return len(self.images.dataset)
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        item = self.images.dataset[position]
-        name = item.get("name", f"image {position} of {self.images.split}")
-        if "label" not in item:
-            raise InputError(f"{name} has no label: its entries are {', '.join(item)}; evaluation needs `label`")
-        label = item["label"] if self.images.label_map is None else int(self.images.label_map[item["label"]])
-        return self._fit(item["inputs"], name), label
+        image, label, name = self.images.read(position)
+        return self._fit(image, name), label
 
     def _fit(self, image: Tensor, name: str) -> Tensor:
         data = self.images.data

@@ -3,12 +3,9 @@
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from poa_bench.downstream.features import Features
+from poa_bench.downstream.features import Features, Place
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.knn import knn_accuracy
 from poa_bench.downstream.linear import check_classes, hold_out, linear_probe
@@ -18,14 +15,6 @@ from poa_bench.downstream.protocols import VALIDATION, KnnProtocol, LinearProtoc
 from poa_bench.elastic import SubnetSpec, Supernet
 
 Measured = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where and with what numbers something is measured: `device`, and `amp` as in `features.AMP_DTYPES`."""
-
-    device: torch.device | str = "cpu"
-    amp: str = "off"
 
 
 def measure_knn(

@@ -7,7 +7,8 @@ that measures changes a number.
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import product
+from typing import ClassVar, NamedTuple
 
 from poa_bench.errors import InputError
 
@@ -82,6 +83,65 @@ class LinearProtocol:
         )
 
 
+class Head(NamedTuple):
+    """One head of the SGD linear probe: class features of the last `blocks` blocks, with `pooled` the patches' mean."""
+
+    blocks: int
+    pooled: bool
+    rate: float  # for a batch of 256
+
+    def __str__(self) -> str:
+        return f"blocks {self.blocks}, {'patches' if self.pooled else 'no patches'}, rate {self.rate:g}"
+
+
+@dataclass(frozen=True)
+class LinearSgdProtocol:
+    """DINOv2's linear probe, the one of POA's published numbers, see `poa_bench.downstream.linear_sgd`.
+
+    Attributes:
+        iterations, batch: of the training; the published ones.
+        chosen_on: split whose accuracy picks the head: `val`, or `test` as it was done for the published numbers.
+    """
+
+    iterations: int = 12_500
+    batch: int = 2048
+    chosen_on: str = "val"
+
+    task: ClassVar[str] = "linear"
+    prefix: ClassVar[str] = "linear-sgd-"
+    pattern: ClassVar[str] = r"linear-sgd-i(?P<iterations>[1-9]\d*)-b(?P<batch>[1-9]\d*)-(?P<split>val|test)split/1"
+    rates: ClassVar[tuple[float, ...]] = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
+
+    @classmethod
+    def parse(cls, match: re.Match) -> "LinearSgdProtocol":
+        """The protocol of a name that matches `pattern`."""
+        return cls(int(match["iterations"]), int(match["batch"]), match["split"])
+
+    @property
+    def name(self) -> str:
+        """As in `linear-sgd-i12500-b2048-valsplit/1`."""
+        return f"linear-sgd-i{self.iterations}-b{self.batch}-{self.chosen_on}split/1"
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """All that are trained; of equal ones the first is chosen."""
+        return tuple(Head(*settings) for settings in product((1, 4), (False, True), self.rates))
+
+    @property
+    def description(self) -> str:
+        """One sentence for the report."""
+        chosen = {
+            "val": "a validation split held out of train; the test split is looked at once, with the chosen one",
+            "test": "the test split itself, as for the published numbers, so that the score is too high for new images",
+        }[self.chosen_on]
+        return (
+            f"{len(self.heads)} linear heads on frozen features of one or four blocks, with and without the mean of "
+            f"the patches, each with its learning rate, trained for {self.iterations} steps of {self.batch} randomly "
+            "cropped and flipped pictures (SGD, momentum 0.9, cosine to 0); the best head is chosen by accuracy on "
+            f"{chosen}."
+        )
+
+
 @dataclass(frozen=True)
 class ProfileProtocol:
     """Cost of one size, see `poa_bench.downstream.profile`.
@@ -124,9 +184,9 @@ class ProfileProtocol:
 
 
 VALIDATION = "val_"  # begins the name of a metric of the validation split, which sizes are chosen by
-Protocol = KnnProtocol | LinearProtocol | ProfileProtocol
+Protocol = KnnProtocol | LinearProtocol | LinearSgdProtocol | ProfileProtocol
 
-KINDS: tuple[type[Protocol], ...] = (KnnProtocol, LinearProtocol, ProfileProtocol)
+KINDS: tuple[type[Protocol], ...] = (KnnProtocol, LinearProtocol, LinearSgdProtocol, ProfileProtocol)
 DEFAULTS: dict[str, tuple[Protocol, ...]] = {
     "knn": (KnnProtocol(k=20), KnnProtocol(k=10)),
     "linear": (LinearProtocol(),),

@@ -169,7 +169,7 @@ def test_a_file_that_lacks_one_tensor_is_refused(tmp_path):
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(InputError, match="'levels' or 'pooled'"):
+    with pytest.raises(InputError, match="use one of levels, pooled, pooled_stages"):
         build(SMALL["vit"], output="tokens")
     for fractions in ((), (0.5, 2.0), (0.0, 1.0), (0.25, 0.5)):
         with pytest.raises(InputError, match="out_fractions"):

@@ -1,0 +1,201 @@
+"""The SGD linear probe: one head against a loop by hand and scikit-learn, the choice, and runs from end to end."""
+
+import math
+
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from poa_bench.downstream.blocks import BlockFeatures, block_features
+from poa_bench.downstream.features import Place
+from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.linear_sgd import LinearHeads, head_accuracies, train_heads
+from poa_bench.downstream.measure_sgd import choose_head, measure_linear_sgd
+from poa_bench.downstream.protocols import Head, LinearSgdProtocol, parse_protocol
+from poa_bench.errors import InputError
+from poa_bench.report.sentences import protocol_sentence
+from poa_bench.sweep.light import evaluate_checkpoint, plan_light
+from poa_bench.sweep.results import read_results
+from tests.downstream.networks import SPACES, tiny_supernet, write_checkpoint
+from tests.downstream.test_evaluate import DATA
+from tests.downstream.test_knn import clusters
+
+SHORT = LinearSgdProtocol(iterations=12, batch=32)
+
+
+def made_batches(count: int, batch: int, width: int = 6, classes: int = 3, seed: int = 0):
+    """Batches of random features as `LinearHeads.step` takes them."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        parts = [torch.randn(batch, width, generator=generator) for _ in range(5)]
+        yield BlockFeatures(parts[:4], parts[4]), torch.randint(classes, (batch,), generator=generator)
+
+
+def test_the_official_heads():
+    protocol = LinearSgdProtocol()
+    assert protocol.name == "linear-sgd-i12500-b2048-valsplit/1"
+    rates = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
+    assert len(protocol.heads) == 52 == len(set(protocol.heads))
+    assert set(protocol.heads) == {Head(n, pooled, rate) for n in (1, 4) for pooled in (False, True) for rate in rates}
+    heads = LinearHeads(next(made_batches(1, 2))[0], 3, protocol, seed=0)
+    assert [group["lr"] for group in heads.optimizer.param_groups[:13]] == pytest.approx([8 * rate for rate in rates])
+    assert {(g["momentum"], g["weight_decay"], g["nesterov"]) for g in heads.optimizer.param_groups} == {
+        (0.9, 0, False)
+    }
+    weights = torch.cat([head.weight.detach().flatten() for head in heads.heads])
+    assert weights.std() == pytest.approx(0.01, rel=0.05) and all((head.bias == 0).all() for head in heads.heads)
+    official = parse_protocol("linear-sgd-i12500-b2048-testsplit/1", "linear")
+    assert official == LinearSgdProtocol(chosen_on="test") and official.name.endswith("-testsplit/1")
+    assert "the test split itself" in protocol_sentence(official.name)
+    assert "validation split" in protocol_sentence(protocol.name) != protocol_sentence(official.name)
+    with pytest.raises(InputError, match="write it like linear-logreg.*linear-sgd-i12500-b2048-valsplit/1"):
+        parse_protocol("linear-sgd-i12500-b2048-bestsplit/1", "linear")
+
+
+@pytest.mark.parametrize("position", [0, 12, 25, 30, 51])
+def test_a_head_is_trained_as_if_it_were_alone(position):
+    """SGD with momentum 0.9 and a cosine to 0, written out: the gradient of cross-entropy is (softmax - one-hot) x."""
+    first, *_ = made_batches(1, 32)
+    heads = LinearHeads(first[0], 3, SHORT, seed=1)
+    blocks, pooled, rate = SHORT.heads[position]
+    weight = heads.heads[position].weight.detach().double().clone()
+    bias = heads.heads[position].bias.detach().double().clone()
+    speed_weight, speed_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+    for step, (features, labels) in enumerate(made_batches(12, 32)):
+        heads.step(features, labels)
+        seen = torch.cat([*features.classes[4 - blocks :], *([features.patches] if pooled else [])], 1).double()
+        error = (seen @ weight.T + bias).softmax(1)
+        error[torch.arange(32), labels] -= 1
+        speed_weight = 0.9 * speed_weight + error.T @ seen / 32
+        speed_bias = 0.9 * speed_bias + error.mean(0)
+        now = rate * 32 / 256 * (1 + math.cos(math.pi * step / 12)) / 2
+        weight, bias = weight - now * speed_weight, bias - now * speed_bias
+    assert torch.allclose(heads.heads[position].weight.double(), weight, atol=1e-6)
+    assert torch.allclose(heads.heads[position].bias.double(), bias, atol=1e-6)
+    assert heads.optimizer.param_groups[position]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+def test_long_training_finds_scikit_learns_solution():
+    """On fixed features the head with a high rate ends at the unpenalised logistic regression."""
+    features, labels = clusters(200, classes=3, width=4)
+    features = (features / features.std()).float()
+    protocol = LinearSgdProtocol(iterations=100, batch=200 * 256)  # rates as if the batch were that large
+    sample = BlockFeatures([features] * 4, features)
+    heads = LinearHeads(sample, 3, protocol, seed=0)
+    for _ in range(100):
+        heads.step(sample, labels)
+    oracle = LogisticRegression(C=1e6, tol=1e-8, max_iter=10_000).fit(features.numpy(), labels.numpy())
+    position = protocol.heads.index(Head(1, False, 5e-3))
+    found = heads.logits(sample)[position].softmax(1).detach().double()
+    assert torch.allclose(found, torch.from_numpy(oracle.predict_proba(features.numpy())).double(), atol=0.01)
+
+
+def test_the_best_head_on_the_split_that_the_protocol_says():
+    val, test = torch.zeros(52, 2), torch.zeros(52, 2)
+    val[7, 0] = val[9, 0] = 60.0
+    test[7], test[9], test[11] = torch.tensor([50.0, 90.0]), torch.tensor([55.0, 91.0]), torch.tensor([70.0, 95.0])
+    metrics, head = choose_head({"val": val, "test": test}, LinearSgdProtocol())
+    assert metrics == {"top1": 50.0, "top5": 90.0, "val_top1": 60.0, "best_on_test_top1": 70.0}
+    assert head == Head(1, False, 2e-3) and str(head) == "blocks 1, no patches, rate 0.002"
+    metrics, head = choose_head({"test": test}, LinearSgdProtocol(chosen_on="test"))
+    assert metrics == {"top1": 70.0, "top5": 95.0, "best_on_test_top1": 70.0} and head == Head(1, False, 5e-2)
+
+
+def test_accuracy_is_counted_over_all_parts_and_a_diverged_head_does_no_harm():
+    features, labels = next(made_batches(1, 20, classes=7))
+    heads = LinearHeads(features, 7, SHORT, seed=0)
+    torch.nn.init.constant_(heads.heads[0].weight, torch.nan)
+    torch.nn.init.normal_(heads.heads[1].weight)
+    extractor = lambda images: BlockFeatures([images.flatten(1)] * 4, images.flatten(1))  # noqa: E731
+    data = EvaluationData("made", 1, {}, {}, mean=(0.0,) * 3, std=(1.0,) * 3)
+    images = torch.randint(0, 255, (20, 3, 1, 1), dtype=torch.uint8)
+    wide = LinearHeads(extractor(images.float()), 7, SHORT, seed=0)
+    parts = [(images[:8], labels[:8]), (images[8:], labels[8:])]
+    found = head_accuracies({"a": extractor}, {"a": wide}, parts, data, Place(), {})["a"]
+    order = wide.logits(extractor(images.float()))[5].argsort(dim=1, descending=True)
+    hits = order == labels[:, None]
+    expected = [100 * hits[:, 0].double().mean(), 100 * hits[:, :5].any(1).double().mean()]
+    assert torch.allclose(found[5], torch.stack(expected))
+    assert heads.hits(features, labels)[1].sum() > 0 and heads.finite
+    for head in heads.heads:
+        torch.nn.init.constant_(head.weight, torch.nan)
+    assert not heads.finite
+
+
+def test_sizes_trained_together_are_those_trained_alone():
+    net = tiny_supernet("vit")
+    extractors = {str(spec): block_features(net.extract(spec).eval()) for spec in net.space}
+    data = EvaluationData("made", 32, {}, {})
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 255, (4, 8, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    batches = [[(part, torch.tensor([0, 1] * 4)) for part in images[i : i + 2]] for i in (0, 2)]
+    protocol = LinearSgdProtocol(iterations=2, batch=16)
+    together = train_heads(extractors, batches, 2, protocol, data, Place(), seed=0, failures={})
+    name = str(net.space.smallest)
+    failures = {}
+    beside = {"broken": lambda images: 1 / 0, name: extractors[name]}
+    alone = train_heads(beside, batches, 2, protocol, data, Place(), 0, failures)
+    assert [type(error) for error in failures.values()] == [ZeroDivisionError] and list(alone) == [name]
+    for first, second in zip(together[name].heads, alone[name].heads, strict=True):
+        assert torch.equal(first.weight, second.weight)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "few_digits.py"
+    path.write_text(DATA)
+    return str(path)
+
+
+@pytest.mark.parametrize("family", list(SPACES))
+def test_every_family_from_a_checkpoint_to_results(family, data, tmp_path):
+    checkpoint = str(write_checkpoint(tiny_supernet(family), tmp_path / "epoch_1.pth"))
+    protocols = ["linear-sgd-i3-b16-valsplit/1", "linear-sgd-i3-b16-testsplit/1"]
+    arguments = dict(tasks=["linear"], specs=["smallest", "intact"], protocols=protocols)
+    found = evaluate_checkpoint(checkpoint, data, tmp_path / "results", **arguments)
+    assert len(found) == 4 and len(read_results(tmp_path / "results")) == 2 * 4 + 2 * 3
+    for result in found:
+        chosen_on = result.protocol.split("-")[-1].removesuffix("split/1")
+        assert result.facts["chosen_on"] == chosen_on and result.facts["head"].startswith("blocks ")
+        assert ("val_top1" in result.metrics) == (chosen_on == "val") and result.metrics["top1"] <= result.metrics[
+            "top5"
+        ]
+        assert (result.metrics["top1"] == result.metrics["best_on_test_top1"]) or chosen_on == "val"
+        assert result.facts["train_images"] == 250 and result.facts["test_images"] == 100
+    (again,) = evaluate_checkpoint(
+        checkpoint, data, tmp_path / "again", **{**arguments, "specs": ["intact"], "protocols": protocols[:1]}
+    )
+    assert again.metrics == next(result.metrics for result in found if result.run_id == again.run_id)
+
+
+def test_validation_is_held_out_of_what_is_trained_on(data, tmp_path, monkeypatch):
+    path = tmp_path / "no_val.py"
+    path.write_text("".join(line for line in DATA.splitlines(keepends=True) if not line.strip().startswith("val=")))
+    pictures = EvaluationData.load(path)
+    seen = []
+    real = type(pictures.splits["train"]).read
+    monkeypatch.setattr(
+        type(pictures.splits["train"]), "read", lambda self, at: seen.append((self.split, at)) or real(self, at)
+    )
+    net = tiny_supernet("vit")
+    extractors = {"vit": block_features(net.extract(net.space.smallest).eval())}
+    ((_, measured),) = measure_linear_sgd(extractors, LinearSgdProtocol(8, 64), pictures, Place(), seed=5)
+    held = pictures.splits["train"].part([], "val")
+    assert held.split == "val" and measured["facts"]["val_images"] == pytest.approx(25, abs=3)
+    trained = {at for split, at in seen if split == "train"}
+    assert len(trained) == measured["facts"]["train_images"] == 250 - measured["facts"]["val_images"]
+    ((_, other),) = measure_linear_sgd(extractors, LinearSgdProtocol(1, 8, "test"), pictures, Place(), seed=5)
+    assert other["facts"]["train_images"] == 250 and "val_images" not in other["facts"]
+
+
+def test_what_cannot_be_probed_is_said(data, tmp_path):
+    checkpoint = str(write_checkpoint(tiny_supernet("vit"), tmp_path / "epoch_1.pth"))
+    arguments = dict(tasks=["linear"], protocols=["linear-sgd-i2-b8-testsplit/1"])
+    with pytest.raises(InputError, match="raw pixels have no blocks to probe"):
+        evaluate_checkpoint(checkpoint, data, tmp_path / "results", initialisation="pixels", **arguments)
+    broken = tiny_supernet("vit")
+    torch.nn.init.constant_(broken.network.norm.weight, torch.nan)
+    checkpoint = str(write_checkpoint(broken, tmp_path / "epoch_2.pth"))
+    with pytest.raises(InputError, match="none of the heads is finite after training"):
+        evaluate_checkpoint(checkpoint, data, tmp_path / "results", specs=["smallest"], **arguments)
+    assert len(plan_light(checkpoint, data, ["linear"], ["smallest"], protocols=arguments["protocols"])) == 1
