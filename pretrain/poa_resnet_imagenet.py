@@ -6,6 +6,7 @@
 #       --cfg-options optim_wrapper.accumulative_counts=4
 # Predicted for 8 H200 of 40 images: 36.67 GiB each, 187 h if they reach 20 % of their rate (poa-bench predict-cost).
 # Expected (teacher, k-NN / linear probe on ImageNet-1K): ResNet-50 73.4 / 76.9, -101 75.7 / 79.1, -152 76.4 / 79.9.
+# by knn-k20-T0.07/1 (of k 10, 20, 100, 200 the paper does not say which) and linear-sgd-i12500-b2048-testsplit/1.
 # Settings are those that the official code ran with; where the paper's text differs, it is said beside the value, and
 # ablations/resnet-ablation_paper-text.py is all of the text. Sizes are drawn as eq. 14 says, the largest included; the
 # official code shuffles a list of rounded counts without the largest. The paper trained in fp16 (`--amp float16`); bf16

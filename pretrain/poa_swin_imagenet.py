@@ -6,6 +6,7 @@
 #       --cfg-options optim_wrapper.accumulative_counts=4
 # Predicted for 8 H200 of 64 images: 78.96 GiB each, 51.4 h if they reach 20 % of their rate (poa-bench predict-cost).
 # Expected (teacher, k-NN / linear probe on ImageNet-1K): Swin-T 77.5 / 78.9, Swin-S 79.3 / 81.3, Swin-B 79.6 / 82.0.
+# by knn-k20-T0.07/1 (of k 10, 20, 100, 200 the paper does not say which) and linear-sgd-i12500-b2048-testsplit/1.
 # Our sub-networks alternate shifts, do not shift maps of a single window, and normalise over their own width, as Swin
 # does; the official ones do not.
 # Settings are those that the official code ran with; where the paper's text differs, it is said beside the value, and

@@ -4,6 +4,7 @@ Examples:
   poa-bench evaluate work_dirs/run/iter_1000.pth --data digits -o results
   poa-bench evaluate CKPT --data digits --tasks knn --specs vit-w64-d4,intact --initialisation random -o results
   poa-bench evaluate CKPT --data digits --initialisation pixels -o results
+  poa-bench evaluate CKPT --data imagenet --tasks linear --protocols linear-sgd-i12500-b2048-testsplit/1 -o results
 """
 
 import argparse
