@@ -107,7 +107,7 @@ def test_accuracy_is_counted_over_all_parts_and_a_diverged_head_does_no_harm():
     torch.nn.init.constant_(heads.heads[0].weight, torch.nan)
     torch.nn.init.normal_(heads.heads[1].weight)
     extractor = lambda images: BlockFeatures([images.flatten(1)] * 4, images.flatten(1))  # noqa: E731
-    data = EvaluationData("made", 1, {}, {}, mean=(0.0,) * 3, std=(1.0,) * 3)
+    data = EvaluationData("made", train={}, test={}, image_size=1, mean=(0.0,) * 3, std=(1.0,) * 3)
     images = torch.randint(0, 255, (20, 3, 1, 1), dtype=torch.uint8)
     wide = LinearHeads(extractor(images.float()), 7, SHORT, seed=0)
     parts = [(images[:8], labels[:8]), (images[8:], labels[8:])]
@@ -125,7 +125,7 @@ def test_accuracy_is_counted_over_all_parts_and_a_diverged_head_does_no_harm():
 def test_sizes_trained_together_are_those_trained_alone():
     net = tiny_supernet("vit")
     extractors = {str(spec): block_features(net.extract(spec).eval()) for spec in net.space}
-    data = EvaluationData("made", 32, {}, {})
+    data = EvaluationData("made", train={}, test={}).resolved(None, 32)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 255, (4, 8, 3, 32, 32), generator=generator, dtype=torch.uint8)
     batches = [[(part, torch.tensor([0, 1] * 4)) for part in images[i : i + 2]] for i in (0, 2)]
@@ -171,7 +171,7 @@ def test_every_family_from_a_checkpoint_to_results(family, data, tmp_path):
 def test_validation_is_held_out_of_what_is_trained_on(data, tmp_path, monkeypatch):
     path = tmp_path / "no_val.py"
     path.write_text("".join(line for line in DATA.splitlines(keepends=True) if not line.strip().startswith("val=")))
-    pictures = EvaluationData.load(path)
+    pictures = EvaluationData.load(path).resolved(None)
     seen = []
     real = type(pictures.splits["train"]).read
     monkeypatch.setattr(

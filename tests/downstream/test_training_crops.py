@@ -18,7 +18,7 @@ def pictures(count: int = 10, workers: int = 0, batch_size: int = 4) -> Labelled
     values[:, :, 24:] = values[:, :, :1] + 10
     names = np.array([str(i).encode() for i in range(count)])
     source = ArraySource(values, np.arange(count), tuple(map(str, range(count))), names)
-    data = EvaluationData("made", 16, {}, {}, workers=workers, batch_size=batch_size)
+    data = EvaluationData("made", train={}, test={}, workers=workers, batch_size=batch_size).resolved(None, 16)
     return LabelledImages(data, "train", ImageDataset(source))
 
 
