@@ -18,7 +18,11 @@ from tests.downstream.networks import FAMILIES, SMALL, tiny_supernet, write_chec
 
 TRAINING = Preprocessing((110.0, 120.0, 130.0), (50.0, 60.0, 70.0), 32)
 DIGITS = {"mean": [127.5] * 3, "std": [63.75] * 3}
-CONFIGS = {"mmdet": "mask-rcnn_sfp_digits.py", "mmseg": "linear-seg_digits.py", "mmpretrain": "finetune_imagenet.py"}
+CONFIGS = {
+    "mmdet": "mask-rcnn_sfp_digits.py",
+    "mmseg": "linear-seg_digits.py",
+    "mmpretrain": "finetune_vit-s_imagenet.py",
+}
 
 
 @pytest.fixture(scope="module")
