@@ -81,7 +81,8 @@ def small_model(name: str, family: str) -> nn.Module:
 
 
 def families_of(name: str) -> list[str]:
-    return ["vit"] if "sfp" in name else list(FAMILIES)
+    named = [family for family in FAMILIES if f"_{family}-" in name]
+    return ["vit"] if "sfp" in name else named or list(FAMILIES)
 
 
 @pytest.mark.parametrize(("name", "family"), [(name, family) for name in CONFIGS for family in families_of(name)])
