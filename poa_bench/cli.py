@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from poa_bench import __version__, commands
-from poa_bench.errors import InputError
+from poa_bench.entry import run_guarded
+
+DEBUG = "show the whole trace of an error"
 
 
 def _command_modules() -> dict[str, ModuleType]:
@@ -24,12 +26,14 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of `poa-bench` with every sub-command found."""
     parser = argparse.ArgumentParser(prog="poa-bench", description=sys.modules["poa_bench"].__doc__)
     parser.add_argument("--version", action="version", version=f"poa_bench {__version__}")
+    parser.add_argument("--debug", action="store_true", help=DEBUG)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in _command_modules().items():
         summary = module.__doc__.strip().splitlines()[0]
         subparser = subparsers.add_parser(
             name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
         )
+        subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=DEBUG)
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
     return parser
@@ -39,14 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command.
 
     Returns:
-        The exit status: 0, 2 for bad input (its message is printed alone), or what the sub-command returned.
+        The exit status: what the sub-command returned, or see `run_guarded`.
     """
     args = build_parser().parse_args(arguments)
-    try:
-        return args.run(args) or 0
-    except (InputError, OSError) as error:  # the second: no such folder, no permission, no space left
-        print(f"poa-bench {args.command}: {error}", file=sys.stderr)
-        return 2
+    return run_guarded(f"poa-bench {args.command}", lambda: args.run(args), args.debug)
 
 
 if __name__ == "__main__":

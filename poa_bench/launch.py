@@ -7,13 +7,14 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from poa_bench import config_files, resuming
+from poa_bench import config_files, config_values, resuming
 from poa_bench.errors import InputError
 
 # what a launcher tells each process, and what starts it
@@ -64,7 +65,9 @@ def read_config(arguments: argparse.Namespace) -> Config:
     config.launcher = arguments.launcher
     override(config, arguments.cfg_options)
     name = Path(arguments.config).stem
-    config.work_dir = arguments.work_dir or config.get("work_dir") or str(Path("work_dirs", name))
+    arguments.work_dir = arguments.work_dir or config.get("work_dir") or str(Path("work_dirs", name))
+    config.work_dir = arguments.work_dir
+    config_values.check_config(config)
     return config
 
 
@@ -83,19 +86,30 @@ def override(config: Config, options: list[str]) -> None:
         InputError: one is not KEY=VALUE, does not fit the config, or nothing would read it.
     """
     known = {*config, *inspect.signature(Runner).parameters, *OF_LAUNCH}
-    for option in options:
-        if (name := re.split(r"[.=]", option)[0]) not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise InputError(f"--cfg-options {option}: nothing reads an entry {name!r} of {config.filename}{hint}")
-        if "=" not in option:
-            raise InputError(f"--cfg-options {option}: it is not KEY=VALUE")
-        found = argparse.Namespace()
-        try:
-            DictAction(["--cfg-options"], "cfg_options")(None, found, [option])
-        except (ValueError, AssertionError) as error:
-            raise InputError(f"--cfg-options {option}: the value cannot be read: {error}") from error
-        config_files.replace_values(config, found.cfg_options)
+    parsed = [_parse(config, option, known) for option in options]
+    for key, value, _ in parsed:
+        config_files.replace_values(config, {key: value})
+    for key, value, words in parsed:  # now that it is known what they are for: a folder may be named 2024, true or a,b
+        hint = config_values.hint_of(config, key)
+        if not config_values.fits(value, hint) and config_values.fits(words, hint):
+            config_files.replace_values(config, {key: words})
+
+
+def _parse(config: Config, option: str, known: set[str]) -> tuple[str, Any, str]:
+    """The key, the value and the words of one `--cfg-options`."""
+    if (name := re.split(r"[.=]", option)[0]) not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise InputError(f"--cfg-options {option}: nothing reads an entry {name!r} of {config.filename}{hint}")
+    if "=" not in option:
+        raise InputError(f"--cfg-options {option}: it is not KEY=VALUE")
+    found = argparse.Namespace()
+    try:
+        DictAction(["--cfg-options"], "cfg_options")(None, found, [option])
+    except (ValueError, AssertionError) as error:
+        raise InputError(f"--cfg-options {option}: the value cannot be read: {error}") from error
+    ((key, value),) = found.cfg_options.items()
+    return key, value, option.partition("=")[2].strip("'\"")
 
 
 def build_runner(config: Config) -> Runner:
@@ -104,6 +118,7 @@ def build_runner(config: Config) -> Runner:
     # in the whole checkout
     source = Path(config.filename)
     config = Config(config.to_dict(), filename=str(source.with_stem(f"{source.stem}_resolved")), cfg_text=config.text)
+    config_values.check_config(config)
     notes = resuming.choose_start(config)
     hook = config.get("default_hooks", {}).get("checkpoint") or {}
     if hook.get("type") == "CheckpointHook":

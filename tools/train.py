@@ -35,23 +35,23 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/CONFIG)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="job launcher")
+    parser.add_argument("--debug", action="store_true", help="show the whole trace of an error")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by old launchers")
 
 
 def run(task: str, arguments: argparse.Namespace) -> int:
-    """Call a function of ``poa_bench.launch``; return the exit status, 2 for bad input."""
+    """Call a function of ``poa_bench.launch``; return the exit status, see ``poa_bench.entry.run_guarded``."""
     os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-    from poa_bench import launch
-    from poa_bench.errors import InputError
+    from poa_bench.entry import run_guarded
 
-    try:
+    def command() -> None:
+        from poa_bench import launch
+
         getattr(launch, task)(arguments)
-    except (InputError, OSError) as error:  # the second: no such folder, no permission, no space left
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_guarded("error", command, arguments.debug, arguments.launcher, lambda: arguments.work_dir)
 
 
 if __name__ == "__main__":

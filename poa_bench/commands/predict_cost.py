@@ -26,9 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the table."""
     from poa_bench.config_files import read_config
+    from poa_bench.config_values import check_config
     from poa_bench.cost import predict
     from poa_bench.launch import override
 
     config = read_config(arguments.config)
     override(config, arguments.cfg_options)
+    check_config(config)
     print(predict(config, arguments.gpu, arguments.gpus, arguments.utilisation, arguments.images))

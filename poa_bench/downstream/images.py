@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms.v2 import functional as transforms
 
 from poa_bench.config_files import evaluation_configs, read_config
+from poa_bench.config_values import check_call, check_parts
 from poa_bench.datasets.labels import label_map
 from poa_bench.elastic.preprocessing import INTERPOLATIONS, Preprocessing, differing
 from poa_bench.errors import InputError
@@ -81,8 +82,11 @@ class EvaluationData:
         config = read_config(_find(source), options)
         if "evaluation" not in config:
             raise InputError(f"{source} is no evaluation config: it has no entry `evaluation = dict(...)`")
+        entry = config.to_dict()["evaluation"]
+        check_call("evaluation", cls, entry)
+        check_parts(config)
         try:
-            return cls(**config.to_dict()["evaluation"])
+            return cls(**entry)
         except TypeError as error:
             fields = ", ".join(cls.__dataclass_fields__)
             raise InputError(f"evaluation config {source}: {error}; its entries are {fields}") from error

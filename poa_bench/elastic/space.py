@@ -262,7 +262,8 @@ def check_draw_mode(mode: str) -> None:
 
 def _ascending(name: str, values: int | Sequence[int]) -> tuple[int, ...]:
     values = tuple(values) if isinstance(values, Iterable) else (values,)
-    if not values or list(values) != sorted(set(values)) or values[0] < 1:
+    whole = all(isinstance(value, int) for value in values)
+    if not values or not whole or list(values) != sorted(set(values)) or values[0] < 1:
         raise InputError(f"{name} {list(values)} must be ascending positive whole numbers without repetition")
     return values
 

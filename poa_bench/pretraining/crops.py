@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from poa_bench.config_values import check_call
 from poa_bench.errors import InputError
 from poa_bench.pretraining.masks import batch_masks
 from poa_bench.pretraining.photometric import Photometric, change_bytes
@@ -127,11 +128,8 @@ class MultiCrop:
 
 
 def _photometric(arguments: dict) -> Photometric:
-    try:
-        return Photometric(**arguments)
-    except TypeError as error:
-        known = ", ".join(Photometric.__dataclass_fields__)
-        raise InputError(f"photometric={dict(arguments)} has an unknown key; the known ones are {known}") from error
+    check_call("photometric", Photometric, arguments)
+    return Photometric(**arguments)
 
 
 def stack_views(views: Sequence[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
 from poa_bench.elastic.preprocessing import Preprocessing, differing
-from poa_bench.errors import InputError
+from poa_bench.errors import InputError, StoppedError
 from poa_bench.files import atomic_path, remove_leftovers
 from poa_bench.pretraining.schedules import training_model
 from poa_bench.registry import HOOKS
@@ -188,7 +188,7 @@ def images_per_iteration(runner: Runner) -> int:
     return runner.train_dataloader.batch_size * dist.get_world_size()
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(StoppedError):
     """Training met a NaN or an infinity and was stopped."""
 
 

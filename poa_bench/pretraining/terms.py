@@ -1,13 +1,14 @@
 """The step as a table: which student pass predicts which target, with which weight."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from poa_bench.config_values import check_call
 from poa_bench.errors import InputError
 
 # student pass -> teacher passes it learns from; V1-V3 are the paper's variants (Table 5)
@@ -45,10 +46,8 @@ class LossWeights:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "LossWeights":
-        """Raises InputError for names that are none of the attributes."""
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(set(settings) - set(known)):
-            raise InputError(f"unknown loss_weights {', '.join(unknown)}: allowed are {', '.join(known)}")
+        """Raises InputError for names that are none of the attributes, and values that are of another kind."""
+        check_call("model.loss_weights", cls, settings)
         return cls(**settings)
 
     def __post_init__(self) -> None:

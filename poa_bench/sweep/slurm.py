@@ -7,7 +7,6 @@ on from each run's own checkpoint.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import shutil
@@ -169,7 +168,7 @@ class SlurmExecutor:
 
 def _queued_jobs() -> set[str] | None:
     """Ids (`12_3` for array tasks) of this user's jobs that wait or run; None if the scheduler does not answer."""
-    command = ["squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%i"]
+    command = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", "%i"]
     answer = subprocess.run(command, capture_output=True, text=True)
     return set(answer.stdout.split()) if answer.returncode == 0 else None
 

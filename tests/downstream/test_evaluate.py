@@ -214,7 +214,7 @@ def test_foreign_checkpoint_and_config_without_weights(data, tmp_path, capsys):
         ("image_size=32", "image_size=16", r"not \(3, 16, 16\)"),
         ("image_size=32", "image_size=4, resize=4", "smaller than a patch of 8 x 8"),
         ('split="train", indices=list(range(0, 2000, 8))', 'split="train", indices=[0]', "have no image in train"),
-        ('name="few-digits"', 'title="few-digits"', "its entries are name, train"),
+        ('name="few-digits"', 'title="few-digits"', "evaluation.title=.*EvaluationData takes no 'title'"),
         ("evaluation =", "other =", "has no entry `evaluation"),
     ],
 )

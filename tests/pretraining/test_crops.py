@@ -187,5 +187,5 @@ def test_configs_find_them_by_name():
 def test_bad_input_is_named():
     with pytest.raises(InputError, match="type='poa_bench.ResumableSampler'"):
         Pictures()[3]
-    with pytest.raises(InputError, match="unknown key; the known ones are brightness"):
+    with pytest.raises(InputError, match="Photometric takes no"):
         MultiCrop(photometric=dict(blurr=1))

@@ -214,7 +214,7 @@ def test_help_answers_without_torch():
         (["poa_vit-digits.py", "--cfg-options", "param_scheduler.7.end=1"], "param_scheduler.7.end=1 does not fit"),
         (
             ["poa_vit-digits.py", "--work-dir", "{}", "--cfg-options", "default_hooks.subnet.mode=x"],
-            "unknown draw mode 'x'",
+            "default_hooks.subnet.mode='x': SubnetHook takes Literal['step', 'rank'] there",
         ),
     ],
 )
