@@ -1,4 +1,4 @@
-"""Each family learns: after one or two hundred steps on the embedded digits its k-NN is above that of random networks."""
+"""Each family learns: after one or two hundred steps on the embedded digits, k-NN is above that of random networks."""
 
 import pytest
 from mmengine.hooks import Hook
