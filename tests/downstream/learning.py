@@ -76,9 +76,10 @@ def scramble_maps(model) -> None:
         source.register_forward_hook(lambda _, inputs, maps: tuple(map(misread, maps)))
 
 
-def detection_config(name: str, family: str, folder: Path, iterations: int = 200) -> Config:
-    config = learning_config("mask-rcnn_fpn_digits.py" if "coco" in name else name, family, folder, iterations, 4e-3, 4)
-    if "coco" in name:  # that head on these pictures
+def detection_config(name: str, family: str, folder: Path) -> Config:
+    base, iterations = ("mask-rcnn_fpn_digits.py", 300) if name.startswith("cascade") else (name, 200)
+    config = learning_config(base, family, folder, iterations, 4e-3, 4)
+    if base != name:  # that head on these pictures
         backbone, preprocessor = config.model.backbone, config.model.data_preprocessor
         config.model = Config.fromfile(find_config(name)).model
         config.model.update(backbone=backbone, data_preprocessor=preprocessor)
@@ -118,8 +119,8 @@ def truth(folder: Path) -> Path:
     return path
 
 
-def segmentation_config(name: str, family: str, folder: Path, iterations: int = 250) -> Config:
-    config = learning_config(name, family, folder, iterations, 5e-3, 16)
+def segmentation_config(name: str, family: str, folder: Path) -> Config:
+    config = learning_config(name, family, folder, 250, 5e-3, 16)
     config.model.decode_head.loss_decode.class_weight[0] = 0.4  # of the background
     config.model.backbone.families.vit = FAMILIES["vit"] | {"patch_size": 4}  # one layer cannot draw finer than its map
     config.val_evaluator = dict(type="mmseg.IoUMetric", iou_metrics=["mIoU"], output_dir=str(folder / "found"))
