@@ -172,9 +172,13 @@ def _run_lengths(mask: list | dict, shape: tuple[int, int]) -> dict:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without what metrics print and log."""
-    logging.disable(logging.INFO)
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # not `logging.disable`, which mmengine's loggers remember after its end
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logger.setLevel(level)

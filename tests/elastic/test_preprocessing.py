@@ -92,8 +92,10 @@ def test_a_hub_folder_claims_no_weights_of_others(folder, capsys):
 
 def test_mmpretrain(folder, ours, capsys):
     pytest.importorskip("mmpretrain")
+    from mmengine.registry import init_default_scope
     from mmpretrain.registry import MODELS, TRANSFORMS
 
+    init_default_scope("mmpretrain")  # whatever a test before this one has set
     printed = export(folder, "mmpretrain", "vit_mm.pth", capsys)
     meta = torch.load(folder / "vit_mm.pth", weights_only=True)["meta"]
     for name in ("data_preprocessor", "test_pipeline"):

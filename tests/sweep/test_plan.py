@@ -109,7 +109,7 @@ def test_a_config_file_is_part_of_the_hash_and_not_its_path(checkpoint, tmp_path
 def test_runnable_configs_say_what_they_measure(checkpoint):
     dense = {"task": "detection", "specs": ["smallest"], "settings": {"config": "mask-rcnn_sfp_digits.py"}}
     (run,) = expand(sweep([checkpoint], dense))
-    assert (run.dataset, run.protocol) == ("digits-scenes", "mask-rcnn-sfp-digits/3")
+    assert (run.dataset, run.protocol) == ("digits-scenes", "mask-rcnn-sfp-digits/4")
 
 
 def test_config_file(checkpoint, tmp_path):
