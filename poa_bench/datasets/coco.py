@@ -66,12 +66,18 @@ class NamedCocoDataset(CocoDataset):
         annotated: how many annotations the file has of each category, by name.
 
     Raises:
-        InputError: see :func:`category_ids`.
+        InputError: see :func:`category_ids`; the file has no pictures or, unless in test mode, no annotations.
     """
 
     def COCOAPI(self, path: str) -> COCO:
         """Open the annotation file, and keep what it says of categories."""
         coco = _NamedCategories(path)
+        needed = ("images",) if self.test_mode else ("images", "annotations")
+        if missing := [key for key in needed if key not in coco.dataset]:
+            raise InputError(
+                f"{path} has no `{missing[0]}`, but {quoted(coco.dataset)}; give a COCO file with images, annotations "
+                "and categories"
+            )
         self.annotated = coco.annotated()
         classes = self.metainfo["classes"]
         if absent := [name for name in classes if not self.annotated.get(name)]:

@@ -165,7 +165,9 @@ def _in_several_processes(run: Run, work_dir: Path) -> dict[str, Any]:
     with atomic_path(described) as temporary:
         temporary.write_text(run.model_dump_json(), encoding="utf-8")
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.gpus}"]
-    subprocess.run([sys.executable, *launcher, "-m", __name__, str(described)], check=True)
+    done = subprocess.run([sys.executable, *launcher, "-m", __name__, str(described)])
+    if done.returncode:
+        raise InputError(f"one of the run's {run.gpus} processes failed: its own message is above, or in {work_dir}")
     return json.loads((work_dir / MEASURED_FILE).read_text(encoding="utf-8"))
 
 

@@ -121,3 +121,14 @@ def test_files_without_what_is_needed_are_one_sentence(tmp_path):
     (tmp_path / "truth.json").write_text(json.dumps({"images": [], "annotations": []}))
     with pytest.raises(InputError, match="has no `categories`"):
         build(path)
+
+
+@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
+def test_a_file_without_one_of_its_parts_is_refused(tmp_path, key):
+    path = tmp_path / "truth.json"
+    write_coco(path, ORDERS["as the classes"])
+    content = json.loads(path.read_text())
+    del content[key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"has no `{key}`"):
+        build(str(path))
