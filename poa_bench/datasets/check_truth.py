@@ -14,6 +14,7 @@ from mmengine.structures import InstanceData, PixelData
 
 from poa_bench.datasets.check_result import METRIC, Checked, reason
 from poa_bench.errors import InputError
+from poa_bench.quiet import log_from
 
 PERFECT = {"CocoMetric": 1.0, "IoUMetric": 100.0, "Accuracy": 100.0}  # what these metrics call 100 %
 MOST_OBJECTS = 100  # of a picture, that COCO's average precision looks at
@@ -172,13 +173,5 @@ def _run_lengths(mask: list | dict, shape: tuple[int, int]) -> dict:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without what metrics print and log."""
-    from mmengine.logging import MMLogger
-
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)  # not `logging.disable`, which mmengine's loggers remember after its end
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
+    with log_from(logging.WARNING), contextlib.redirect_stdout(io.StringIO()):
+        yield

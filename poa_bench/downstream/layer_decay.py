@@ -1,16 +1,15 @@
 """Layer-wise learning-rate decay: the earlier the layer, the smaller its learning rate."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from timm.models import group_parameters
 from torch import nn
 
 from poa_bench.errors import InputError
+from poa_bench.quiet import log_from
 from poa_bench.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -48,7 +47,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Fill `params` with one group for each combination of settings."""
         if prefix:  # the default implementation calls this method for every child, too
             return super().add_params(params, module, prefix, **kwargs)
-        with _quiet():  # it logs a line or two for every parameter
+        with log_from(logging.ERROR):  # it logs a line or two for every parameter
             super().add_params(params, module, prefix, **kwargs)
         scales = layer_scales(module, self.rate)
         groups: dict[tuple, dict] = {}
@@ -61,17 +60,6 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             same["params"].append(parameter)
         params[:] = groups.values()
         print_log(f"layer-wise decay {self.rate}: {len(params)} parameter groups", logger="current")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def layer_scales(model: nn.Module, rate: float) -> dict[nn.Parameter, float]:
