@@ -3,9 +3,17 @@
 `argparse` prints the message of an `ArgumentTypeError` behind the name of the argument.
 """
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
+
+from poa_bench.elastic.branch import BRANCHES, DEFAULT_BRANCH
 
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+
+
+def add_branch(parser: ArgumentParser) -> None:
+    """`--branch`: which network of a training checkpoint."""
+    text = f"which network (default: {DEFAULT_BRANCH}); -unaveraged: the weights before the averages of an EMAHook"
+    parser.add_argument("--branch", choices=BRANCHES, default=DEFAULT_BRANCH, help=text)
 
 
 def names(text: str) -> list[str]:

@@ -9,7 +9,7 @@ Examples:
 
 import argparse
 
-from poa_bench.argument_types import names, not_negative_numbers, specs
+from poa_bench.argument_types import add_branch, names, not_negative_numbers, specs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measurement seeds: of random initialisation and of a validation split that is held out; default: 0",
     )
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast of the network")
-    parser.add_argument("--branch", choices=("teacher", "student"), default="teacher")
+    add_branch(parser)
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
 
 

@@ -6,7 +6,7 @@ Examples: poa-bench export work_dirs/run/iter_1000.pth vit-w384-d12 --to onnx -o
 
 import argparse
 
-from poa_bench.argument_types import positive
+from poa_bench.argument_types import add_branch, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="write every size of the space; goes on where it stopped")
     parser.add_argument("--to", required=True, choices=["timm", "mmpretrain", "hf", "onnx"], help="target library")
     parser.add_argument("-o", "--output", required=True, help="file to write; a folder for hf and with --all")
-    parser.add_argument("--branch", default="teacher", choices=["teacher", "student"], help="default: teacher")
+    add_branch(parser)
     parser.add_argument(
         "--image-size",
         type=positive,

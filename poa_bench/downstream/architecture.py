@@ -8,8 +8,8 @@ from mmengine.config import Config
 
 from poa_bench.config_files import read_config
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
-from poa_bench.elastic.checkpoint import read_training_checkpoint
 from poa_bench.elastic.preprocessing import Preprocessing
+from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
 from poa_bench.registry import MODELS, TRANSFORMS
 

@@ -113,7 +113,7 @@ def dense_config(run: Run, work_dir: Path) -> Config:
 
 def _description(run: Run) -> dict[str, Any]:
     """`Supernet.describe()` of the run's networks."""
-    from poa_bench.elastic.checkpoint import read_training_checkpoint
+    from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 
     return run.settings.get("architecture") or read_training_checkpoint(run.checkpoint)["meta"]["poa_bench"]
 

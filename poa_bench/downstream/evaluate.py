@@ -51,7 +51,7 @@ def evaluate_light(
     """Do runs of the tasks `knn`, `linear` and `profile`; one supernet and one copy of the images serve all sizes.
 
     Args:
-        runs: any mixture; `run.settings` may hold `amp` ('off', 'bf16', 'fp16'), `branch` ('teacher', 'student'),
+        runs: any mixture; `run.settings` may hold `amp` ('off', 'bf16', 'fp16'), `branch` (see `elastic.branch`),
             `config` with `cfg_options` (an evaluation config, else the one named like `run.dataset`),
             `architecture` (`Supernet.describe()`, for random initialisation) and `preprocessing`
             (`Preprocessing.to_dict()`, for raw pixels).

@@ -10,9 +10,9 @@ from torch import nn
 
 from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.elastic import SearchSpace, SubnetSpec
-from poa_bench.elastic.checkpoint import read_training_checkpoint
 from poa_bench.elastic.family import get_family
 from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
+from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 
 # what the published networks have beyond timm's defaults
 _PAPER_OPTIONS: dict[str, dict[str, Any]] = {"vit": {"init_values": 1e-5}}

@@ -1,9 +1,9 @@
-"""Files: training checkpoints in, extracted sub-networks out and in. No pickle is ever executed."""
+"""Files: networks of training checkpoints, extracted sub-networks out and in. No pickle is ever executed."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import safetensors.torch
 import timm
@@ -12,15 +12,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from poa_bench import __version__
+from poa_bench.elastic.branch import Branch
 from poa_bench.elastic.family import get_family
 from poa_bench.elastic.preprocessing import Preprocessing
-from poa_bench.elastic.safe_globals import safe_globals
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
+from poa_bench.elastic.training_checkpoint import backbone_tensors, existing, read_training_checkpoint
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path, sha256_file
 
-Branch = Literal["teacher", "student"]
 # not part of a published network's shape
 _TRAINING_ONLY = ("drop_path_rate", "weight_init")
 PRETRAINED_CFG = "timm_pretrained_cfg"  # in the metadata of an extracted file
@@ -41,47 +41,19 @@ class LoadReport:
         return f"loaded {self.loaded}/{self.total} tensors ({share:.0f} %) of {self.spec} from {self.path}"
 
 
-def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a mmengine checkpoint with `weights_only=True` and the few harmless classes that mmengine stores.
-
-    Raises:
-        InputError: no such file, not a checkpoint, or not one of poa_bench (no `meta.poa_bench`).
-    """
-    path = _existing(path)
-    try:
-        with torch.serialization.safe_globals(safe_globals()):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises half a dozen kinds for a file that is no checkpoint
-        raise InputError(f"{path} is no training checkpoint that can be read safely: {error}") from error
-    if not isinstance(checkpoint, dict) or "poa_bench" not in checkpoint.get("meta", {}):
-        raise InputError(
-            f"{path} was not written by a poa_bench pre-training (it has no meta.poa_bench): "
-            "give an epoch_*.pth or iter_*.pth of such a run, or an extracted .safetensors file"
-        )
-    return checkpoint
-
-
 def load_supernet(path: str | Path, branch: Branch = "teacher") -> Supernet:
     """Build the supernet that a training checkpoint describes, with its weights; no config is needed.
 
     Args:
         path: a mmengine checkpoint of a poa_bench pre-training.
-        branch: which network of it: the EMA `teacher` (what the paper evaluates) or the `student`.
+        branch: which network of it: the EMA `teacher` (what the paper evaluates) or the `student`; where mmengine's
+            EMAHook averaged both, `-unaveraged` takes the weights before it.
 
     Raises:
         InputError: the file or the branch is not there, or its tensors do not fit.
     """
-    if branch not in ("teacher", "student"):
-        raise InputError(f"unknown branch {branch!r}: use 'teacher' or 'student'")
     checkpoint = read_training_checkpoint(path)
-    prefix = f"{branch}.backbone."
-    tensors = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in checkpoint["state_dict"].items()
-        if name.startswith(prefix)
-    }
-    if not tensors:
-        raise InputError(f"{path} holds no {branch}: its tensors start with {_prefixes(checkpoint['state_dict'])}")
+    tensors = backbone_tensors(checkpoint, branch, path)
     supernet = Supernet.from_description(checkpoint["meta"]["poa_bench"])
     _load_strictly(supernet, tensors, path)
     return supernet.eval()
@@ -186,7 +158,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     Raises:
         InputError: no such file, or another kind of file.
     """
-    path = _existing(path)
+    path = existing(path)
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
@@ -268,14 +240,3 @@ def _load_strictly(module: nn.Module, tensors: dict[str, Tensor], path: str | Pa
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in module.state_dict().items()}
-
-
-def _existing(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    return path
-
-
-def _prefixes(names: dict[str, Tensor]) -> list[str]:
-    return sorted({".".join(name.split(".")[:2]) for name in names})

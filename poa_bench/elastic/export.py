@@ -15,9 +15,9 @@ from rich.progress import track
 from timm.models import save_for_hf
 from torch import nn
 
+from poa_bench.elastic.branch import Branch
 from poa_bench.elastic.checkpoint import (
     PRETRAINED_CFG,
-    Branch,
     load_supernet,
     preprocessing_remark,
     read_metadata,

@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
+from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.report import tables
 from poa_bench.report.analysis import gains
 from poa_bench.report.frame import ReportData, axes, sort_specs
@@ -33,7 +34,9 @@ def model_names(data: ReportData) -> dict[tuple[str, str], str]:
     rows = origins(data).loc[_networks(data)]
     several = len(data.pretrained) > 1
     names = {
-        key: f"poa_{key[1]}" + f"_{row.checkpoint_sha256[:8]}" * several + "_student" * (row.branch == "student")
+        key: f"poa_{key[1]}"
+        + f"_{row.checkpoint_sha256[:8]}" * several
+        + f"_{row.branch}" * (row.branch not in ("", DEFAULT_BRANCH))
         for key, row in zip(rows.index, rows.itertuples(), strict=True)
     }
     twice = {name for name, count in Counter(names.values()).items() if count > 1}

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from poa_bench.config_files import evaluation_configs, runnable_configs
+from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.report.frame import PROFILE, RANDOM, ReportData
 
@@ -103,11 +104,11 @@ class _Checkpoints:
         return same.checkpoint.iloc[-1] if len(same) else None
 
     def branch(self, series: str) -> str | None:
-        """`student` where the series is the student's; the teacher is what commands take without a word."""
+        """Where it is not the teacher, which commands take without a word."""
         if "config.branch" not in self.rows:
             return None
         rows = self.rows[(self.rows.series == series) & (self.rows.initialisation == "pretrained")]
-        return "student" if "student" in set(rows["config.branch"]) else None
+        return next((branch for branch in rows["config.branch"].dropna() if branch != DEFAULT_BRANCH), None)
 
     def given_name(self, series: str) -> str | None:
         """The name that the results of a series were given, if any; the report may have added to it."""

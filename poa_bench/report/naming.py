@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from poa_bench.elastic.branch import DEFAULT_BRANCH
+
 PROFILE = "profile"  # the task whose metrics are costs, not scores
 PIXELS = "raw pixels"
 RANDOM = "random initialisation"
@@ -58,7 +60,7 @@ def series_names(long: pd.DataFrame) -> pd.Series:
     elif long[pretrained & fresh].checkpoint_sha256.nunique() == 1:
         name = name.where(name.isna() | ~fresh, "pre-trained")
     branch = _text(long, "config.branch").where(pretrained)
-    if (branch[fresh] == "student").any():
+    if (branch[fresh].dropna() != DEFAULT_BRANCH).any():
         name = name.where(branch.isna(), name + ", " + branch)
     name = _split_by_checkpoint(long, name, fresh)
     return name.fillna(_control_names(long, fresh))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.report.frame import ReportData
 from poa_bench.sweep.provenance import sha256_file
 
@@ -41,7 +42,7 @@ def origins(data: ReportData) -> pd.DataFrame:
 def export_command(checkpoint: str, spec: str, branch: str = "") -> str:
     """The command that cuts the size out of a branch of a checkpoint; '' is the teacher."""
     words = ["poa-bench", "extract", checkpoint, spec, "-o", f"{spec}.safetensors"]
-    return shlex.join(words + (["--branch", branch] if branch == "student" else []))
+    return shlex.join(words + (["--branch", branch] if branch not in ("", DEFAULT_BRANCH) else []))
 
 
 def _origin(row: Any) -> str:

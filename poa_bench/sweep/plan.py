@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poa_bench.config_files import read_config
+from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
@@ -75,7 +76,7 @@ class Run(BaseModel):
     def __str__(self) -> str:
         words = [self.task, self.spec or "raw pixels", self.protocol, self.dataset, f"measurement seed {self.seed}"]
         words += [] if self.pretraining_seed is None else [f"pre-training seed {self.pretraining_seed}"]
-        words += ["student"] if self.config.get("branch") == "student" else []
+        words += [branch] if (branch := self.config.get("branch", DEFAULT_BRANCH)) != DEFAULT_BRANCH else []
         return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
 
     def result(self, **measured: Any) -> Result:

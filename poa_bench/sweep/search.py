@@ -16,8 +16,8 @@ from typing import Any
 
 from poa_bench.downstream.protocols import VALIDATION
 from poa_bench.elastic import SearchSpace, SubnetSpec
-from poa_bench.elastic.checkpoint import read_training_checkpoint
 from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
+from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
 from poa_bench.sweep.plan import Run, expand, make_sweep
 from poa_bench.sweep.results import Result, read_result

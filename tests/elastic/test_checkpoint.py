@@ -1,8 +1,6 @@
 """Files: written by mmengine and by us, loaded strictly, safely, and without poa_bench."""
 
 import json
-import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -131,21 +129,6 @@ def test_bad_files(checkpoint, tmp_path):
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(InputError, match="no safetensors"):
         load_backbone(tmp_path / "text.safetensors")
-
-
-class _Malicious:
-    def __reduce__(self):
-        return (os.mkdir, ("pwned",))
-
-
-def test_a_foreign_pickle_is_not_executed(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps(_Malicious()))
-    torch.save({"meta": _Malicious()}, tmp_path / "evil2.pth")
-    for name in ("evil.pth", "evil2.pth"):
-        with pytest.raises(InputError):
-            load_supernet(name)
-    assert not (tmp_path / "pwned").exists()
 
 
 def test_extract_errors_leave_no_file(checkpoint, tmp_path, capsys):

@@ -95,6 +95,6 @@ def logged(work_dir: Path, *names: str) -> dict[int, tuple[float, ...]]:
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     """The model's tensors in a checkpoint."""
-    from poa_bench.elastic.checkpoint import read_training_checkpoint
+    from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 
     return read_training_checkpoint(checkpoint)["state_dict"]

@@ -1,0 +1,105 @@
+"""Reads training checkpoints as mmengine, publishing scripts and wrappers of torch write them; executes no pickle."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from poa_bench.elastic.branch import BRANCHES, UNAVERAGED, Branch
+from poa_bench.elastic.preprocessing import say_once
+from poa_bench.elastic.safe_globals import safe_globals
+from poa_bench.errors import InputError
+
+_WRAPPERS = {"module", "_orig_mod"}  # what DistributedDataParallel and torch.compile put into the names of parameters
+_FINE_TUNED = "backbone.network."  # how the tensors of a SubnetBackbone begin in the checkpoint of a dense model
+
+
+def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a mmengine checkpoint with `weights_only=True` and the few harmless classes that mmengine stores.
+
+    Both of torch's formats are read: publishing scripts of OpenMMLab write the old one, which is no zip file.
+
+    Raises:
+        InputError: no such file, not a checkpoint, or not one of poa_bench (no `meta.poa_bench`).
+    """
+    path = existing(path)
+    try:
+        with torch.serialization.safe_globals(safe_globals()):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # torch raises half a dozen kinds for a file that is no checkpoint
+        raise InputError(f"{path} is no training checkpoint that can be read safely: {error}") from error
+    if not isinstance(checkpoint, dict) or "poa_bench" not in (checkpoint.get("meta") or {}):
+        raise InputError(
+            f"{path} was not written by a poa_bench pre-training (it has no meta.poa_bench): {_way_out(checkpoint)}"
+        )
+    return checkpoint
+
+
+def backbone_tensors(checkpoint: dict[str, Any], branch: Branch, path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a supernet by the supernet's own names, without what wrappers put before or into them.
+
+    Where mmengine's EMAHook averaged the training's weights, `state_dict` holds the averages and `ema_state_dict` the
+    weights themselves; which were taken is said.
+
+    Args:
+        checkpoint: as `read_training_checkpoint` gives it.
+        branch: the `teacher` or the `student`; with `-unaveraged`, the weights that EMAHook has set aside.
+        path: of the checkpoint, for messages.
+
+    Raises:
+        InputError: no such branch, or two tensors of one name.
+    """
+    if branch not in BRANCHES:
+        raise InputError(f"unknown branch {branch!r}: use {', '.join(map(repr, BRANCHES))}")
+    network, averaged = branch.removesuffix(UNAVERAGED), not branch.endswith(UNAVERAGED)
+    if not averaged and "ema_state_dict" not in checkpoint:
+        raise InputError(f"{path} holds no {branch}: no EMAHook wrote it (it has no ema_state_dict), use {network!r}")
+    if averaged and "ema_state_dict" in checkpoint:
+        say_once(f"{path}: the averages of mmengine's EMAHook are taken; branch {network + UNAVERAGED!r} is without")
+    state = _unwrapped(checkpoint["state_dict" if averaged else "ema_state_dict"], path)
+    prefix = f"{network}.backbone."
+    found = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    if not found:
+        raise InputError(f"{path} holds no {branch}: its tensors start with {_prefixes(state)}")
+    return found
+
+
+def existing(path: str | Path) -> Path:
+    """The path of a file.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    return path
+
+
+def _unwrapped(state: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:
+    """Names without the parts that wrappers add: `module.teacher._orig_mod.x` is `teacher.x`."""
+    plain = {".".join(part for part in name.split(".") if part not in _WRAPPERS): name for name in state}
+    if len(plain) < len(state):
+        twice = next(name for name in state if name not in plain.values())
+        raise InputError(f"{path} has {twice} twice, with and without the name of a wrapper: keep one of them")
+    return {name: state[written] for name, written in plain.items()}
+
+
+def _way_out(checkpoint: Any) -> str:
+    """What to give instead of a file that does not say which supernet it holds."""
+    checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
+    names = [str(name) for name in checkpoint.get("state_dict", checkpoint)]
+    if any(name.startswith(_FINE_TUNED) for name in names):
+        return (
+            "it is a detector, segmentor or classifier, whose backbone has one size already (timm's tensors behind "
+            f"{_FINE_TUNED!r}); give the checkpoint of the pre-training that it started from"
+        )
+    if any("teacher." in name for name in names):
+        return "save these tensors with the `meta` of their checkpoint, as {'state_dict': ..., 'meta': ...}"
+    return "give an epoch_*.pth or iter_*.pth of such a run, or an extracted .safetensors file"
+
+
+def _prefixes(names: dict[str, Tensor]) -> list[str]:
+    return sorted({".".join(name.split(".")[:2]) for name in names})
