@@ -6,7 +6,7 @@ _base_ = [
     "../configs/_base_/models/families_digits.py",
     "../configs/_base_/datasets/data_digits_detection.py",
     "../configs/_base_/schedules/dense_digits.py",
-    "mmdet::_base_/default_runtime.py",
+    "../configs/_base_/runtime/detection_runtime.py",
 ]
 # digits are 16 to 28 of 64 pixels: two levels and narrow heads are enough
 strides = [4, 8]
@@ -33,8 +33,7 @@ model = dict(
     ),
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=64), rcnn=dict(max_per_img=30)),
 )
-log_processor = dict(by_epoch=False)
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(interval=100))
 measurement = dict(
     task="detection",
     protocol="mask-rcnn-sfp-digits/4",

@@ -39,13 +39,21 @@ def named_configs() -> dict[str, Path]:
     return runnable_configs() | {path.name: path for path in evaluation_configs().values()}
 
 
-def find_config(name: str) -> Path:
+def building_blocks() -> dict[str, Path]:
+    """Base name -> absolute path of what configs inherit with `_base_`, by folder and name."""
+    return {path.name: path for path in sorted((config_root() / "configs" / "_base_").rglob("*.py"))}
+
+
+def find_config(name: str, configs: Mapping[str, Path] | None = None) -> Path:
     """The absolute path of a config, by its base name or its path in the project, each with or without `.py`.
+
+    Args:
+        configs: base name -> path of those that a name may mean (default: `named_configs()`).
 
     Raises:
         InputError: there is no config of that name, or no such path.
     """
-    configs = named_configs()
+    configs = named_configs() if configs is None else configs
     path = Path(name if name.endswith(".py") else f"{name}.py")
     base_name = path.name
     if len(path.parts) > 1:

@@ -12,6 +12,7 @@ import pytest
 from mmengine.config import Config
 
 from poa_bench import registry
+from poa_bench.cli import main
 from poa_bench.config_files import find_config, read_config, runnable_configs
 from poa_bench.downstream.architecture import read_architecture
 from poa_bench.downstream.images import EvaluationData
@@ -144,3 +145,15 @@ def test_a_config_that_cannot_be_read_is_one_sentence(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_config(path, {"a.1": 2})
+
+
+def test_building_blocks_are_listed_with_a_sentence_and_found(capsys):
+    assert main(["config-path", "--blocks"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    names, sentences = listed[::2], listed[1::2]
+    assert "models/mask_rcnn_levels.py" in names and len(names) == len(list((REPOSITORY / "configs").rglob("*.py")))
+    assert all(sentence.strip() and not sentence.rstrip().endswith(",") for sentence in sentences)
+    assert main(["config-path", "mask_rcnn_levels"]) == 0
+    assert capsys.readouterr().out.strip() == str(REPOSITORY / "configs/_base_/models/mask_rcnn_levels.py")
+    with pytest.raises(InputError):
+        find_config("mask_rcnn_levels")  # cannot be run

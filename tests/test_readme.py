@@ -15,7 +15,7 @@ from poa_bench.config_files import find_config
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/your-data.md", "downstream/README.md"]
 
 
 def test_results_are_those_of_the_kept_report():

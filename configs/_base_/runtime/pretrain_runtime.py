@@ -1,3 +1,4 @@
+# Hooks, log and checkpoints of every pre-training.
 default_scope = "poa_bench"
 randomness = dict(seed=0)
 default_hooks = dict(

@@ -1,3 +1,4 @@
+# What mmseg's default_runtime.py has, with hooks and log of runs that are counted in iterations.
 default_scope = "mmseg"
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
