@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from poa_bench import config_files, config_values, resuming
+from poa_bench.downstream.description import follow_checkpoint
 from poa_bench.errors import InputError
 
 # what a launcher tells each process, and what starts it
@@ -48,7 +49,7 @@ def train(arguments: argparse.Namespace) -> None:
         config.update(resume=True, load_from=arguments.resume)
     if not config.get("resume"):
         refuse_used(config)
-    build_runner(config).train()
+    build_runner(config, keys_of(arguments.cfg_options)).train()
 
 
 def test(arguments: argparse.Namespace) -> None:
@@ -56,7 +57,9 @@ def test(arguments: argparse.Namespace) -> None:
     config = read_config(arguments)
     _check_complete(config, ("model", "test_dataloader", "test_cfg", "test_evaluator"), "test")
     config.load_from = arguments.checkpoint
-    build_runner(config).test()
+    if arguments.tta:
+        augment_test(config)
+    build_runner(config, keys_of(arguments.cfg_options)).test()
 
 
 def read_config(arguments: argparse.Namespace) -> Config:
@@ -69,6 +72,21 @@ def read_config(arguments: argparse.Namespace) -> Config:
     config.work_dir = arguments.work_dir
     config_values.check_config(config)
     return config
+
+
+def augment_test(config: Config) -> None:
+    """Let the test see each picture several times and merge what the network says, as mmseg's `--tta` does.
+
+    Raises:
+        InputError: the config does not say how.
+    """
+    if missing := [name for name in ("tta_model", "tta_pipeline") if config.get(name) is None]:
+        raise InputError(
+            f"--tta: {config.filename} has no {missing[0]}; the segmentation configs have one, and mmdet has none for "
+            "masks (docs/testing.md says how boxes alone are tested so)"
+        )
+    config.model = {**config.tta_model, "module": config.model}
+    config.test_dataloader.dataset.pipeline = config.tta_pipeline
 
 
 def refuse_used(config: Config) -> None:
@@ -112,21 +130,34 @@ def _parse(config: Config, option: str, known: set[str]) -> tuple[str, Any, str]
     return key, value, option.partition("=")[2].strip("'\"")
 
 
-def build_runner(config: Config) -> Runner:
-    """The Runner of a config; several processes without a GPU, of torchrun or Slurm, talk through gloo."""
+def keys_of(options: list[str]) -> list[str]:
+    """The keys of `--cfg-options`."""
+    return [option.partition("=")[0] for option in options]
+
+
+def build_runner(config: Config, given: list[str] | None = None) -> Runner:
+    """The Runner of a config; several processes without a GPU, of torchrun or Slurm, talk through gloo.
+
+    Args:
+        config: it is left as it is.
+        given: keys that the command line has set; what else makes up the backbone of a dense model is as the checkpoint
+            says that it starts from. None: the config has settled all of it.
+    """
     # mmengine keeps what was trained in the work directory, under the config's name; mim wants that name to be unique
     # in the whole checkout
     source = Path(config.filename)
     config = Config(config.to_dict(), filename=str(source.with_stem(f"{source.stem}_resolved")), cfg_text=config.text)
     config_values.check_config(config)
     notes = resuming.choose_start(config)
+    if given is not None:
+        notes += follow_checkpoint(config, given)
     hook = config.get("default_hooks", {}).get("checkpoint") or {}
     if hook.get("type") == "CheckpointHook":
         hook.type = "poa_bench.SafeCheckpointHook"
     set_float32_precision(config)
     _check_launcher(config.launcher)
-    hook = dict(type="poa_bench.ClassNamesHook")
-    config.custom_hooks = [hook, *(other for other in config.get("custom_hooks") or () if other != hook)]
+    ours = [dict(type=f"poa_bench.{name}") for name in ("ClassNamesHook", "WholeCheckpointHook")]
+    config.custom_hooks = [*ours, *(other for other in config.get("custom_hooks") or () if other not in ours)]
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():
             if config.launcher == "slurm":

@@ -11,6 +11,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_arguments(parser)
     parser.add_argument("checkpoint", help="checkpoint of the trained model")
+    parser.add_argument("--tta", action="store_true", help="test-time augmentation, where the config says how")
     return parser.parse_args()
 
 

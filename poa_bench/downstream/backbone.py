@@ -10,8 +10,9 @@ from mmengine.model import BaseModule
 from timm.models import group_parameters
 from torch import Tensor, nn
 
+from poa_bench.downstream.description import BUFFER, check_tensors, describe, space_of, to_tensor
 from poa_bench.downstream.layer_decay import timm_layer_depths
-from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet, load_backbone
+from poa_bench.elastic import SubnetSpec, Supernet, load_backbone
 from poa_bench.errors import InputError
 from poa_bench.registry import MODELS
 
@@ -53,6 +54,7 @@ class SubnetBackbone(BaseModule):
         channels, strides: of the levels.
         features: length of what a classifier gets.
         load_report: what `init_weights` loaded (`.loaded`, `.total`, `.sha256`), None for random initialisation.
+        description: (bytes,) uint8, what its checkpoints say of the network; loading another one's weights stops.
 
     Raises:
         InputError: unknown spec or family, bad fractions, or weights that do not belong to this network.
@@ -81,6 +83,10 @@ class SubnetBackbone(BaseModule):
         self.indices, self.channels, self.strides = levels_of(self.network, out_fractions)
         self.features = length_of_features(self.network, self.channels, output)
         self.load_report = None
+        levels = {"out_fractions": list(out_fractions), "final_norm": final_norm} if output == "levels" else {}
+        self._description = describe(self.spec, families, **levels)
+        self.register_buffer(BUFFER, to_tensor(self._description))
+        self._shapes = {f"network.{name}": tensor.shape for name, tensor in self.network.state_dict().items()}
         self._layer_depths = timm_layer_depths(self.network)
         self._freeze(frozen_stages)
 
@@ -143,6 +149,12 @@ class SubnetBackbone(BaseModule):
             return total - 1, total
         return depths[param_name[len(inside) :]], total
 
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *others: Any) -> None:
+        """What torch's and mmengine's loading call, strict or not: another network's weights are refused."""
+        check_tensors(self._description, self._shapes, state_dict, prefix)
+        state_dict[f"{prefix}{BUFFER}"] = self.get_buffer(BUFFER)  # older checkpoints have none
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
     def _patch_size(self) -> tuple[int, int]:
         patch_embed = getattr(self.network, "patch_embed", None)
         return (1, 1) if patch_embed is None else tuple(patch_embed.patch_size)
@@ -169,8 +181,7 @@ def build_network(spec: SubnetSpec, families: dict[str, dict[str, Any]], **optio
         raise InputError(f"the config knows no {spec.family} networks, only {sorted(families)}: add it to `families`")
     family_options = {**families[spec.family], **options}
     head_dim = family_options.pop("head_dim", None)
-    space = SearchSpace(spec.family, (spec.width,), tuple((depth,) for depth in spec.depths), head_dim)
-    return Supernet(space, **family_options).extract(spec)  # a supernet of one size
+    return Supernet(space_of(spec, head_dim), **family_options).extract(spec)  # a supernet of one size
 
 
 def levels_of(

@@ -12,17 +12,17 @@ from poa_bench.elastic.preprocessing import say_once
 from poa_bench.elastic.safe_globals import safe_globals
 from poa_bench.errors import InputError
 
-_WRAPPERS = {"module", "_orig_mod"}  # what DistributedDataParallel and torch.compile put into the names of parameters
+WRAPPERS = {"module", "_orig_mod"}  # what DistributedDataParallel and torch.compile put into the names of parameters
 _FINE_TUNED = "backbone.network."  # how the tensors of a SubnetBackbone begin in the checkpoint of a dense model
 
 
-def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a mmengine checkpoint with `weights_only=True` and the few harmless classes that mmengine stores.
 
     Both of torch's formats are read: publishing scripts of OpenMMLab write the old one, which is no zip file.
 
     Raises:
-        InputError: no such file, not a checkpoint, or not one of poa_bench (no `meta.poa_bench`).
+        InputError: no such file, or not a checkpoint that can be read safely.
     """
     path = existing(path)
     try:
@@ -30,7 +30,17 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch raises half a dozen kinds for a file that is no checkpoint
         raise InputError(f"{path} is no training checkpoint that can be read safely: {error}") from error
-    if not isinstance(checkpoint, dict) or "poa_bench" not in (checkpoint.get("meta") or {}):
+    return checkpoint if isinstance(checkpoint, dict) else {}
+
+
+def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read the checkpoint of a pre-training, see `read_checkpoint`.
+
+    Raises:
+        InputError: it cannot be read, or is not one of poa_bench (no `meta.poa_bench`).
+    """
+    checkpoint = read_checkpoint(path)
+    if "poa_bench" not in (checkpoint.get("meta") or {}):
         raise InputError(
             f"{path} was not written by a poa_bench pre-training (it has no meta.poa_bench): {_way_out(checkpoint)}"
         )
@@ -58,7 +68,7 @@ def backbone_tensors(checkpoint: dict[str, Any], branch: Branch, path: str | Pat
         raise InputError(f"{path} holds no {branch}: no EMAHook wrote it (it has no ema_state_dict), use {network!r}")
     if averaged and "ema_state_dict" in checkpoint:
         say_once(f"{path}: the averages of mmengine's EMAHook are taken; branch {network + UNAVERAGED!r} is without")
-    state = _unwrapped(checkpoint["state_dict" if averaged else "ema_state_dict"], path)
+    state = unwrapped(checkpoint["state_dict" if averaged else "ema_state_dict"], path)
     prefix = f"{network}.backbone."
     found = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     if not found:
@@ -78,18 +88,17 @@ def existing(path: str | Path) -> Path:
     return path
 
 
-def _unwrapped(state: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:
+def unwrapped(state: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:
     """Names without the parts that wrappers add: `module.teacher._orig_mod.x` is `teacher.x`."""
-    plain = {".".join(part for part in name.split(".") if part not in _WRAPPERS): name for name in state}
+    plain = {".".join(part for part in name.split(".") if part not in WRAPPERS): name for name in state}
     if len(plain) < len(state):
         twice = next(name for name in state if name not in plain.values())
         raise InputError(f"{path} has {twice} twice, with and without the name of a wrapper: keep one of them")
     return {name: state[written] for name, written in plain.items()}
 
 
-def _way_out(checkpoint: Any) -> str:
+def _way_out(checkpoint: dict[str, Any]) -> str:
     """What to give instead of a file that does not say which supernet it holds."""
-    checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
     names = [str(name) for name in checkpoint.get("state_dict", checkpoint)]
     if any(name.startswith(_FINE_TUNED) for name in names):
         return (

@@ -60,7 +60,7 @@ def test_final_norm_is_applied_on_request():
     torch.manual_seed(0)
     plain = build("vit-w16-d3").eval()
     normed = build("vit-w16-d3", final_norm=True).eval()
-    normed.load_state_dict(plain.state_dict())
+    normed.network.load_state_dict(plain.network.state_dict())
     images = torch.rand(1, 3, 32, 32)
     expected = plain.network.norm(plain(images)[-1].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     torch.testing.assert_close(normed(images)[-1], expected)

@@ -168,7 +168,7 @@ def test_used_work_directory_is_refused_unless_resumed(straight, tmp_path, named
 @pytest.mark.parametrize("option, resumed", [((), False), (("resume=True",), True)])
 def test_resuming_may_be_written_in_the_config(option, resumed, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(launch, "build_runner", lambda config: seen.append(config) or Mock())
+    monkeypatch.setattr(launch, "build_runner", lambda config, given: seen.append(config) or Mock())
     launch.train(Namespace(**vars(arguments(tmp_path, *option)), amp=None, auto_scale_lr=False, resume=None))
     assert seen[0].resume is resumed
 

@@ -17,6 +17,21 @@ test_pipeline = [
     dict(type="LoadAnnotations", reduce_zero_label=True),
     dict(type="PackSegInputs"),
 ]
+# the scales of BEiT, Swin and mmseg ("ms + flip"), of the size that pictures are tested at
+scales = [(int(2048 * ratio), int(512 * ratio)) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)]
+tta_model = dict(type="SegTTAModel")
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [dict(type="Resize", scale=scale, keep_ratio=True) for scale in scales],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="LoadAnnotations", reduce_zero_label=True)],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
@@ -44,4 +59,4 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
 test_evaluator = val_evaluator
-custom_hooks = [dict(type="poa_bench.ClassNamesHook")]
+custom_hooks = [dict(type="poa_bench.ClassNamesHook"), dict(type="poa_bench.WholeCheckpointHook")]

@@ -31,4 +31,4 @@ val_dataloader = dict(dataset=dict(type="poa_bench.NamedCocoDataset"))
 test_dataloader = val_dataloader
 val_evaluator = dict(type="poa_bench.NamedCocoMetric")
 test_evaluator = val_evaluator
-custom_hooks = [dict(type="poa_bench.ClassNamesHook")]
+custom_hooks = [dict(type="poa_bench.ClassNamesHook"), dict(type="poa_bench.WholeCheckpointHook")]

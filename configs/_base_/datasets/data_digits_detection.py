@@ -30,3 +30,5 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type="poa_bench.DigitsCocoMetric", split="val", single_class=single_class, metric=["bbox", "segm"])
 test_evaluator = val_evaluator
+custom_hooks = [dict(type="poa_bench.WholeCheckpointHook")]
+auto_scale_lr = dict(enable=False, base_batch_size=4)

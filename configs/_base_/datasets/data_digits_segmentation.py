@@ -19,6 +19,19 @@ test_pipeline = [
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
+# three scales and no flip: a mirrored digit is none
+tta_model = dict(type="SegTTAModel")
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [dict(type="Resize", scale=(side, side)) for side in (48, 64, 80)],
+            [dict(type="LoadAnnotations")],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
 train_dataloader = dict(
     batch_size=16,
     num_workers=0,
@@ -34,3 +47,5 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
 test_evaluator = val_evaluator
+custom_hooks = [dict(type="poa_bench.WholeCheckpointHook")]
+auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -6,4 +6,7 @@ train_cfg = dict(by_epoch=True, max_epochs=200, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [dict(type="poa_bench.WarmupCosineLR", warmup=0.1, eta_min=1e-6, by_epoch=False)]
-custom_hooks = [dict(type="mmengine.EMAHook", ema_type="ExponentialMovingAverage", momentum=0.3)]
+custom_hooks = [
+    dict(type="mmengine.EMAHook", ema_type="ExponentialMovingAverage", momentum=0.3),
+    dict(type="poa_bench.WholeCheckpointHook"),
+]
