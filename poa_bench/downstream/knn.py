@@ -14,6 +14,7 @@ from mmengine.dist import all_reduce, get_dist_info
 from torch import Tensor
 from torch.nn import functional as F
 
+from poa_bench.downstream.accuracy import accuracies, class_counts, named
 from poa_bench.errors import InputError
 
 GRID = 2.0**-30  # similarities are rounded to this grid: equal ones are equal whatever the order of summation
@@ -181,7 +182,7 @@ def knn_accuracy(
     votes: Sequence[tuple[int, float]] = ((20, 0.07), (10, 0.07)),
     **search,
 ) -> dict[tuple[int, float], dict[str, float]]:
-    """Top-1 and top-5 accuracy of the weighted vote (DINO, Caron et al. 2021), in percent.
+    """Top-1, top-5 and balanced top-1 accuracy of the weighted vote (DINO, Caron et al. 2021), in percent.
 
     Under torch.distributed each process takes a share of the queries against the *whole* bank, which every process must
     hold; all of them return the same numbers, equal to those of one process.
@@ -195,7 +196,7 @@ def knn_accuracy(
         search: chunk sizes, device and bank dtype, see `nearest_neighbours`.
 
     Returns:
-        `{(k, temperature): {"top1": ..., "top5": ...}}`.
+        `{(k, temperature): {"top1": ..., "top5": ..., "balanced_top1": ...}}`, see `accuracy.accuracies`.
 
     Raises:
         InputError: see `nearest_neighbours`.
@@ -205,7 +206,6 @@ def knn_accuracy(
     labels = query_labels[rank::world].cpu()
     neighbours = nearest_neighbours(queries[rank::world], bank, max(k for k, _ in votes), **search)
     places = [ranks(vote(neighbours, bank_labels, *pair, classes), labels) for pair in votes]
-    correct = torch.stack([torch.stack([(place < 1).sum(), (place < 5).sum()]) for place in places])
-    all_reduce(correct)  # counts, so the sum is exact
-    percent = 100 * correct.double() / len(query_labels)
-    return {pair: {"top1": top1, "top5": top5} for pair, (top1, top5) in zip(votes, percent.tolist(), strict=True)}
+    counts = class_counts(torch.stack(places), labels, classes)
+    all_reduce(counts)  # whole numbers, so the sum is exact
+    return {pair: named(percent) for pair, percent in zip(votes, accuracies(counts), strict=True)}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from poa_bench.downstream.accuracy import accuracies, class_counts
 from poa_bench.downstream.blocks import BlockFeatures
 from poa_bench.downstream.features import Place, autocast, normalised
 from poa_bench.downstream.images import EvaluationData
@@ -71,13 +72,14 @@ class LinearHeads:
         self.scheduler.step()
 
     @torch.no_grad()
-    def hits(self, features: BlockFeatures, labels: Tensor) -> Tensor:
-        """Pictures whose label is the first, and among the first five classes of each head: (heads, 2)."""
+    def counts(self, features: BlockFeatures, labels: Tensor) -> Tensor:
+        """`class_counts` of each head: (heads, classes, 3)."""
         found = []
         for logits in self.logits(features):
             logits = logits.nan_to_num(nan=-torch.inf)  # of a head that has diverged
-            order = logits.topk(min(5, logits.shape[1])).indices == labels.unsqueeze(1)
-            found.append(torch.stack([order[:, 0].sum(), order.sum()]))
+            first = logits.topk(min(5, logits.shape[1])).indices == labels.unsqueeze(1)
+            ranks = torch.where(first.any(1), first.long().argmax(1), logits.shape[1])
+            found.append(class_counts(ranks, labels, logits.shape[1]))
         return torch.stack(found)
 
 
@@ -155,16 +157,14 @@ def head_accuracies(
     place: Place,
     failures: dict[Key, Exception],
 ) -> dict[Key, Tensor]:
-    """Top-1 and top-5 in percent of every head of every size, (heads, 2) float64 each; `failures` as in training."""
-    hits: dict[Key, Tensor] = {}
-    count = 0
+    """`accuracies` of every head of every size, (heads, 3) float64 each; `failures` as in training."""
+    counts: dict[Key, Tensor] = {}
     for images, labels in batches:
         images, labels = normalised(images, data, place.device), labels.to(place.device)
-        count += len(labels)
 
-        def count_hits(key: Key, images: Tensor = images, labels: Tensor = labels) -> None:
-            found = heads[key].hits(_run(extractors[key], images, place), labels)
-            hits[key] = hits[key] + found if key in hits else found
+        def count(key: Key, images: Tensor = images, labels: Tensor = labels) -> None:
+            found = heads[key].counts(_run(extractors[key], images, place), labels)
+            counts[key] = counts[key] + found if key in counts else found
 
-        _each(extractors, count_hits, failures)
-    return {key: 100 * found.double().cpu() / count for key, found in hits.items() if key not in failures}
+        _each(extractors, count, failures)
+    return {key: accuracies(found) for key, found in counts.items() if key not in failures}

@@ -5,13 +5,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from poa_bench.downstream.accuracy import chosen_by, class_facts
 from poa_bench.downstream.features import Features, Place
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.knn import knn_accuracy
 from poa_bench.downstream.linear import check_classes, hold_out, linear_probe
 from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.downstream.profile import hardware_facts, profile_module
-from poa_bench.downstream.protocols import VALIDATION, KnnProtocol, LinearProtocol, ProfileProtocol
+from poa_bench.downstream.protocols import KnnProtocol, LinearProtocol, ProfileProtocol
 from poa_bench.elastic import SubnetSpec, Supernet
 
 Measured = dict[str, Any]
@@ -20,7 +21,7 @@ Measured = dict[str, Any]
 def measure_knn(
     features: dict[str, Features], protocols: Sequence[KnnProtocol], data: EvaluationData, place: Place
 ) -> dict[KnnProtocol, Measured]:
-    """All k-NN protocols with one search of test; `val_top1` too, for choosing, where there is a validation split."""
+    """All k-NN protocols with one search of test; `val_...` too, for choosing, where there is a validation split."""
     start = time.perf_counter()
     bank, *queries = (features[name] for name in ("train", "test", "val") if name in features)
     check_classes(bank.labels, **{name: features[name].labels for name in features if name != "train"})
@@ -30,7 +31,8 @@ def measure_knn(
         for split in queries
     )
     metrics = {
-        pair: found[pair] | {f"{VALIDATION}top1": accuracies[pair]["top1"] for accuracies in judged} for pair in votes
+        pair: found[pair] | {name: value for other in judged for name, value in chosen_by(other[pair]).items()}
+        for pair in votes
     }
     seconds = time.perf_counter() - start
     return {
@@ -45,13 +47,15 @@ def measure_linear(
     """The linear probe; `seed` matters only where the validation split is held out of train."""
     start = time.perf_counter()
     splits = {name: (split.features, split.labels) for name, split in features.items()}
-    if "val" not in splits:
+    held_out = "val" not in splits
+    if held_out:
         inputs, labels = splits["train"]
         fitted, held = hold_out(labels, data.val_share, seed)
         splits |= {"train": (inputs[fitted], labels[fitted]), "val": (inputs[held], labels[held])}
-    found = linear_probe(splits["train"], splits["val"], splits["test"], protocol.regularisers, place.device)
+    found = linear_probe(*map(splits.get, ("train", "val", "test")), protocol.regularisers, place.device, held_out)
     row = _accuracy_row(found.metrics, features, data, place, time.perf_counter() - start)
-    row["facts"] |= {"regulariser": found.regulariser, "val_images": len(splits["val"][1])}
+    row["facts"] |= {"regulariser": found.regulariser, "val_log_loss": found.val_log_loss}
+    row["facts"] |= {"val_images": len(splits["val"][1])}
     return row
 
 
@@ -71,6 +75,8 @@ def _accuracy_row(
             "feature_seconds": forward,
             "train_images": len(features["train"].labels),
             "test_images": len(features["test"].labels),
+            **class_facts(features["train"].labels, features["test"].labels),
+            **({"val_images": len(features["val"].labels)} if "val" in features else {}),
         },
     }
 

@@ -7,6 +7,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
+from poa_bench.downstream.accuracy import chosen_by, class_facts, named
 from poa_bench.downstream.features import Place
 from poa_bench.downstream.images import EvaluationData, LabelledImages
 from poa_bench.downstream.linear import check_classes, hold_out
@@ -45,7 +46,8 @@ def measure_linear_sgd(
     start = time.perf_counter()
     train, positions, scored = _roles(data, protocol, seed)
     labels = train.labels(positions.tolist())
-    check_classes(labels, **{name: split.labels() for name, split in data.splits.items() if name in scored})
+    scored_labels = {name: split.labels() for name, split in scored.items()}
+    check_classes(labels, **scored_labels)
     crops = TrainingCrops(train, positions.tolist(), protocol.iterations * protocol.batch, seed)
     batches = crops.batches(protocol.batch)
     if progress is not None:
@@ -64,6 +66,7 @@ def measure_linear_sgd(
     }
     facts = hardware_facts(place.device, place.amp) | {"batch": protocol.batch, "chosen_on": protocol.chosen_on}
     facts |= {"train_images": len(positions), **{f"{name}_images": len(split) for name, split in scored.items()}}
+    facts |= class_facts(labels, scored_labels["test"])
     for key in [key for key in extractors if key not in failures]:
         if heads[key].finite:
             metrics, head = choose_head({name: found[key] for name, found in scores.items()}, protocol)
@@ -83,14 +86,13 @@ def choose_head(scores: Mapping[str, Tensor], protocol: LinearSgdProtocol) -> tu
     """The metrics of the head that is best on the protocol's split (of equal ones the first), and which one it is.
 
     Args:
-        scores: top-1 and top-5 in percent, (heads, 2), by split.
+        scores: `accuracies` of the heads, (heads, 3), by split.
         protocol: says the split.
     """
     position = int(scores[protocol.chosen_on][:, 0].argmax())
-    top1, top5 = scores["test"][position].tolist()
-    metrics = {"top1": top1, "top5": top5}
+    metrics = named(scores["test"][position])
     if protocol.chosen_on == "val":
-        metrics["val_top1"] = scores["val"][position, 0].item()
+        metrics |= chosen_by(named(scores["val"][position]))
     metrics["best_on_test_top1"] = scores["test"][:, 0].max().item()
     return metrics, protocol.heads[position]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 
 import pandas as pd
 
-from poa_bench.report.frame import PIXELS, ReportData
+from poa_bench.report.frame import PIXELS, RANDOM, ReportData
+from poa_bench.report.noise import tied
+from poa_bench.report.verdict import Score, Standing, Verdict, standing
 
 
 def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:
@@ -33,21 +36,72 @@ def gains(data: ReportData, series: str, column: str) -> pd.DataFrame:
     """What pre-training brings at each size, against the same size at random initialisation and against raw pixels.
 
     Returns:
-        Indexed by spec: `pretrained`, `random`, `pixels`, `gain` (pretrained - random), `gain_over_pixels`, and
-        `clear`: the worst pre-trained repeat is above the best random one. Missing where one side was not measured.
+        Indexed by spec: `pretrained`, `random`, `pixels`, their standard errors as `..._error`, `chance`, `gain`
+        (pretrained - random), `gain_over_pixels`, and whether they are more than noise: `clear` (of `gain`; the worst
+        pre-trained repeat is above the best random one, too) and `clear_of_pixels`. Missing where one side was not
+        measured.
     """
     ours = series_scores(data, series, column)
-    random = _random_scores(data, series, column).reindex(ours.index)
-    pixels = series_scores(data, PIXELS, column)["mean"]
+    random = random_scores(data, series, column).reindex(ours.index)
+    pixels = series_scores(data, PIXELS, column)
     table = pd.DataFrame({"pretrained": ours["mean"], "random": random["mean"]})
-    table["pixels"] = pixels.iloc[0] if len(pixels) else float("nan")
+    table["pixels"] = pixels["mean"].iloc[0] if len(pixels) else float("nan")
+    table["pretrained_error"], table["random_error"] = ours.error, random.error
+    table["pixels_error"] = pixels.error.iloc[0] if len(pixels) else float("nan")
+    table["chance"] = ours.chance
     table["gain"] = table.pretrained - table.random
     table["gain_over_pixels"] = table.pretrained - table.pixels
-    table["clear"] = ours["min"] > random["max"]
+    table["clear"] = _above(table, "random") & (ours["min"] > random["max"])
+    table["clear_of_pixels"] = _above(table, "pixels")
     return table
 
 
-def _random_scores(data: ReportData, series: str, column: str) -> pd.DataFrame:
+def _above(table: pd.DataFrame, other: str) -> pd.Series:
+    """Where the pre-trained score is higher than another one by more than the noise."""
+    columns = ["pretrained", "pretrained_error", other, f"{other}_error"]
+    rows = table[columns].itertuples(index=False, name=None)
+    known = [ours > theirs and not tied((ours, error), (theirs, noise)) for ours, error, theirs, noise in rows]
+    return pd.Series(known, index=table.index, dtype=bool)
+
+
+@lru_cache(maxsize=1024)
+def standings(data: ReportData, series: str, column: str) -> dict[str, Standing]:
+    """What the score of each size is worth against the same size at random initialisation, raw pixels and chance."""
+    found = {}
+    for row in gains(data, series, column).dropna(subset=["pretrained"]).itertuples():
+        controls = [Score(RANDOM, row.random, row.random_error), Score(PIXELS, row.pixels, row.pixels_error)]
+        found[row.Index] = standing(Score(row.Index, row.pretrained, row.pretrained_error), controls, row.chance)
+    return found
+
+
+def verdict(data: ReportData, column: str, rows: pd.DataFrame, chosen: Hashable | None = None) -> Verdict:
+    """What may be said about one of several sizes.
+
+    Args:
+        rows: `series`, `spec`, `score` and `error`, one row per size.
+        chosen: index of the row that is spoken of; by default the highest score.
+    """
+    chosen = rows.score.idxmax() if chosen is None else chosen
+    several = rows.series.nunique() > 1
+    names = rows.spec + (" (" + rows.series + ")") * several
+    scores = {row: Score(names[row], rows.score[row], rows.error[row]) for row in rows.index}
+    found = [gains(data, series, column).loc[own.spec] for series, own in rows.groupby("series", sort=False)]
+    found = pd.concat(found, ignore_index=True)
+    controls = [Score(PIXELS, found.pixels.max(), found.pixels_error.max())]
+    if found.random.notna().any():
+        highest = found.loc[found.random.idxmax()]
+        controls.append(Score(RANDOM, highest.random, highest.random_error))
+    others = tuple(score for row, score in scores.items() if row != chosen)
+    return Verdict(scores[chosen], others, standing(scores[chosen], controls, found.chance.max()))
+
+
+def series_rows(data: ReportData, series: str, column: str) -> pd.DataFrame:
+    """The measured sizes of one series in order of size, as `verdict` reads them."""
+    scores = series_scores(data, series, column).dropna(subset=["mean"]).reset_index()
+    return scores.rename(columns={"mean": "score"}).assign(series=series)[["series", "spec", "score", "error"]]
+
+
+def random_scores(data: ReportData, series: str, column: str) -> pd.DataFrame:
     """Cells of the random networks that are of the series' sizes: with as many parameters, and of its architecture.
 
     Where there are several series of random networks, each is of another architecture.

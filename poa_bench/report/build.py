@@ -66,7 +66,7 @@ def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -
         "spread": sentences.spread_sentence(data),
         "summary": [*sentences.summary(data), *sentences.trust(data, len(missing))],
         "shown": tables.shown_table(data),
-        "narrow": tables.narrow_table(data, data.primaries),
+        "narrow": tables.narrow_table(data, tables.main_scores(data)),
         "payoff": sentences.payoff(data),
         "rivals": sentences.rivals(data),
         "version": __version__,

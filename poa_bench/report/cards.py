@@ -13,10 +13,11 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.report import tables
-from poa_bench.report.analysis import gains
+from poa_bench.report.analysis import standings
 from poa_bench.report.frame import ReportData, axes, sort_specs
 from poa_bench.report.origin import origins
 from poa_bench.report.sentences import protocol_sentence
+from poa_bench.report.verdict import standing_text
 from poa_bench.sweep.provenance import canonical_hash
 
 PAPER = {
@@ -132,7 +133,7 @@ def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]
             (tables.cost_title(key), tables.number(value / tables.cost_scale(key))) for key, value in cost.items()
         ],
         "scores": [
-            (column.Index, value, _gain(data, series, spec, column.Index), protocol_sentence(column.protocol), column)
+            (column.Index, value, _worth(data, series, spec, column.Index), protocol_sentence(column.protocol), column)
             for column, value, _ in measured
         ],
         "sha256": origin.checkpoint_sha256,
@@ -143,9 +144,9 @@ def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]
     }
 
 
-def _gain(data: ReportData, series: str, spec: str, column: str) -> str:
-    gain = gains(data, series, column).gain.get(spec, float("nan"))
-    return tables.DASH if pd.isna(gain) else f"{gain:+.2f}"
+def _worth(data: ReportData, series: str, spec: str, column: str) -> str:
+    found = standings(data, series, column)[spec]
+    return standing_text(found, tables.decimals_of(data, column))
 
 
 def _front_matter(model: str, measured: list[tuple[Any, float, str]]) -> str:

@@ -6,17 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from poa_bench.report.analysis import gains, rank_correlation
+from poa_bench.report.analysis import gains, rank_correlation, standings
 from poa_bench.report.figures import PUBLISHED, ChartData
 from poa_bench.report.frame import PIXELS, ReportData, axes
 from poa_bench.report.origin import origins
 from poa_bench.report.published import beside, main_rows, read_published
 from poa_bench.report.tables import cost_scale, cost_title, series_order
+from poa_bench.report.verdict import standing_text
 
 
 def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartData:
-    """Scores `s0, s1, ...`, their spread `e0, ...`, gains `g0, ...` and `k0, ...` (clear or not), costs `c0, ...`.
+    """Scores `s0, s1, ...`, their spread `e0, ...` and standard errors `n0, ...`, costs `c0, ...`.
 
+    Of pre-trained sizes also gains `g0, ...`, `k0, ...` (clear or not) and `v0, ...`: what the score is worth,
+    a place in `worth`.
     Sizes that can be cut have `export`, the command, and `origin`, what it cuts.
     """
     scores = {f"s{place}": name for place, name in enumerate(data.scores)}
@@ -25,6 +28,11 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
     wide = data.wide().set_axis(list(scores), axis=1)
     spread = data.wide("std").set_axis([name.replace("s", "e") for name in scores], axis=1)
     table = table.reindex(table.index.union(wide.index)).join(wide).join(spread.dropna(axis=1, how="all"))
+    errors = data.wide("error").set_axis([name.replace("s", "n") for name in scores], axis=1)
+    table = table.join(errors.dropna(axis=1, how="all"))
+    worth = pd.concat({short.replace("s", "v"): _worth(data, name) for short, name in scores.items()}, axis=1)
+    texts = sorted(set(worth.stack()))
+    table = table.join(worth.apply(lambda column: column.map({text: place for place, text in enumerate(texts)})))
     for short, name in scores.items():
         gain = pd.concat({series: gains(data, series, name) for series in data.pretrained}) if data.pretrained else None
         if gain is not None and gain.gain.notna().any():
@@ -40,10 +48,21 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
         curves=[] if curves is None else _records(curves),
         published=_records(published_points(data, beside(data, read_published()), scores, costs)),
         scores=scores,
+        worth=texts,
         costs={short: cost_title(name) for short, name in costs.items()},
         series=series_order(data),
         random=[name for name in data.controls if name != PIXELS],
     )
+
+
+def _worth(data: ReportData, column: str) -> pd.Series:
+    found = {
+        (series, spec): standing_text(standing, with_numbers=False)
+        for series in data.pretrained
+        for spec, standing in standings(data, series, column).items()
+    }
+    index = pd.MultiIndex.from_tuples(found, names=["series", "spec"])
+    return pd.Series(found.values(), index=index, dtype=object)
 
 
 def published_points(

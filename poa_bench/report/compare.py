@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from scipy import stats
 
 from poa_bench.errors import InputError
-from poa_bench.report.frame import PROFILE, load_report_data, sort_specs
+from poa_bench.report.frame import PIXELS, PROFILE, RANDOM, ReportData, load_report_data, sort_specs
 from poa_bench.report.naming import variants
+from poa_bench.report.noise import ahead_sentence, margin, standard_errors
 from poa_bench.report.published import main_rows, read_published, same_dataset
 from poa_bench.report.tables import score
+from poa_bench.report.verdict import Score
 
 PUBLISHED = "published:"
 _GROUP = ["spec", "task", "metric", "dataset", "protocol", "settings"]
@@ -27,11 +30,13 @@ class Side:
         rows: `spec`, `task`, `dataset`, `metric`, `protocol`, `variant`, `settings` (a text that says number type and
             settings as `config_hash`), `seed`, `pretraining_seed`, `value`; one row per run. Published: seed 0.
         published: its numbers were not measured here.
+        controls: (size, task, metric, data set, protocol) -> the highest control of its folder; raw pixels: size "".
     """
 
     name: str
     rows: pd.DataFrame
     published: bool
+    controls: dict[tuple, Score] = field(default_factory=dict)
 
 
 def read_side(text: str, published_folder: str | None = None) -> list[Side]:
@@ -52,11 +57,20 @@ def read_side(text: str, published_folder: str | None = None) -> list[Side]:
     fresh = data.long[(data.long.stale == "") & (data.long.task != PROFILE)].sort_values("created")
     kind = fresh["facts.dtype"].fillna("not said") if "facts.dtype" in fresh else "not said"
     fresh = fresh.assign(settings=kind + " " + fresh.config_hash.str[:8])
-    short = Path(folder or text).name
-    return [
-        Side(short if len(names) == 1 and not series else f"{short}:{name}", fresh[fresh.series == name], False)
-        for name in names
-    ]
+    short, controls = Path(folder or text).name, _controls(data)
+    titles = {name: short if len(names) == 1 and not series else f"{short}:{name}" for name in names}
+    return [Side(title, fresh[fresh.series == name], False, controls) for name, title in titles.items()]
+
+
+def _controls(data: ReportData) -> dict[tuple, Score]:
+    cells = data.cells[data.cells.series.isin(data.controls)].dropna(subset=["mean"])
+    cells = cells.join(data.columns[["task", "metric", "dataset", "protocol"]], on="column").sort_values("mean")
+    return {
+        (row.spec, row.task, row.metric, row.dataset, row.protocol): Score(
+            PIXELS if row.series == PIXELS else RANDOM, row.mean, row.error
+        )
+        for row in cells.itertuples()
+    }
 
 
 def _published(method: str, folder: str | None) -> Side:
@@ -77,7 +91,9 @@ def compare(sides: list[Side]) -> pd.DataFrame:
         `mean_first`, `mean_second`, `std_first`, `std_second`, `difference` (second - first), `p` (two-sided paired
         t-test over common repeats, missing below 2 or without spread), `repeats` (common ones: pre-training seeds where
         a side has several, each the mean of its measurement seeds, else measurement seeds), `note` (what is not the
-        same: protocol, settings, seeds).
+        same: protocol, settings, seeds), `error_first`, `error_second` (standard errors of the means, missing where
+        nothing is known), `noise` (how large a difference must be, see `noise.margin`), `control` and `control_score`
+        (the highest one at this size, raw pixels included, where either side's folder has one).
 
     Raises:
         InputError: fewer than two sides, or nothing in common.
@@ -90,10 +106,23 @@ def compare(sides: list[Side]) -> pd.DataFrame:
         raise InputError(
             f"{' and '.join(side.name for side in sides)} have no size and task in common: nothing to compare"
         )
+    table = _with_noise(table)
     order = {spec: place for place, spec in enumerate(sort_specs(table["size"]))}
     keys = {"size": lambda column: column.map(order)}
     by = ["task", "metric", "dataset", "protocol", "variant", "size"]
     return table.sort_values(by, key=lambda column: keys.get(column.name, lambda c: c)(column), kind="stable")
+
+
+def _with_noise(table: pd.DataFrame) -> pd.DataFrame:
+    """What `_pair` knows of repeats and test sets as standard errors."""
+    for side in ("first", "second"):
+        facts = ["mean", "std", "seeds", "test_images", "val_images"]
+        cells = table[[f"{name}_{side}" for name in facts]].set_axis(facts, axis=1).astype(float)
+        cells = cells.assign(pretrainings=1, metric=table.metric, unit=table.unit)
+        table[f"error_{side}"] = standard_errors(cells)
+        table = table.drop(columns=[f"{name}_{side}" for name in facts[2:]])
+    table["noise"] = [margin(*pair) or float("nan") for pair in zip(table.error_first, table.error_second, strict=True)]
+    return table.drop(columns="unit")
 
 
 def _pairs(first: Side, second: Side) -> pd.DataFrame:
@@ -124,6 +153,13 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
         notes += said
         common = a.index.intersection(b.index)
         a, b = (a[common], b[common]) if len(common) else (a, b)
+    known = [side.controls.get((spec, *key[1:5])) for side in (first, second) for spec in (key[0], "")]
+    control = max(filter(None, known), key=lambda each: each.mean, default=Score("", float("nan"), float("nan")))
+    images = {
+        f"{split}_images_{place}": rows.get(f"facts.{split}_images", pd.Series([float("nan")])).iloc[-1]
+        for place, rows in (("first", ours), ("second", theirs))
+        for split in ("test", "val")
+    }
     return {
         "size": key[0],
         "task": key[1],
@@ -141,6 +177,13 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
         "p": paired_p(a[common], b[common]),
         "repeats": len(common),
         "note": "; ".join(notes),
+        "control": control.name,
+        "control_score": control.mean,
+        "control_error": control.error,
+        "unit": ours.get("unit", theirs.get("unit", pd.Series(["%"]))).iloc[0],
+        "seeds_first": len(a),
+        "seeds_second": len(b),
+        **images,
     }
 
 
@@ -220,8 +263,23 @@ def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:
             "note": rows.note,
         }
     )
-    ahead = (rows.difference > 0).groupby(scores, sort=False).agg(["sum", "size"])
-    verdict = "; ".join(
-        f"{pair[1]} is ahead at {row['sum']} of {row['size']} sizes on {name}" for name, row in ahead.iterrows()
-    )
-    return f"{pair[1]} against {pair[0]}: {verdict}.\n\n{shown.to_markdown(index=False, disable_numparse=True)}"
+    verdicts = [_verdict(pair, name, of_score) for name, of_score in rows.groupby(scores, sort=False)]
+    table = shown.to_markdown(index=False, disable_numparse=True)
+    return f"{pair[1]} against {pair[0]}: {'; '.join(verdicts)}.\n\n{table}"
+
+
+def _verdict(pair: tuple[str, str], name: str, rows: pd.DataFrame) -> str:
+    """Which side is ahead on one score; first, where neither is above a control."""
+    beaten = [row for row in rows.itertuples() if row.control and not _beats(row)]
+    controls = " or ".join(sorted({row.control for row in beaten}, reverse=True))
+    text = f"neither is above {controls} at {len(beaten)} of {len(rows)} sizes, and " if beaten else ""
+    pairs = zip(rows.mean_first, rows.error_first, rows.mean_second, rows.error_second, strict=True)
+    text = f"on {name} {text}{ahead_sentence(*pair, pairs)}"
+    return text if (rows.control != "").any() else f"{text} (no control was measured)"
+
+
+def _beats(row: Any) -> bool:
+    """Whether either side is above the control by more than the noise."""
+    control = Score(row.control, row.control_score, row.control_error)
+    sides = Score("", row.mean_first, row.error_first), Score("", row.mean_second, row.error_second)
+    return any(side.above(control) for side in sides)

@@ -30,6 +30,7 @@ class ChartData:
         curves: records of `read_curves`.
         published: records of `published_points`.
         scores, costs: short name -> title.
+        worth: what scores are worth, in words.
         series: names in order.
         random: those of them that are random networks.
     """
@@ -40,6 +41,7 @@ class ChartData:
     published: list[dict[str, Any]]
     scores: dict[str, str]
     costs: dict[str, str]
+    worth: list[str]
     series: list[str]
     random: list[str]
 
@@ -159,9 +161,7 @@ def gain_chart(data: ChartData, chosen: tuple[str, str] | None = None) -> Spec:
         chosen: short names of a score and a cost; by default the reader of the page chooses.
     """
     gain = {"field": "y", "title": "gain", "format": "+.4~g"}
-    verdict = (
-        "datum['k' + substring({score}, 1)] ? 'worst repeat beats best random one' : 'not beyond the spread of repeats'"
-    )
+    verdict = "datum['k' + substring({score}, 1)] ? 'more than noise' : 'within the noise, or no gain'"
     axes = _chosen_axes(data, chosen, "gain in ", "datum['g' + substring({score}, 1)]", verdict=verdict)
     points = {
         "transform": [_KNOWN],

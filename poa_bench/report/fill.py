@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from poa_bench.config_files import evaluation_configs, runnable_configs
+from poa_bench.downstream.protocols import todays
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.report.frame import PROFILE, RANDOM, ReportData
@@ -36,7 +37,7 @@ def sources(data: ReportData, missing: pd.DataFrame) -> pd.DataFrame:
     for row in missing.itertuples():
         if row.task in LIGHT:
             source = files.get(row.column) or _data(row.dataset)
-            how = {"amp": _AMP.get(types.get(row.column)), "now": row.protocol, "data": source}
+            how = {"amp": _AMP.get(types.get(row.column)), "now": todays(row.protocol), "data": source}
             how |= {"branch": known.branch(row.series)}
         else:
             how = _dense_source(row.task, row.protocol, row.spec)
@@ -63,7 +64,7 @@ def command(line: Any, results: str) -> str:
     kind = how["kind"]
     if line.task in LIGHT:
         words = ["evaluate", line.checkpoint, "--data", how["data"], "-o", results, "--tasks", line.task]
-        words += ["--protocols", line.protocol, "--seeds", str(line.seed), "--initialisation", kind]
+        words += ["--protocols", how["now"], "--seeds", str(line.seed), "--initialisation", kind]
         words += [word for name in ("amp", "branch", "series") if how[name] for word in (f"--{name}", how[name])]
         return shlex.join(["poa-bench", *words] + ([] if kind == "pixels" else ["--specs", ",".join(line.specs)]))
     task = {"task": line.task, "specs": line.specs, "initialisations": [kind], "seeds": [line.seed], **how["entry"]}

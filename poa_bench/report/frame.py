@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from poa_bench.downstream.protocols import DEFAULTS
+from poa_bench.downstream.protocols import DEFAULTS, todays
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
 from poa_bench.report.naming import PIXELS, PROFILE, RANDOM, series_names, settings_labels, variants, with_known_facts
+from poa_bench.report.noise import chance_levels, facts_of_cells, standard_errors
 from poa_bench.report.stale import stale_reasons
 from poa_bench.sweep.results import read_results
 
@@ -38,7 +39,9 @@ class ReportData:
         cells: one row per (series, spec, column): `mean`, `min` and `max` over all its runs, `std` over its
             pre-trainings, each the mean of its measurement seeds, or over measurement seeds where there is one
             pre-training; how many `pretrainings`, `seeds` (of measurement) and `runs` it has, and how many runs are
-            `expected`. `mean` is missing where a run is: a mean over a set with a hole is no result.
+            `expected`. `mean` is missing where a run is: a mean over a set with a hole is no result. What is known of
+            its noise and of chance: `error` (standard error of the mean), `chance`, `classes`, the numbers of test
+            pictures; see `noise.py`.
         columns: one row per column: task, dataset, split, protocol, metric, unit, primary, variant, settings. Scores:
             higher is better.
         costs: one row per (series, spec), a column per cost (`parameters`, `macs`, `weights` in bytes, the profile's).
@@ -157,7 +160,7 @@ def _describe_columns(fresh: pd.DataFrame) -> pd.DataFrame:
     defaults = [protocol.name for protocols in DEFAULTS.values() for protocol in protocols]
     place = {name: position for position, name in enumerate(defaults)}
     described["order"] = described.task.map(tasks).fillna(5)
-    described["default"] = described.protocol.map(place).fillna(len(place))
+    described["default"] = described.protocol.map(todays).map(place).fillna(len(place))
     keys = ["primary", "order", "task", "dataset", "default", "protocol", "variant"]
     described = described.sort_values(keys, ascending=[False, *[True] * 6], kind="stable")
     return described.drop(columns=["order", "default"])
@@ -181,7 +184,8 @@ def _cells(fresh: pd.DataFrame) -> pd.DataFrame:
     cells["initialisation"] = cells.series.map(latest.drop_duplicates("series").set_index("series").initialisation)
     incomplete = cells.runs < cells.expected
     cells.loc[incomplete, ["mean", "std", "min", "max"]] = float("nan")
-    return cells
+    cells = cells.join(facts_of_cells(latest, keys), on=keys)
+    return cells.assign(error=standard_errors(cells), chance=chance_levels(cells)).drop(columns=["metric", "unit"])
 
 
 def _costs(fresh: pd.DataFrame, cells: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:

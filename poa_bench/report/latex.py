@@ -7,13 +7,15 @@ from textwrap import wrap
 import pandas as pd
 
 from poa_bench.report.frame import ReportData
-from poa_bench.report.tables import DASH, narrow_table, size_table
+from poa_bench.report.tables import DASH, main_scores, narrow_table, size_table
+from poa_bench.report.verdict import Score, standing
 
 _SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 }
+_BOLD = "Bold: the highest of each score and what is within the noise of it, controls included."
 _HEADING_WIDTH = 12  # letters
 _NARROW = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
 
@@ -21,22 +23,22 @@ _NARROW = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
 def latex_table(data: ReportData, caption: str, scores: list[str] | None = None) -> str:
     """A `tabular` of every size, or a `longtable` where it is longer than a page; its first line names the packages.
 
-    It has the costs of `main_costs` and the primary scores, unless `scores` names others: more do not fit on paper.
-    Bold marks the best mean of each score column over all rows; controls compete like anybody.
+    It has the costs of `main_costs` and `main_scores`, unless `scores` names others: more do not fit on paper. Bold
+    marks the highest of each score column and what is within the noise of it, see `marked`; the caption says so.
     """
-    scores = data.primaries if scores is None else scores
+    scores = main_scores(data) if scores is None else scores
     numbers, shown = size_table(data, scores), narrow_table(data, scores)
     if shown.series.nunique() == 1:
         shown = shown.drop(columns=["series"])
     styler = shown.style.hide(axis="index").format(escape="latex").format_index(_stacked, axis=1)
     for column in scores:
-        best = numbers[column] == numbers[column].max()
+        best = marked(data, column, numbers)
         styler = styler.apply(
             lambda _, best=best: ["textbf:--rwrap;" if mark else "" for mark in best], subset=[column]
         )
     text = styler.to_latex(
         hrules=True,
-        caption=_escaped(caption),
+        caption=_escaped(f"{caption.rstrip('.')}. {_BOLD}"),
         label="tab:sizes",
         position_float=None if _is_long(shown) else "centering",
         environment="longtable" if _is_long(shown) else None,
@@ -50,6 +52,21 @@ def latex_table(data: ReportData, caption: str, scores: list[str] | None = None)
     start, end = r"\begin{tabular}", r"\end{tabular}"
     text = text.replace(start, rf"\resizebox{{{_NARROW}}}{{!}}{{{start}").replace(end, end + "}")
     return f"% needs \\usepackage{{booktabs,graphicx}}\n{text}"
+
+
+def marked(data: ReportData, column: str, rows: pd.DataFrame) -> list[bool]:
+    """Which rows of `size_table` have the highest score of a column or one within the noise of it.
+
+    Controls compete like anybody; nothing is marked where no score is above zero and chance.
+    """
+    cells = data.cells[data.cells.column == column].set_index(["series", "spec"])
+    keys = pd.MultiIndex.from_arrays([rows.series, rows["size"].replace("(none)", "")])
+    cells = cells.reindex(keys).reset_index(drop=True)
+    scores = [Score("", *pair) for pair in cells[["mean", "error"]].itertuples(index=False, name=None)]
+    highest = max((score for score in scores if score.mean == score.mean), key=lambda score: score.mean, default=None)
+    if highest is None or standing(highest, [], cells.chance.max()).kind in ("zero", "chance"):
+        return [False] * len(scores)
+    return [score.ties(highest) for score in scores]
 
 
 def _stacked(heading: str) -> str:

@@ -59,13 +59,14 @@ def page_html(data: ReportData, drawn: figures.ChartData, context: dict[str, Any
     published = read_published()
     matches = beside(data, published)
     gain_text, gain_numbers = gain_table(data)
+    main = tables.main_scores(data)
     return render(
         "page.html",
         context
         | {
             "sections": {name: label for name, label in SECTIONS.items() if name in used},
             "charts": charts,
-            "secondary": [name for name in data.scores if name not in data.primaries],
+            "secondary": [name for name in data.scores if name not in main],
             "numbers": _numbers(tables.size_table(data)),
             "gains": gain_text,
             "gain_numbers": gain_numbers,
@@ -92,6 +93,7 @@ def _json(data: ReportData, drawn: figures.ChartData, charts: dict[str, dict[str
         "scores": drawn.scores,
         "costs": drawn.costs,
         "chosenBy": {short: titles[chosen_by(data, name)] for short, name in drawn.scores.items()},
+        "worth": drawn.worth,
         "how": {short: choice_sentence(data, name) for short, name in drawn.scores.items()},
         "same": same_by_other_protocols(data, drawn),
     }
@@ -206,7 +208,7 @@ def gain_table(data: ReportData) -> tuple[pd.DataFrame, list[list[float | None]]
     names = {
         "pretrained": "pre-trained",
         "gain_over_pixels": "gain over pixels",
-        "clear": "worst repeat above best random one",
+        "clear": "more than noise",
     }
     return text.rename(columns=names), _numbers(numbers)
 

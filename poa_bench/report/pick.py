@@ -1,6 +1,7 @@
-"""Which size to deploy: the best within a budget, the runner-up, and what the next cheaper size loses.
+"""Which size to deploy: the highest within a budget, the runner-up, and what the next cheaper size loses.
 
-Sizes are chosen by validation scores where there are some; the scores shown are those of the test split.
+Sizes are chosen by validation scores where there are some; the scores shown are those of the test split. Whether the
+one chosen is any good is said first, by `verdict.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import pandas as pd
 
 from poa_bench.downstream.protocols import VALIDATION
 from poa_bench.errors import InputError
+from poa_bench.report.analysis import verdict
 from poa_bench.report.frame import PROFILE, ReportData, load_report_data
+from poa_bench.report.noise import tied
 from poa_bench.report.origin import origins, replaced
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number, score
+from poa_bench.report.verdict import verdict_text
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,14 @@ class Choice:
         runner_up: the second best within the limits.
         cheaper: the best size that costs less than `best`.
         unknown: sizes left out because a limited cost was never measured for them.
+        allowed: every row within the limits.
     """
 
     best: pd.Series | None
     runner_up: pd.Series | None
     cheaper: pd.Series | None
     unknown: int
+    allowed: pd.DataFrame
 
 
 @lru_cache(maxsize=1024)
@@ -42,8 +48,8 @@ def candidates(data: ReportData, column: str) -> pd.DataFrame:
     """Every pre-trained size measured, and the costs in base units.
 
     Returns:
-        `series`, `spec`, `score` (mean over repeats), `std`, `rank` (what is chosen by: the validation score where
-        every size has one, else the score), the columns of `origins`, then a column per cost.
+        `series`, `spec`, `score` (mean over repeats), `std`, `error` (of the mean), `rank` (what is chosen by: the
+        validation score where every size has one, else the score), the columns of `origins`, then a column per cost.
     """
     scores = _scored(data, column)
     scores = scores.assign(rank=_scored(data, chosen_by(data, column))["mean"]).rename(columns={"mean": "score"})
@@ -53,7 +59,7 @@ def candidates(data: ReportData, column: str) -> pd.DataFrame:
 
 def _scored(data: ReportData, column: str) -> pd.DataFrame:
     cells = data.cells[(data.cells.column == column) & data.cells.series.isin(data.pretrained)]
-    return cells.dropna(subset=["mean"]).set_index(["series", "spec"])[["mean", "std"]]
+    return cells.dropna(subset=["mean"]).set_index(["series", "spec"])[["mean", "std", "error"]]
 
 
 @lru_cache(maxsize=1024)
@@ -73,10 +79,10 @@ def choice_sentence(data: ReportData, column: str) -> str:
     if judge != column:
         return f"chosen by {judge}; nothing was chosen on the {about.split} split, which the scores shown are of"
     if about.metric.startswith(VALIDATION):
-        return "chosen by these validation scores themselves, so the best one's is likely to be a little too high"
+        return "chosen by these validation scores themselves, so the chosen one's is likely to be a little too high"
     return (
-        f"chosen on the {about.split} split itself, for want of validation scores of every size: the best one's score "
-        "is likely to be a little too high"
+        f"chosen on the {about.split} split itself, for want of validation scores of every size: the chosen one's "
+        "score is likely to be a little too high"
     )
 
 
@@ -88,12 +94,11 @@ def pick(table: pd.DataFrame, limits: Mapping[str, float], cost: str = "paramete
         known = known[known[name] <= limit]
     ranked = known.sort_values(["rank", cost], ascending=[False, True], kind="stable")
     if ranked.empty:
-        return Choice(None, None, None, unknown)
+        return Choice(None, None, None, unknown, known)
     best = ranked.iloc[0]
     cheaper = ranked[ranked[cost] < best[cost]]
-    return Choice(
-        best, ranked.iloc[1] if len(ranked) > 1 else None, None if cheaper.empty else cheaper.iloc[0], unknown
-    )
+    runner_up = ranked.iloc[1] if len(ranked) > 1 else None
+    return Choice(best, runner_up, None if cheaper.empty else cheaper.iloc[0], unknown, known)
 
 
 def find_columns(data: ReportData, task: str, metric: str | None = None) -> list[str]:
@@ -151,10 +156,10 @@ def choose(
         latency: (milliseconds or None, words of the latency's name).
 
     Returns:
-        `column`, `by` (what sizes were chosen by, in words), `cost` (what cheaper means), `choice`, `limits`, `lowest`
-        (the row that has least of each limited cost), `costs` (names), `decimals`, `others` ({column of another
-        protocol: the best size by it and its series, or None}), where there are others `why` this column was taken, and
-        `devices` that the limited latency was measured on.
+        `column`, `by` (what sizes were chosen by, in words), `cost` (what cheaper means), `choice`, `verdict` (what it
+        is worth, in words), `limits`, `lowest` (the row that has least of each limited cost), `costs` (names),
+        `decimals`, `others` ({column of another protocol: the size chosen by it and its series, or None}), where there
+        are others `why` this column was taken, and `devices` that the limited latency was measured on.
     """
     data = load_report_data(results)
     column, *others = find_columns(data, task, metric)
@@ -164,12 +169,14 @@ def choose(
     cost = next(iter(bounds), "parameters")
     best = {name: pick(candidates(data, name), bounds, cost).best for name in others}
     table = candidates(data, column)
+    choice = pick(table, bounds, cost)
     return {
         "column": column,
         "by": choice_sentence(data, column),
         "cost": cost,
         "costs": list(data.costs),
-        "choice": pick(table, bounds, cost),
+        "choice": choice,
+        "verdict": _verdict(data, column, choice),
         "lowest": {name: table.loc[table[name].idxmin()] for name in bounds if table[name].notna().any()},
         "limits": bounds,
         "decimals": decimals_of(data, column),
@@ -177,6 +184,12 @@ def choose(
         "why": _why_first(data, [column, *others]),
         "devices": _devices(data) if latency[0] is not None else [],
     }
+
+
+def _verdict(data: ReportData, column: str, choice: Choice) -> str:
+    if choice.best is None:
+        return ""
+    return verdict_text(verdict(data, column, choice.allowed, choice.best.name), decimals_of(data, column))
 
 
 def _cost_of(data: ReportData, column: str, name: str) -> str:
@@ -222,15 +235,16 @@ def pick_text(found: dict) -> str:
     best = choice.best
     lines = [
         f"{found['column']}" + (f" with {limits}" if limits else ""),
-        f"best:          {_described(best, found)}",
+        f"verdict:       {found['verdict']}",
+        f"chosen:        {_described(best, found)}",
     ]
     if choice.runner_up is not None:
         lines.append(f"runner-up:     {_described(choice.runner_up, found)}")
     if choice.cheaper is not None:
         saved = 100 * (1 - choice.cheaper[cost] / best[cost])
-        loss = best.score - choice.cheaper.score
-        worse = f"{choice.cheaper.spec} {'gains' if loss < 0 else 'loses'} {abs(loss):.{decimals}f}"
-        lines.append(f"next cheaper:  {worse} and saves {saved:.0f} % of {cost_title(cost)}")
+        lines.append(
+            f"next cheaper:  {_loss(best, choice.cheaper, decimals)} and saves {saved:.0f} % of {cost_title(cost)}"
+        )
     lines.append(f"how:           {found['by']}")
     lines += [_protocol_line(best, found)] if found["others"] else []
     if choice.unknown:
@@ -238,6 +252,12 @@ def pick_text(found: dict) -> str:
     if found["devices"]:
         lines.append(f"latency of:    {', '.join(found['devices'])}")
     return "\n".join([*lines, *_export_lines(best)])
+
+
+def _loss(best: pd.Series, other: pd.Series, decimals: int) -> str:
+    loss = best.score - other.score
+    noise = " (within the noise)" if tied((best.score, best.error), (other.score, other.error)) else ""
+    return f"{other.spec} {'gains' if loss < 0 else 'loses'} {abs(loss):.{decimals}f}{noise}"
 
 
 def _export_lines(best: pd.Series) -> list[str]:
@@ -261,7 +281,8 @@ def _named(row: pd.Series) -> str:
 def _protocol_line(best: pd.Series, found: dict) -> str:
     """Which of several protocols was taken, why, and whether the others would choose differently."""
     said = [
-        f"by {shlex.quote(name)} (as --task) the best is " + ("the same" if other == _named(best) else other or "none")
+        f"by {shlex.quote(name)} (as --task) the choice is "
+        + ("the same" if other == _named(best) else other or "none")
         for name, other in found["others"].items()
     ]
     return f"protocol:      {found['column']} was taken: {found['why']}; {'; '.join(said)}"

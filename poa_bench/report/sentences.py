@@ -6,12 +6,15 @@ from itertools import product
 
 import pandas as pd
 
-from poa_bench.downstream.protocols import parse_protocol
+from poa_bench.downstream.protocols import parse_protocol, todays
 from poa_bench.errors import InputError
-from poa_bench.report.analysis import gains, pareto_front, series_scores
+from poa_bench.report import tables
+from poa_bench.report.analysis import gains, pareto_front, series_rows, series_scores, verdict
 from poa_bench.report.frame import RANDOM, ReportData
+from poa_bench.report.noise import SURE, ahead_sentence
 from poa_bench.report.pick import candidates, chosen_by
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number
+from poa_bench.report.verdict import Verdict, verdict_text
 
 _TRAINED = "the same head, schedule and data for every size"
 _DENSE = {
@@ -28,6 +31,8 @@ _DENSE = {
 
 def protocol_sentence(protocol: str) -> str:
     """A full sentence about a protocol such as `knn-k20-T0.07/1`; light ones describe themselves."""
+    if (newer := todays(protocol)) != protocol:
+        return f"Another version of `{newer}`, which measures otherwise: the changelog says what has changed."
     try:
         return parse_protocol(protocol).description
     except InputError:  # not one of the light protocols
@@ -39,7 +44,7 @@ def summary(data: ReportData) -> list[str]:
     """The report in a few sentences."""
     sentences = [_scope(data)]
     for series in data.pretrained:
-        sentences += [_best(data, series, column) for column in data.primaries if _measured(data, series, column)]
+        sentences += [headline(data, series, column) for column in data.primaries if _measured(data, series, column)]
     return sentences
 
 
@@ -57,31 +62,43 @@ def _scope(data: ReportData) -> str:
     )
 
 
-def _best(data: ReportData, series: str, column: str) -> str:
-    scores = series_scores(data, series, column)["mean"].dropna()
-    parameters = data.costs.parameters[series]
-    largest, smallest, best = scores.index[-1], scores.index[0], scores.idxmax()
+def headline(data: ReportData, series: str, column: str) -> str:
+    """What the scores of one series say, the controls first where they are as good; see `verdict.py`."""
+    rows = series_rows(data, series, column)
+    found = verdict(data, column, rows)
     decimals = decimals_of(data, column)
-    head, value = f"{column}{_of(data, series)}:", f"{scores[best]:.{decimals}f}"
-    if len(scores) == 1:
-        return f"{head} the only size is {best} with {value}."
-    if best == largest:
-        text = f"{head} the best of {len(scores)} sizes is the largest, {best}, with {value}"
+    text = f"{column}{_of(data, series)}: {verdict_text(found, decimals)}"
+    if found.kind in ("tie", "best"):
+        text += _cheaper(rows.set_index("spec").score, data.costs.parameters[series], found, decimals)
+    return f"{text}."
+
+
+def _cheaper(scores: pd.Series, parameters: pd.Series, found: Verdict, decimals: int) -> str:
+    """How much less the largest and the smallest size score, and which smaller one is about as good."""
+    largest, smallest, best = scores.index[-1], scores.index[0], found.score.name
+    text = ""
+    if found.kind == "tie":
+        near = parameters[[best, *(other.name for other in found.tied)]].idxmin()
+        said = "the smallest of the tie is {near} with {share} of its parameters"
     else:
-        text = f"{head} the best of {len(scores)} sizes is {best} with {value}"
-        theirs = f"{scores[largest]:.{decimals}f}"
-        text += ", the largest has the same" if theirs == value else f", above the largest one's {theirs}"
-    point = 1.0 if decimals == 2 else 0.01
-    near = parameters[scores.index[scores >= scores[best] - point]].idxmin()
+        text += (
+            "; it is the largest"
+            if best == largest
+            else f"; the largest, {largest}, has {scores[largest]:.{decimals}f}"
+        )
+        point = 1.0 if decimals == 2 else 0.01
+        near = parameters[scores.index[scores >= scores[best] - point]].idxmin()
+        said = f"{{near}} is within {point:g} of it with {{share}} of its parameters"
     if near != best:
-        text += f"; {near} is within {point:g} of it with {_share(parameters, near, best)} of its parameters"
+        text += "; " + said.format(near=near, share=_share(parameters, near, best))
     if smallest == best:
-        return text + "; it is the smallest too."
-    loss = f"{scores[best] - scores[smallest]:.{decimals}f}"
+        return f"{text}; it is the smallest"
     if smallest == near:
-        return text + f" (it is the smallest, and loses {loss})."
-    share = _share(parameters, smallest, best)
-    return text + f"; the smallest, {smallest}, loses {loss} and has {share} of its parameters."
+        return text
+    loss = f"{scores[best] - scores[smallest]:.{decimals}f}"
+    return (
+        f"{text}; the smallest, {smallest}, loses {loss} and has {_share(parameters, smallest, best)} of its parameters"
+    )
 
 
 def _share(parameters: pd.Series, spec: str, best: str) -> str:
@@ -95,9 +112,13 @@ def trust(data: ReportData, missing: int) -> list[str]:
         missing: how many runs would complete the table.
     """
     stale = data.long.run_id[data.long.stale != ""].nunique()
-    sentences = [_repeats(data), *_chosen(data)] if data.primaries else []
+    sentences = [_repeats(data), *_noise(data), *_imbalances(data), *_chosen(data)] if data.primaries else []
     if missing:
         sentences.append(f"{_runs(missing)} missing for a full table; nothing is averaged over them.")
+    older = {name: todays(name) for name in data.columns.protocol[data.primaries]}
+    older = [f"{name} (now {newer})" for name, newer in sorted(older.items()) if name != newer]
+    if older:
+        sentences.append(f"Measured by another version of a protocol than this code's: {', '.join(older)}.")
     if stale:
         sentences.append(f"{_runs(stale)} stale and left out, because a newer checkpoint or protocol replaced them.")
     if data.broken:
@@ -122,6 +143,30 @@ def _repeats(data: ReportData) -> str:
     return f"{text} How much another pre-training would differ is unknown."
 
 
+def _noise(data: ReportData) -> list[str]:
+    """What a tie is."""
+    scored = data.cells[data.cells.column.isin(data.primaries) & data.cells["mean"].notna()]
+    known = scored.error.notna().groupby(scored.column).any().reindex(data.primaries, fill_value=False)
+    if not known.any():
+        return []
+    text = (
+        f"Scores within the noise are no further apart than {SURE:g} standard errors of their difference, which come "
+        "from repeats and from the number of test pictures, as far as the results say them"
+    )
+    unsaid = list(known.index[~known])
+    return [f"{text}; of {', '.join(unsaid)} they say neither." if unsaid else f"{text}."]
+
+
+def _imbalances(data: ReportData) -> list[str]:
+    found = {data.columns.dataset[column]: tables.imbalance(data, column) for column in data.primaries}
+    return [
+        f"The test set of {dataset} is imbalanced ({counts[0]} pictures of its largest class, {counts[1]} of its "
+        "smallest): `balanced_top1`, the mean of the classes' recalls, counts every class alike."
+        for dataset, counts in found.items()
+        if counts
+    ]
+
+
 def spread_sentence(data: ReportData) -> str:
     """What stands behind ±: over which seeds the standard deviation is."""
     several = data.cells[data.cells["std"].notna()]
@@ -143,7 +188,7 @@ def _chosen(data: ReportData) -> list[str]:
         return []
     judged = [column for column in data.primaries if chosen_by(data, column) != column]
     return [
-        "The best sizes above are named by the scores shown; to choose one, `pick` takes validation scores where there "
+        "The sizes above are named by the scores shown; to choose one, `pick` takes validation scores where there "
         f"are some ({', '.join(judged) or 'none here'})."
     ]
 
@@ -164,7 +209,7 @@ def payoff(data: ReportData) -> list[str]:
             text = _gain_sentence(data, series, column, both)
         else:
             continue
-        sentences.append(text + _pixel_clause(table))
+        sentences.append(text + _pixel_clause(data, column, table))
     return sentences
 
 
@@ -172,16 +217,16 @@ def rivals(data: ReportData) -> list[str]:
     """The first pre-trained network against each other one, such as one that was trained alone, at common sizes."""
     sentences = []
     for other, column in product(data.pretrained[1:], data.primaries):
-        mine, theirs = (series_scores(data, series, column)["mean"] for series in (data.pretrained[0], other))
-        ahead = (mine - theirs).dropna()
-        if ahead.empty:
+        mine, theirs = (series_scores(data, series, column) for series in (data.pretrained[0], other))
+        both = mine.join(theirs, lsuffix="_mine", rsuffix="_theirs").dropna(subset=["mean_mine", "mean_theirs"])
+        if both.empty:
             continue
+        ahead = both.mean_mine - both.mean_theirs
         decimals = decimals_of(data, column)
         low, high = f"{ahead.min():+.{decimals}f}", f"{ahead.max():+.{decimals}f}"
-        sentences.append(
-            f"{column}: {data.pretrained[0]} is ahead of {other} at {(ahead > 0).sum()} of {len(ahead)} common "
-            f"size{'s' * (len(ahead) != 1)}; the difference is {low if low == high else f'{low} to {high}'}."
-        )
+        columns = ["mean_theirs", "error_theirs", "mean_mine", "error_mine"]
+        counts = ahead_sentence(other, data.pretrained[0], both[columns].itertuples(index=False, name=None))
+        sentences.append(f"{column}: {counts}; the difference is {low if low == high else f'{low} to {high}'}.")
     return sentences
 
 
@@ -199,19 +244,22 @@ def _gain_sentence(data: ReportData, series: str, column: str, both: pd.DataFram
     if losers:
         text += f"; it does NOT pay at {', '.join(losers)}"
     if unclear:
-        text += f"; the repeats' spread is larger than the gain at {', '.join(unclear)}"
+        text += f"; the gain is within the noise at {', '.join(unclear)}"
     return text + "."
 
 
-def _pixel_clause(table: pd.DataFrame) -> str:
+def _pixel_clause(data: ReportData, column: str, table: pd.DataFrame) -> str:
     known = table.dropna(subset=["gain_over_pixels"])
     if known.empty:
         return ""
+    pixels = f"raw pixels ({known.pixels.iloc[0]:.{decimals_of(data, column)}f})"
     below = list(known.index[known.gain_over_pixels <= 0])
-    if not below:
+    level = list(known.index[(known.gain_over_pixels > 0) & ~known.clear_of_pixels])
+    if not below and not level:
         which = "The one size is" if len(known) == 1 else f"All {len(known)} sizes are"
-        return f" {which} above raw pixels ({known.pixels.iloc[0]:.2f})."
-    return f" NOT above raw pixels ({known.pixels.iloc[0]:.2f}): {', '.join(below)}."
+        return f" {which} above {pixels}."
+    text = f" NOT above {pixels}: {', '.join(below)}." if below else ""
+    return text + (f" Above {pixels}, but within the noise: {', '.join(level)}." if level else "")
 
 
 def front_list(data: ReportData, column: str, cost: str) -> list[str]:

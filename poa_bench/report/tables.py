@@ -55,6 +55,22 @@ def decimals_of(data: ReportData, column: str) -> int:
     return 4 if values.max() <= 1 and data.columns.unit[column] != "%" else 2
 
 
+def imbalance(data: ReportData, column: str) -> tuple[int, int] | None:
+    """Test pictures of the largest and the smallest class where the one has at least twice as many, else None."""
+    cells = data.cells[data.cells.column == column]
+    largest, smallest = cells.test_largest_class.max(), cells.test_smallest_class.min()
+    return (int(largest), int(smallest)) if largest >= 2 * smallest else None
+
+
+def main_scores(data: ReportData) -> list[str]:
+    """The primary scores; after each that is of an imbalanced test set also `balanced_top1`, where it was measured."""
+    names = []
+    for column, about in data.columns.loc[data.primaries].iterrows():
+        balanced = f"{about.task} balanced_top1{about.variant}"
+        names += [column, balanced] if imbalance(data, column) and balanced in data.columns.index else [column]
+    return names
+
+
 def size_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFrame:
     """Numbers of every (series, size): shape, costs in the units shown, a column per score; nothing is filled in.
 

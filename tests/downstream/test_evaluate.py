@@ -1,6 +1,7 @@
 """Light evaluation end to end: every size, the controls, results on disk, errors."""
 
 import functools
+from collections import Counter
 
 import pytest
 import torch
@@ -62,13 +63,18 @@ def test_every_size_has_the_numbers_it_has_alone(checkpoint, data, tmp_path):
         protocol = parse_protocol(result.protocol, result.task)
         if result.task == "knn":
             pair = (protocol.k, protocol.temperature)
-            judged = {"val_top1": knn_accuracy(*train, *val, [pair])[pair]["top1"]}
+            judged = knn_accuracy(*train, *val, [pair])[pair]
+            judged = {f"val_{name}": judged[name] for name in ("top1", "balanced_top1")}
             assert result.metrics == knn_accuracy(*train, *test, [pair])[pair] | judged
         else:
             alone = linear_probe(train, val, test, protocol.regularisers)
             assert result.metrics == alone.metrics and result.facts["regulariser"] == alone.regulariser
         assert result.tensors_loaded == result.tensors_total > 20
         assert result.facts["train_images"] == 250 and result.facts["test_images"] == 100
+        pictures = Counter(test[1].tolist())
+        assert result.facts["classes"] == len(pictures) == 10
+        assert result.facts["test_largest_class"] == max(pictures.values())
+        assert result.facts["test_smallest_class"] == min(pictures.values())
         assert (result.image_size, result.split, result.dataset) == (32, "test", "few-digits")
     assert len({result.primary for result in found}) > 3
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 from poa_bench.downstream import linear
 from poa_bench.downstream.linear import check_classes, fit_path, hold_out, linear_probe
@@ -69,29 +70,95 @@ def test_badly_conditioned_features_reach_the_minimum():
         assert gradient.abs().max() < 1e-5 and residual.mean(0).abs().max() < 1e-5
 
 
+def noisy(count, seed):
+    """Classes that overlap, in more directions than a few pictures can tell: without a penalty a probe overfits."""
+    return clusters(count, classes=3, width=40, noise=2.0, seed=seed)
+
+
+def scikit_learns(train, split, regulariser):
+    """Class probabilities of a split by scikit-learn, standardised by train."""
+    features, labels = (part.double().numpy() for part in train)
+    mean, scale = features.mean(0), features.std(0)
+    oracle = LogisticRegression(C=1 / (regulariser * len(labels)), tol=1e-8, max_iter=10_000)
+    oracle.fit((features - mean) / scale, labels)
+    return oracle.predict_proba((split[0].double().numpy() - mean) / scale)
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_penalty_and_scores_are_scikit_learns(refit):
+    train, val, test = noisy(60, 0), noisy(50, 1), noisy(200, 2)
+    regularisers = LinearProtocol(7).regularisers  # 1 to 1e-6; more do not change what is chosen here
+    found = linear_probe(train, val, test, regularisers, refit=refit)
+    losses = [log_loss(val[1], scikit_learns(train, val, regulariser)) for regulariser in regularisers[:5]]
+    chosen = int(np.argmin(losses))
+    assert 0 < chosen < 4  # neither end of the grid
+    assert found.regulariser == regularisers[chosen]
+    assert found.val_log_loss == pytest.approx(losses[chosen], abs=1e-5)
+    both = tuple(torch.cat(parts) for parts in zip(train, val, strict=True))
+    predicted = scikit_learns(both if refit else train, test, found.regulariser).argmax(1)
+    judged = scikit_learns(train, val, found.regulariser).argmax(1)
+    assert found.metrics["top1"] == pytest.approx(100 * accuracy_score(test[1], predicted))
+    assert found.metrics["balanced_top1"] == pytest.approx(100 * balanced_accuracy_score(test[1], predicted))
+    assert found.metrics["val_top1"] == pytest.approx(100 * accuracy_score(val[1], judged))
+    assert found.metrics["val_balanced_top1"] == pytest.approx(100 * balanced_accuracy_score(val[1], judged))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # names of attributes that will change
+def test_cross_validation_of_scikit_learn_on_the_same_fold_chooses_the_same():
+    """Features as they are (unit scale), for its solver standardises nothing."""
+    train, val = noisy(60, 0), noisy(50, 1)
+    mean, scale = train[0].double().mean(0), train[0].double().std(0, correction=0)
+    train, val = (((features.double() - mean) / scale, labels) for features, labels in (train, val))
+    regularisers = LinearProtocol(7).regularisers
+    features, labels = (torch.cat(parts).numpy() for parts in zip(train, val, strict=True))
+    fold = [(np.arange(60), np.arange(60, 110))]
+    strengths = [1 / (regulariser * 60) for regulariser in regularisers[:5]]
+    oracle = LogisticRegressionCV(Cs=strengths, cv=fold, scoring="neg_log_loss", tol=1e-8, max_iter=10_000)
+    oracle.fit(features, labels)
+    assert linear_probe(train, val, val, regularisers).regulariser == pytest.approx(1 / (60 * np.ravel(oracle.C_)[0]))
+
+
 def test_penalty_is_chosen_on_val_alone():
-    """Noise features overfit without penalty; the test split is made to prefer what val does not."""
-    train = clusters(60, classes=3, width=40, noise=2.0)
-    val = clusters(200, classes=3, width=40, noise=2.0, seed=1)
-    regularisers = LinearProtocol().regularisers
-    each = [linear_probe(train, val, val, [r]) for r in regularisers]
-    chosen = linear_probe(train, val, clusters(200, classes=3, width=40, noise=2.0, seed=2), regularisers)
-    assert chosen.val_top1 == max(found.val_top1 for found in each)
-    assert len({round(found.val_top1, 3) for found in each}) > 2
-    # test labels that only the weakest penalty's mistakes match: the choice stays, the optimistic number grows
-    inputs = val[0]
+    """Test labels that only the weakest penalty's mistakes match: the choice stays, the optimistic number grows."""
+    train, val = noisy(60, 0), noisy(200, 1)
+    regularisers = [1.0, 1e-1, 1e-2, 1e-4]
+    chosen = linear_probe(train, val, noisy(200, 2), regularisers)
+    assert chosen.regulariser == 1e-2
     mean, scale = train[0].double().mean(0), train[0].double().std(0, correction=0)
     *_, (_, weight, bias) = fit_path((train[0].double() - mean) / scale, train[1], 3, regularisers)
-    odd = (inputs, (((inputs.double() - mean) / scale) @ weight + bias).argmax(1))
+    odd = (val[0], (((val[0].double() - mean) / scale) @ weight + bias).argmax(1))
     found = linear_probe(train, val, odd, regularisers)
-    assert found.regulariser == chosen.regulariser and found.val_top1 == chosen.val_top1
-    assert found.best_on_test_top1 == 100 > found.top1
+    assert found.regulariser == chosen.regulariser and found.metrics["val_top1"] == chosen.metrics["val_top1"]
+    assert found.metrics["best_on_test_top1"] == 100 > found.metrics["top1"]
 
 
-def test_equal_on_val_means_the_stronger_penalty():
+def test_equal_accuracies_do_not_tie(monkeypatch):
+    """All penalties are right about every picture; the log-loss still says which one is surest of the right ones."""
     train, val = clusters(90, classes=3, noise=0.01), clusters(30, classes=3, noise=0.01, seed=1)
     found = linear_probe(train, val, val, [1.0, 1e-2, 1e-4])
-    assert found.val_top1 == found.top1 == found.top5 == 100 and found.regulariser == 1.0
+    assert {found.metrics[name] for name in ("val_top1", "top1", "top5", "balanced_top1")} == {100.0}
+    assert found.regulariser == 1e-4
+    monkeypatch.setattr(linear, "_logits", lambda *_: iter([[torch.zeros(30, 3)] * 2] * 3))
+    assert linear_probe(train, val, val, [1.0, 1e-2, 1e-4]).regulariser == 1.0  # the stronger of equals
+
+
+def test_the_path_ends_where_the_log_loss_has_risen_twice(monkeypatch):
+    train, val = noisy(60, 0), noisy(200, 1)
+    tried = []
+    original = linear.fit_path
+
+    def noted(*arguments):
+        for step in original(*arguments):
+            tried.append(step[0])
+            yield step
+
+    monkeypatch.setattr(linear, "fit_path", noted)
+    found = linear_probe(train, val, val, LinearProtocol().regularisers)
+    chosen = LinearProtocol().regularisers.index(found.regulariser)
+    assert tried == list(LinearProtocol().regularisers[: chosen + 3])
+    tried.clear()
+    linear_probe(train, val, val, LinearProtocol().regularisers, refit=True)
+    assert tried == 2 * list(LinearProtocol().regularisers[: chosen + 3])  # both paths have the same candidates
 
 
 def test_same_numbers_every_time_and_for_features_without_variance():
@@ -103,7 +170,8 @@ def test_same_numbers_every_time_and_for_features_without_variance():
         (torch.cat([features, torch.full((len(features), 3), 2.5)], 1), labels)
         for features, labels in (train, val, test)
     ]
-    assert linear_probe(*padded, LinearProtocol(5).regularisers).metrics == first.metrics
+    padded = linear_probe(*padded, LinearProtocol(5).regularisers)
+    assert padded.metrics == first.metrics and padded.regulariser == first.regulariser
 
 
 def test_hold_out_is_stratified_and_repeatable():

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 
 from poa_bench.downstream.blocks import BlockFeatures, block_features
 from poa_bench.downstream.features import Place
@@ -91,14 +92,19 @@ def test_long_training_finds_scikit_learns_solution():
 
 
 def test_the_best_head_on_the_split_that_the_protocol_says():
-    val, test = torch.zeros(52, 2), torch.zeros(52, 2)
+    val, test = torch.zeros(52, 3), torch.zeros(52, 3)
     val[7, 0] = val[9, 0] = 60.0
-    test[7], test[9], test[11] = torch.tensor([50.0, 90.0]), torch.tensor([55.0, 91.0]), torch.tensor([70.0, 95.0])
+    for head, top1, top5 in ((7, 50.0, 90.0), (9, 55.0, 91.0), (11, 70.0, 95.0)):
+        test[head] = torch.tensor([top1, top5, top1 - 10])
     metrics, head = choose_head({"val": val, "test": test}, LinearSgdProtocol())
-    assert metrics == {"top1": 50.0, "top5": 90.0, "val_top1": 60.0, "best_on_test_top1": 70.0}
+    assert metrics == {
+        "top1": 50.0, "top5": 90.0, "balanced_top1": 40.0, "val_top1": 60.0, "val_balanced_top1": 0.0,
+        "best_on_test_top1": 70.0,
+    }  # fmt: skip
     assert head == Head(1, False, 2e-3) and str(head) == "blocks 1, no patches, rate 0.002"
     metrics, head = choose_head({"test": test}, LinearSgdProtocol(chosen_on="test"))
-    assert metrics == {"top1": 70.0, "top5": 95.0, "best_on_test_top1": 70.0} and head == Head(1, False, 5e-2)
+    assert metrics == {"top1": 70.0, "top5": 95.0, "balanced_top1": 60.0, "best_on_test_top1": 70.0}
+    assert head == Head(1, False, 5e-2)
 
 
 def test_accuracy_is_counted_over_all_parts_and_a_diverged_head_does_no_harm():
@@ -115,8 +121,11 @@ def test_accuracy_is_counted_over_all_parts_and_a_diverged_head_does_no_harm():
     order = wide.logits(extractor(images.float()))[5].argsort(dim=1, descending=True)
     hits = order == labels[:, None]
     expected = [100 * hits[:, 0].double().mean(), 100 * hits[:, :5].any(1).double().mean()]
-    assert torch.allclose(found[5], torch.stack(expected))
-    assert heads.hits(features, labels)[1].sum() > 0 and heads.finite
+    assert torch.allclose(found[5, :2], torch.stack(expected))
+    assert found[5, 2].item() == pytest.approx(100 * balanced_accuracy_score(labels, order[:, 0]))
+    counts = heads.counts(features, labels)
+    assert counts[1, :, 1].sum() > 0 and heads.finite
+    assert torch.equal(counts[:, :, 0], labels.bincount(minlength=7).expand(52, 7))
     for head in heads.heads:
         torch.nn.init.constant_(head.weight, torch.nan)
     assert not heads.finite
@@ -153,7 +162,7 @@ def test_every_family_from_a_checkpoint_to_results(family, data, tmp_path):
     protocols = ["linear-sgd-i3-b16-valsplit/1", "linear-sgd-i3-b16-testsplit/1"]
     arguments = dict(tasks=["linear"], specs=["smallest", "intact"], protocols=protocols)
     found = evaluate_checkpoint(checkpoint, data, tmp_path / "results", **arguments)
-    assert len(found) == 4 and len(read_results(tmp_path / "results")) == 2 * 4 + 2 * 3
+    assert len(found) == 4 and len(read_results(tmp_path / "results")) == 2 * 6 + 2 * 4
     for result in found:
         chosen_on = result.protocol.split("-")[-1].removesuffix("split/1")
         assert result.facts["chosen_on"] == chosen_on and result.facts["head"].startswith("blocks ")

@@ -9,7 +9,7 @@ from poa_bench.sweep.results import Result
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 PROTOCOLS = {
     "knn": ("knn-k20-T0.07/1", "digits", {"top1": 60.0}, "%"),
-    "linear": ("linear-logreg-grid13-valsplit/1", "digits", {"top1": 70.0}, "%"),
+    "linear": ("linear-logreg-grid13-valsplit/2", "digits", {"top1": 70.0}, "%"),
     "detection": ("mask-rcnn-sfp-digits/3", "digits-scenes", {"bbox_mAP": 20.0, "segm_mAP": 15.0}, "%"),
     "classification": ("finetune-30e/1", "digits", {"top1": 75.0}, "%"),
     "semi-supervised": ("finetune-10percent/1", "digits", {"top1": 50.0}, "%"),

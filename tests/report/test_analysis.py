@@ -58,28 +58,29 @@ def test_the_summary_names_the_best_and_the_cheapest_near_it():
     sentences = summary(report_data(results_frame(demo_results())))
     assert sentences[0].startswith("170 runs: 12 sizes cut from 1 pre-trained network, scored on knn top1, linear top1")
     assert sentences[1] == (
-        "knn top1: the best of 12 sizes is the largest, vit-w96-d8, with 74.10; vit-w80-d8 is within 1 of it with 69 % "
-        "of its parameters; the smallest, vit-w48-d4, loses 7.00 and has 12 % of its parameters."
+        "knn top1: the best of 12 sizes is vit-w96-d8 with 74.10, above random initialisation (64.10) and raw pixels "
+        "(45.00); it is the largest; vit-w80-d8 is within 1 of it with 69 % of its parameters; the smallest, "
+        "vit-w48-d4, loses 7.00 and has 12 % of its parameters."
     )
 
 
 def test_the_summary_is_true_where_the_smallest_is_the_best_or_nearly():
-    best = [made_result(), made_result(spec="vit-w64-d4", shift=-5)]
+    control = made_result(spec=None, initialisation="pixels")
+    best = [made_result(), *(made_result(spec=spec, shift=-5) for spec in ("vit-w64-d4", "vit-w80-d4")), control]
     assert summary(report_data(results_frame(best)))[1] == (
-        "knn top1: the best of 2 sizes is vit-w48-d4 with 67.00, above the largest one's 63.00; it is the smallest too."
+        "knn top1: the best of 3 sizes is vit-w48-d4 with 67.00, above raw pixels (45.00); how large the noise is, "
+        "nothing says; the largest, vit-w80-d4, has 64.00; it is the smallest."
     )
-    near = [made_result(), made_result(spec="vit-w64-d4", shift=-0.5)]
-    assert summary(report_data(results_frame(near)))[1] == (
-        "knn top1: the best of 2 sizes is the largest, vit-w64-d4, with 67.50; vit-w48-d4 is within 1 of it with 56 % "
-        "of its parameters (it is the smallest, and loses 0.50)."
+    near = [made_result(), *(made_result(spec=spec, shift=-0.5) for spec in ("vit-w56-d4", "vit-w64-d4")), control]
+    assert summary(report_data(results_frame(near)))[1].endswith(
+        "is vit-w64-d4 with 67.50, above raw pixels (45.00); how large the noise is, nothing says; it is the largest; "
+        "vit-w48-d4 is within 1 of it with 56 % of its parameters."
     )
 
 
 def test_the_summary_says_how_far_to_trust_the_numbers():
     one = [made_result(), made_result("linear"), made_result(spec="vit-w64-d4")]
-    by = (
-        "The best sizes above are named by the scores shown; to choose one, `pick` takes validation scores where there "
-    )
+    by = "The sizes above are named by the scores shown; to choose one, `pick` takes validation scores where there "
     assert trust(report_data(results_frame(one)), missing=1) == [
         "Every score is of one run: its spread is unknown, and a small difference between sizes may be chance.",
         by + "are some (none here).",
@@ -90,12 +91,15 @@ def test_the_summary_says_how_far_to_trust_the_numbers():
     assert trust(report_data(results_frame([*(made_result(seed=seed) for seed in range(3)), judged])), missing=0) == [
         "Scores are means over 1 to 3 runs; where there are several, ± is the standard deviation over 3 measurement "
         "seeds. How much another pre-training would differ is unknown.",
+        "Scores within the noise are no further apart than 2 standard errors of their difference, which come from "
+        "repeats and from the number of test pictures, as far as the results say them; of linear top1 they say "
+        "neither.",
         by + "are some (linear top1).",
     ]
-    old = [made_result("linear", seed=0, protocol="linear-logreg-grid13-valsplit/0"), made_result("linear")]
+    old = [made_result("linear", seed=0, protocol="linear-logreg-grid13-valsplit/1"), made_result("linear")]
     mixed = trust(report_data(results_frame([*old, made_result(), made_result(seed=1)])), missing=0)
     assert mixed[0].startswith("Scores are means over 1 to 2 runs")
-    assert mixed[2].startswith("1 run is stale and left out")
+    assert mixed[3].startswith("1 run is stale and left out")
 
 
 def test_the_summary_says_over_which_seeds_the_spread_is():

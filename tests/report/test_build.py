@@ -92,7 +92,10 @@ def test_latex_marks_the_best_of_each_score():
     text = latex_table(data, "Sizes of a_b, 50 %")
     assert text.count(r"\textbf{") == 4 and r"\textbf{74.10 $\pm$ 0.10}" in text
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule")) and r"bbox\_mAP" in text
-    assert text.startswith("% needs \\usepackage{booktabs,graphicx}\n") and r"\caption{Sizes of a\_b, 50 \%}" in text
+    assert (
+        text.startswith("% needs \\usepackage{booktabs,graphicx}\n")
+        and r"\caption{Sizes of a\_b, 50 \%. Bold: " in text
+    )
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len({line.count("&") for line in rows}) == 1
     assert r"\shortstack[r]{detection \\ bbox\_mAP}" in text
@@ -132,7 +135,10 @@ def test_one_row(tmp_path):
     write_result(made_result(), tmp_path / "in")
     write_report(tmp_path / "in", tmp_path / "out")
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-    assert "the only size is vit-w48-d4 with 67.00." in text and "None: every size has every task." in text
+    assert (
+        "for want of a control; the only size is vit-w48-d4 with 67.00." in text
+        and "None: every size has every task." in text
+    )
 
 
 def test_only_controls(tmp_path):

@@ -48,14 +48,36 @@ def test_protocols_are_told_apart(tmp_path):
     write_result(made_result("linear", SPECS[0]), first)
     write_result(made_result("linear", SPECS[0], sha="b" * 64, shift=1.0), second)
     text = comparison_text([first, second])
-    assert "b is ahead at 0 of 2 sizes on knn top1 · knn-k10-T0.07/1; b is ahead at 0 of 2 sizes on knn top1 · " in text
-    assert "; b is ahead at 1 of 1 sizes on linear top1." in text
+    sentences = text.partition("\n")[0].removeprefix("b against a: ").removesuffix(".").split("; ")
+    assert sentences == [
+        "on knn top1 · knn-k10-T0.07/1 b is ahead of a at 0 of 2 common sizes, behind at 2 (no control was measured)",
+        "on knn top1 · knn-k20-T0.07/1 b is ahead of a at 0 of 2 common sizes, and within the noise at 2 (no "
+        "control was measured)",
+        "on linear top1 b is ahead of a at 1 of 1 common size (no control was measured)",
+    ]
     assert text.count("knn top1 · knn-k20-T0.07/1") == 1 + 2 and text.count("-1.00") == 2
 
 
 def test_one_seed_gets_no_test_in_words(tmp_path):
     text = comparison_text([folder(tmp_path / "a", [0]), folder(tmp_path / "b", [0], shifts=[1], sha="b" * 64)])
-    assert text.startswith("b against a: b is ahead at 2 of 2 sizes on knn top1.") and "no test" in text
+    assert text.startswith("b against a: on knn top1 b is ahead of a at 2 of 2 common sizes") and "no test" in text
+
+
+def test_controls_come_first_and_noise_is_no_lead(tmp_path):
+    """400 test pictures: at 50 % two scores must be 7.07 apart; raw pixels have more than both at the first size."""
+    facts = {"test_images": 400}
+    for name, scores in (("a", (40.0, 60.0)), ("b", (48.0, 63.0))):
+        for spec, value in zip(SPECS, scores, strict=True):
+            write_result(made_result(spec=spec, metrics={"top1": value}, sha=name * 64, facts=facts), tmp_path / name)
+    write_result(made_result(spec=None, initialisation="pixels", metrics={"top1": 50.0}, facts=facts), tmp_path / "a")
+    text = comparison_text([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert text.startswith(
+        "b against a: on knn top1 neither is above raw pixels at 1 of 2 sizes, and b is ahead of a at 1 of 2 common "
+        "sizes, and within the noise at 1.\n"
+    )
+    row = compare(sides(str(tmp_path / "a"), str(tmp_path / "b"))).iloc[0]
+    assert row.noise == pytest.approx(200 * ((0.4 * 0.6 + 0.48 * 0.52) / 400) ** 0.5)
+    assert (row.control, row.control_score) == ("raw pixels", 50.0)
 
 
 def test_published_rows_stay_marked_and_say_that_protocols_differ(tmp_path):

@@ -50,12 +50,12 @@ def test_replaced_checkpoints_and_protocols_are_stale():
     new = made_result(sha="b" * 64, created=later(1), shift=3)
     old_protocol = made_result("linear", sha="b" * 64, created=later(1))
     new_protocol = made_result(
-        "linear", sha="b" * 64, created=later(2), protocol="linear-logreg-grid13-valsplit/2", shift=1
+        "linear", sha="b" * 64, created=later(2), protocol="linear-logreg-grid13-valsplit/3", shift=1
     )
     data = data_of([old, new, old_protocol, new_protocol])
     reasons = data.long.set_index("run_id").stale
     assert reasons[old.run_id] == "checkpoint aaaaaaaa was replaced by bbbbbbbb"
-    assert reasons[old_protocol.run_id] == "protocol linear-logreg-grid13-valsplit/1 was replaced by version 2"
+    assert reasons[old_protocol.run_id] == "protocol linear-logreg-grid13-valsplit/2 was replaced by version 3"
     assert reasons[new.run_id] == reasons[new_protocol.run_id] == ""
     assert data.wide().loc[("pre-trained", "vit-w48-d4")].tolist() == [70.0, 78.0]
 

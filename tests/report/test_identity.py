@@ -114,7 +114,7 @@ def test_teacher_and_student_in_one_folder(tmp_path):
         ["vit-w64-d4", "pre-trained, student", "75.00"],
     ]
     text = pick_text(choose(str(tmp_path), "knn", None, {}, (None, "")))
-    assert "best:          vit-w64-d4 (pre-trained, student): 75.00" in text
+    assert "chosen:        vit-w64-d4 (pre-trained, student): 75.00" in text
     assert text.splitlines()[-2].endswith("vit-w64-d4 -o vit-w64-d4.safetensors --branch student")
     assert text.splitlines()[-1] == "from:          student of epoch_10.pth (sha256 aaaaaaaa)"
     cards = card_contexts(data)
@@ -221,7 +221,7 @@ def test_a_path_used_for_another_repeat_makes_nothing_stale_and_pick_looks_at_th
     data = report_data(results_frame(_read(tmp_path / "results")))
     assert (data.long.stale == "").all() and len(cells_of(data)) == 2
     text = pick_text(choose(str(tmp_path / "results"), "knn", None, {}, (None, "")))
-    assert "best:          vit-w48-d4 (iter_9 (aaaaaaaa)): 67.00" in text
+    assert "chosen:        vit-w48-d4 (iter_9 (aaaaaaaa)): 67.00" in text
     assert f"has other contents now (sha256 {owners[1][:8]})" in text and "poa-bench extract" not in text
 
 

@@ -140,7 +140,8 @@ def test_the_slider_gives_the_same_answers_as_the_command(opened, data):
             slider.fill(str(3 * step))
             choice = pick(table, {"parameters": limit}, "parameters")
             text = answer.inner_text()
-            assert f"Best: {choice.best.spec} " in text
+            assert f"Chosen: {choice.best.spec} " in text
+            assert "Its score is above random initialisation" in text
             assert choice.runner_up is None or f"Runner-up: {choice.runner_up.spec} " in text
             assert ("Next cheaper: " in text) == (choice.cheaper is not None)
             assert f"poa-bench extract work_dirs/poa/epoch_10.pth {choice.best.spec}" in text
@@ -233,7 +234,7 @@ def test_published_values_are_hollow_marks_that_say_whose_they_are(browser, tmp_
     labels = " ".join(mark.get_attribute("aria-label") for mark in hollow)
     assert "method: DINO" in labels and "published score: 76.78" in labels
     answer = page.locator("#pick-answer").inner_text()
-    assert "Best by knn top1 · knn-k10-T0.07/1: vit-w384-d12 (pre-trained)" in answer
+    assert "Chosen by knn top1 · knn-k10-T0.07/1: vit-w384-d12 (pre-trained)" in answer
     page.close()
 
 

@@ -38,12 +38,14 @@ def test_words(demo_folder):
     found = choose(demo_folder, "knn", None, {"parameters": 0.5e6}, (None, ""))
     assert pick_text(found).splitlines() == [
         "knn top1 with params (M) <= 0.5000",
-        "best:          vit-w64-d8 (pre-trained): 72.10 ± 0.10; 0.3932 params (M), 0.02517 MACs (G), "
+        "verdict:       the best of 9 sizes is vit-w64-d8 with 72.10, above random initialisation (62.10) and raw "
+        "pixels (45.00)",
+        "chosen:        vit-w64-d8 (pre-trained): 72.10 ± 0.10; 0.3932 params (M), 0.02517 MACs (G), "
         "1.573 weights, float32 (MB), 5.120 latency p50, batch 1 (ms), 6.400 latency p95, batch 1 (ms)",
         "runner-up:     vit-w48-d8 (pre-trained): 71.10 ± 0.10; 0.2212 params (M), 0.01416 MACs (G), "
         "0.8847 weights, float32 (MB), 3.840 latency p50, batch 1 (ms), 4.800 latency p95, batch 1 (ms)",
         "next cheaper:  vit-w48-d8 loses 1.00 and saves 44 % of params (M)",
-        "how:           chosen on the test split itself, for want of validation scores of every size: the best one's "
+        "how:           chosen on the test split itself, for want of validation scores of every size: the chosen one's "
         "score is likely to be a little too high",
         "export:        poa-bench extract work_dirs/poa/epoch_10.pth vit-w64-d8 -o vit-w64-d8.safetensors",
         "from:          teacher of epoch_10.pth (sha256 aaaaaaaa, branch not said by the results)",
@@ -59,7 +61,7 @@ def test_secondary_metrics_and_latency_limits(demo_folder):
 
 def test_the_command(demo_folder, capsys):
     assert main(["pick", str(demo_folder), "--task", "seg", "--max-params", "0.3M"]) == 0
-    assert "best:          vit-w64-d6" in capsys.readouterr().out
+    assert "chosen:        vit-w64-d6" in capsys.readouterr().out
     assert main(["pick", str(demo_folder), "--task", "sharpness"]) == 2
     assert "'sharpness' was not measured: there are 'knn top1'" in capsys.readouterr().err
 
@@ -70,14 +72,14 @@ def test_one_of_several_protocols_is_taken_and_it_is_said(tmp_path, capsys):
         write_result(made_result(spec=spec, protocol="knn-k10-T0.07/1", shift=shift), tmp_path)
     assert main(["pick", str(tmp_path), "--task", "knn"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "knn top1 · knn-k20-T0.07/1" and lines[1].startswith("best:          vit-w64-d4")
-    assert lines[5] == (
+    assert lines[0] == "knn top1 · knn-k20-T0.07/1" and lines[2].startswith("chosen:        vit-w64-d4")
+    assert lines[6] == (
         "protocol:      knn top1 · knn-k20-T0.07/1 was taken: it comes first in the report; "
-        "by 'knn top1 · knn-k10-T0.07/1' (as --task) the best is vit-w48-d4 (pre-trained)"
+        "by 'knn top1 · knn-k10-T0.07/1' (as --task) the choice is vit-w48-d4 (pre-trained)"
     )
     assert main(["pick", str(tmp_path), "--task", "knn top1 · knn-k10-T0.07/1"]) == 0
     out = capsys.readouterr().out
-    assert "best:          vit-w48-d4" in out and "protocol:" not in out
+    assert "chosen:        vit-w48-d4" in out and "protocol:" not in out
 
 
 def test_the_protocol_with_more_sizes_is_taken(tmp_path):
@@ -86,7 +88,7 @@ def test_the_protocol_with_more_sizes_is_taken(tmp_path):
     write_result(made_result(spec="vit-w64-d4"), tmp_path)
     text = pick_text(choose(str(tmp_path), "knn", None, {}, (None, "")))
     assert "knn top1 · knn-k10-T0.07/1 was taken: it has the most sizes, 2; by" in text
-    assert text.splitlines()[-3].endswith("(as --task) the best is the same")
+    assert text.splitlines()[-3].endswith("(as --task) the choice is the same")
 
 
 def test_several_data_sets_are_asked_about_with_what_to_type(tmp_path):

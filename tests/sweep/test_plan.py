@@ -20,7 +20,7 @@ def test_product_of_everything(checkpoint):
     linear = {
         "task": "linear",
         "dataset": "digits",
-        "protocols": ["linear-logreg-grid5-valsplit/1", "linear-logreg-grid7-valsplit/1"],
+        "protocols": ["linear-logreg-grid5-valsplit/2", "linear-logreg-grid7-valsplit/2"],
         "seeds": [0, 1, 2],
     }
     runs = expand(

@@ -60,6 +60,12 @@ for (const id of ["size-table", "gain-table", "published-table"]) {
 const form = document.getElementById("pick-form");
 const format = (value) => Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 });
 
+/** As poa_bench.report.noise: scores whose difference is within two standard errors of it. */
+function tied(score, one, other) {
+  const noise = 2 * Math.hypot(one[score.replace("s", "n")] ?? 0, other[score.replace("s", "n")] ?? 0);
+  return Math.abs(one[score] - other[score]) <= noise;
+}
+
 /** The same rule as poa_bench.report.pick: highest validation score, where there are some, the cheaper one of equals. */
 function pick(score, limits, cost) {
   const rank = report.chosenBy[score];
@@ -98,18 +104,19 @@ function showPick() {
   const describe = (row) => `${row.spec} (${row.series}): ${report.scores[score]} ${format(row[score])}${spread(row)}, ` +
     Object.entries(report.costs).filter(([name]) => name in row).map(([name, title]) => `${format(row[name])} ${title}`).join(", ");
   const command = Object.assign(document.createElement("code"), { textContent: best.export });
-  const lines = [paragraph("Best:", describe(best))];
-  if (runnerUp) lines.push(paragraph("Runner-up:", describe(runnerUp)));
+  const within = (row) => (tied(score, best, row) ? " (within the noise)" : "");
+  const lines = [paragraph("Chosen:", describe(best)), paragraph("Its score is", `${report.worth[best[score.replace("s", "v")]]}.`)];
+  if (runnerUp) lines.push(paragraph("Runner-up:", describe(runnerUp) + within(runnerUp)));
   if (cheaper) {
     const loss = best[score] - cheaper[score];
-    const change = `${loss < 0 ? "gains" : "loses"} ${format(Math.abs(loss))}`;
+    const change = `${loss < 0 ? "gains" : "loses"} ${format(Math.abs(loss))}${within(cheaper)}`;
     lines.push(paragraph("Next cheaper:", `${cheaper.spec} ${change} and needs ${format(cheaper[cost])} instead of ${format(best[cost])} ${report.costs[cost]}`));
   }
   lines.push(paragraph("How:", report.how[score]));
   for (const other of report.same[score]) {
     const chosen = pick(other, limits, cost).best;
     const text = !chosen ? "none" : chosen === best ? "the same" : `${chosen.spec} (${chosen.series})`;
-    lines.push(paragraph(`Best by ${report.scores[other]}:`, text));
+    lines.push(paragraph(`Chosen by ${report.scores[other]}:`, text));
   }
   lines.push(paragraph("Export:", command), paragraph("From:", best.origin));
   answer.replaceChildren(...lines);

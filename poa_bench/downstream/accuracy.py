@@ -1,0 +1,61 @@
+"""Accuracies of a classification, from counts per class: these can be added up over batches and processes."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from poa_bench.downstream.protocols import VALIDATION
+
+ACCURACIES = ("top1", "top5", "balanced_top1")
+
+
+def class_counts(ranks: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Pictures of each class, those recognised, and those whose class is among the first five, (..., classes, 3) int64.
+
+    Args:
+        ranks: how many classes stand before the true one, (..., N).
+        labels: true classes, (N,) int64.
+        classes: number of classes.
+    """
+    rows = torch.stack([torch.ones_like(ranks, dtype=torch.long), (ranks < 1).long(), (ranks < 5).long()], -1)
+    return rows.new_zeros(*ranks.shape[:-1], classes, 3).index_add_(-2, labels, rows)
+
+
+def accuracies(counts: Tensor) -> Tensor:
+    """`ACCURACIES` in percent, (..., 3) float64 on the CPU.
+
+    The balanced one is the mean of the classes' recalls (scikit-learn's `balanced_accuracy_score`): every class counts
+    alike, however many pictures it has. A class without a picture counts in none of the three.
+
+    Args:
+        counts: of `class_counts`.
+    """
+    pictures, first, five = counts.double().cpu().unbind(-1)
+    recalls = torch.where(pictures > 0, first / pictures, torch.nan)
+    total = pictures.sum(-1)
+    return 100 * torch.stack([first.sum(-1) / total, five.sum(-1) / total, recalls.nanmean(-1)], -1)
+
+
+def named(percent: Tensor) -> dict[str, float]:
+    """The three numbers of `accuracies` by name."""
+    return dict(zip(ACCURACIES, percent.tolist(), strict=True))
+
+
+def chosen_by(validation: Mapping[str, float]) -> dict[str, float]:
+    """The accuracies of the validation split by which sizes are chosen, under the names that result rows give them."""
+    return {f"{VALIDATION}{name}": validation[name] for name in ("top1", "balanced_top1")}
+
+
+def class_facts(train: Tensor, test: Tensor) -> dict[str, int]:
+    """What a result says about its classes: how many, and how many test pictures the largest and smallest one have.
+
+    Args:
+        train, test: labels, (N,) int64.
+    """
+    pictures = test.bincount(minlength=int(train.max()) + 1)[train.unique()]
+    return {
+        "classes": len(pictures),
+        "test_largest_class": int(pictures.max()),
+        "test_smallest_class": int(pictures.min()),
+    }

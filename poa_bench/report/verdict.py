@@ -1,0 +1,184 @@
+"""What may be said about a score: the one place that decides whether a size is called the best.
+
+A score is praised only where it is above the controls (random initialisation, raw pixels) and above chance by more than
+the noise that is known (`noise.py`), and where there are sizes enough to compare. Report, page, cards and command line
+print the sentences made here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from poa_bench.report.noise import margin, tied
+
+LEAST_SIZES = 3  # of fewer none is called the best
+
+
+class Score(NamedTuple):
+    """A score with its standard error (NaN where nothing is known about it), and whose it is."""
+
+    name: str
+    mean: float
+    error: float
+
+    def ties(self, other: Score) -> bool:
+        """Whether the two are within the noise of each other."""
+        return tied(self[1:], other[1:])
+
+    def above(self, other: Score) -> bool:
+        """Whether this one is higher by more than the noise."""
+        return self.mean > other.mean and not self.ties(other)
+
+
+class Standing(NamedTuple):
+    """One score against what costs nothing.
+
+    Attributes:
+        kind: `zero`, `chance` (not above it), `controls` (some are as good or better), `uncontrolled`, or `above`.
+        rivals: the controls that are as good or better; for `above` those that are not.
+        chance: what guessing scores; NaN where it is not known.
+    """
+
+    kind: str
+    rivals: tuple[Score, ...]
+    chance: float
+
+
+def standing(score: Score, controls: Sequence[Score], chance: float) -> Standing:
+    """What a score is worth.
+
+    Args:
+        score: of a pre-trained network.
+        controls: their scores; those that are NaN were not measured.
+        chance: what guessing scores, in the same unit; NaN where it is not known.
+    """
+    known = sorted((control for control in controls if not math.isnan(control.mean)), key=lambda each: -each.mean)
+    if score.mean == 0:
+        return Standing("zero", (), chance)
+    if not math.isnan(chance) and not score.above(Score("chance", chance, math.nan)):
+        return Standing("chance", (), chance)
+    if rivals := tuple(control for control in known if not score.above(control)):
+        return Standing("controls", rivals, chance)
+    return Standing("above" if known else "uncontrolled", tuple(known), chance)
+
+
+def standing_text(found: Standing, decimals: int = 2, with_numbers: bool = True) -> str:
+    """A standing in words, such as `above raw pixels (58.30)`; without numbers it fits many sizes."""
+    rivals = " and ".join(_valued(rival, decimals) if with_numbers else rival.name for rival in found.rivals)
+    chance = f" ({found.chance:.{decimals}f})" if with_numbers else ""
+    return {
+        "zero": "0, so nothing can be told",
+        "chance": f"NOT above chance{chance}, so nothing can be told",
+        "controls": f"NOT above {rivals}",
+        "uncontrolled": "no control was measured (random initialisation, raw pixels), so how good it is cannot be told",
+        "above": f"above {rivals}",
+    }[found.kind]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A size among others.
+
+    Attributes:
+        score: of the size that is spoken of: the highest, or the one that was chosen.
+        others: of the other sizes.
+        standing: of `score`, against the highest of each kind of control.
+    """
+
+    score: Score
+    others: tuple[Score, ...]
+    standing: Standing
+
+    @property
+    def count(self) -> int:
+        """Sizes in all."""
+        return 1 + len(self.others)
+
+    @property
+    def tied(self) -> tuple[Score, ...]:
+        """The others that are within the noise of the score."""
+        return tuple(other for other in self.others if other.ties(self.score))
+
+    @property
+    def higher(self) -> tuple[Score, ...]:
+        """The others that are higher by more than the noise; there are some only where another measure chose."""
+        return tuple(other for other in self.others if other.above(self.score))
+
+    @property
+    def kind(self) -> str:
+        """That of the standing where it is not `above`, else `few`, `lower`, `tie` or `best`."""
+        if self.standing.kind != "above":
+            return self.standing.kind
+        if self.count < LEAST_SIZES:
+            return "few"
+        if self.higher:
+            return "lower"
+        return "tie" if self.tied else "best"
+
+
+def verdict_text(found: Verdict, decimals: int = 2) -> str:
+    """The verdict as a sentence without its end: controls that are as good come first, `best` is only what is known."""
+    score, kind = found.score, found.kind
+    value = f"{score.mean:.{decimals}f}"
+    spoken = _spoken(found)
+    worth = standing_text(found.standing, decimals)
+    if kind == "zero":
+        return f"nothing can be told: {spoken} scores {value}"
+    if kind == "chance":
+        return f"nothing can be told: {spoken}, {score.name}, has {value}, {worth.partition(',')[0]}"
+    if kind == "controls":
+        return f"{_rivals(found, decimals)}; {spoken}, {score.name}, has {value}"
+    if kind == "uncontrolled":
+        text = f"nothing says whether the scores are good, for want of a control; {spoken} is {score.name} with {value}"
+        return text + _ties(found, decimals)
+    if kind == "few":
+        others = "".join(f"; {other.name} has {other.mean:.{decimals}f}" for other in found.others)
+        few = "one size is" if found.count == 1 else f"{found.count} sizes are"
+        return f"{few} too few to call one the best: {score.name} has {value}, {worth}{others}{_ties(found, decimals)}"
+    if kind == "lower":
+        higher = max(found.higher, key=lambda other: other.mean)
+        return f"{spoken}, {score.name}, has {value}, {worth}; {_valued(higher, decimals)} is higher on this split"
+    if kind == "tie":
+        return f"{spoken} is {score.name} with {value}, {worth}{_ties(found, decimals)}"
+    return f"the best of {found.count} sizes is {score.name} with {value}, {worth}{_unknown(found)}"
+
+
+def _spoken(found: Verdict) -> str:
+    if found.count == 1:
+        return "the only size"
+    highest = found.score.mean >= max(other.mean for other in found.others)
+    if found.kind == "zero" and highest:
+        return f"every one of {found.count} sizes"
+    return f"the {'highest' if highest else 'chosen one'} of {found.count} sizes"
+
+
+def _rivals(found: Verdict, decimals: int) -> str:
+    """`raw pixels (48.80) are better`: the controls that are not below, and how they stand."""
+    rivals = found.standing.rivals
+    better = [rival.above(found.score) for rival in rivals]
+    how = "better" if all(better) else "as good or better" if any(better) else "as good"
+    plural = len(rivals) > 1 or rivals[0].name.endswith("s")
+    noise = max((margin(rival.error, found.score.error) for rival in rivals), default=0)
+    within = "" if any(better) or noise == 0 else f" (within the noise, ± {noise:.{decimals}f})"
+    return f"{' and '.join(_valued(rival, decimals) for rival in rivals)} {'are' if plural else 'is'} {how}{within}"
+
+
+def _ties(found: Verdict, decimals: int) -> str:
+    if not found.tied:
+        return ""
+    count, others = len(found.tied), len(found.others)
+    noise = max(margin(other.error, found.score.error) for other in found.tied)
+    within = f"within the noise (± {noise:.{decimals}f})" if noise else "equal"
+    which = f"{count} of the other {others}" if others > 1 else "the other one"
+    return f"; {which} {'is' if count == 1 else 'are'} {within}: a tie"
+
+
+def _unknown(found: Verdict) -> str:
+    return "; how large the noise is, nothing says" if math.isnan(found.score.error) else ""
+
+
+def _valued(score: Score, decimals: int) -> str:
+    return f"{score.name} ({score.mean:.{decimals}f})"
