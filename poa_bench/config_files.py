@@ -86,14 +86,26 @@ def read_config(source: str | Path, options: Mapping[str, Any] | None = None) ->
 
 
 def replace_values(config: Config, options: Mapping[str, Any]) -> None:
-    """Replace values of a config, `{"train_cfg.max_iters": 10}`.
+    """Replace values of a config, `{"train_cfg.max_iters": 10}`; the place behind a list's last is a new entry of it.
 
     Raises:
         InputError: one does not fit.
     """
     for key, value in options.items():
+        _make_room(config, key.split("."))
         try:
             config.merge_from_dict({key: value})
         except (ValueError, KeyError, TypeError, AssertionError, IndexError) as error:
             reason = str(error.args[0])[:200] if error.args else type(error).__name__
             raise InputError(f"{key}={value} does not fit {config.filename}: {reason}") from error
+
+
+def _make_room(config: Any, path: list[str]) -> None:
+    """Append what `visualizer.vis_backends.1.type` needs to a list of one, which mmengine would not."""
+    for name in path[:-1]:
+        if isinstance(config, list):
+            if name == str(len(config)):
+                config.append({})
+            config = config[int(name)] if name.isdecimal() and int(name) < len(config) else None
+        else:
+            config = config.get(name) if hasattr(config, "get") else None

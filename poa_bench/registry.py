@@ -14,16 +14,24 @@ from mmengine.registry import DATASETS as _DATASETS
 from mmengine.registry import EVALUATOR as _EVALUATOR
 from mmengine.registry import FUNCTIONS as _FUNCTIONS
 from mmengine.registry import HOOKS as _HOOKS
+from mmengine.registry import INFERENCERS as _INFERENCERS
+from mmengine.registry import LOG_PROCESSORS as _LOG_PROCESSORS
 from mmengine.registry import LOOPS as _LOOPS
 from mmengine.registry import METRICS as _METRICS
+from mmengine.registry import MODEL_WRAPPERS as _MODEL_WRAPPERS
 from mmengine.registry import MODELS as _MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as _OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as _OPTIM_WRAPPERS
 from mmengine.registry import OPTIMIZERS as _OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as _PARAM_SCHEDULERS
+from mmengine.registry import RUNNER_CONSTRUCTORS as _RUNNER_CONSTRUCTORS
+from mmengine.registry import RUNNERS as _RUNNERS
+from mmengine.registry import STRATEGIES as _STRATEGIES
 from mmengine.registry import TASK_UTILS as _TASK_UTILS
 from mmengine.registry import TRANSFORMS as _TRANSFORMS
+from mmengine.registry import VISBACKENDS as _VISBACKENDS
 from mmengine.registry import VISUALIZERS as _VISUALIZERS
+from mmengine.registry import WEIGHT_INITIALIZERS as _WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
 SCOPE = "poa_bench"
@@ -101,7 +109,6 @@ METRICS = OnDemandRegistry(
         "NamedCocoMetric": "poa_bench.datasets.coco",
     },
 )
-EVALUATORS = OnDemandRegistry("evaluator", _EVALUATOR, [])
 OPTIMIZERS = OnDemandRegistry("optimizer", _OPTIMIZERS, ["poa_bench.pretraining.optim"])
 OPTIM_WRAPPERS = OnDemandRegistry("optim_wrapper", _OPTIM_WRAPPERS, ["poa_bench.pretraining.optim"])
 OPTIM_WRAPPER_CONSTRUCTORS = OnDemandRegistry(
@@ -110,5 +117,15 @@ OPTIM_WRAPPER_CONSTRUCTORS = OnDemandRegistry(
     ["poa_bench.downstream.layer_decay", "poa_bench.pretraining.optim"],
 )
 PARAM_SCHEDULERS = OnDemandRegistry("parameter scheduler", _PARAM_SCHEDULERS, ["poa_bench.downstream.warmup_cosine"])
-VISUALIZERS = OnDemandRegistry("visualizer", _VISUALIZERS, [])
+# Nothing of ours is in these. mmengine looks for them in the default scope, and warns of each that is not there.
+EVALUATORS = OnDemandRegistry("evaluator", _EVALUATOR, [])
+INFERENCERS = OnDemandRegistry("inferencer", _INFERENCERS, [])
+LOG_PROCESSORS = OnDemandRegistry("log_processor", _LOG_PROCESSORS, [])
+MODEL_WRAPPERS = OnDemandRegistry("model_wrapper", _MODEL_WRAPPERS, [])
+RUNNER_CONSTRUCTORS = OnDemandRegistry("runner constructor", _RUNNER_CONSTRUCTORS, [])
+RUNNERS = OnDemandRegistry("runner", _RUNNERS, [])
+STRATEGIES = OnDemandRegistry("strategy", _STRATEGIES, [])
 TASK_UTILS = OnDemandRegistry("task util", _TASK_UTILS, [])
+VISBACKENDS = OnDemandRegistry("vis_backend", _VISBACKENDS, [])
+VISUALIZERS = OnDemandRegistry("visualizer", _VISUALIZERS, [])
+WEIGHT_INITIALIZERS = OnDemandRegistry("weight initializer", _WEIGHT_INITIALIZERS, [])

@@ -58,7 +58,7 @@ def test_run_goes_on_from_its_checkpoint(amp, tmp_path):
         config.resume, config.load_from = True, str(tmp_path / "straight" / "iter_5.pth")
 
     train_here(tmp_path / "resumed", *options, change=resume)
-    terms = ("loss", "intact/global", "elastic/local", "lr", "elastic_width")
+    terms = ("loss", "intact_global", "elastic_local", "lr", "elastic_width")
     expected, found = logged(tmp_path / "straight", *terms), logged(tmp_path / "resumed", *terms)
     assert sorted(found) == [6, 7, 8, 9, 10]
     for step, numbers in found.items():

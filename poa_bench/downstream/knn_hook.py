@@ -67,7 +67,8 @@ class KnnHook(Hook):
         start = time.perf_counter()
         found = self.measure(_teacher(runner))
         # not through the message hub, whose numbers wait for the next line of the log: the last ones would be lost
-        runner.visualizer.add_scalars({f"knn/{size}": accuracy for size, accuracy in found.items()}, runner.iter + 1)
+        scalars = {f"knn/{size}": accuracy for size, accuracy in found.items()}
+        runner.visualizer.add_scalars(scalars, runner.iter + 1, file_path=f"{runner.timestamp}.json")
         for size, accuracy in found.items():
             runner.logger.info(f"k-NN top-1 of {size}: {accuracy:.2f} % (k {self.k}, validation split)")
         runner.logger.info(f"k-NN took {time.perf_counter() - start:.1f} s")

@@ -42,7 +42,7 @@ def target_entropies(probabilities: Tensor) -> tuple[Tensor, Tensor]:
 
 @HOOKS.register_module()
 class CollapseHook(Hook):
-    """Watch the teacher on every n-th batch and warn when training collapses.
+    """Watch the teacher on the first and every n-th batch and warn when training collapses.
 
     Logs ``feature_spread``, ``feature_rank``, ``target_diversity`` and ``target_flatness`` of the intact teacher's
     class tokens on this process (targets of the first head, before balancing).
@@ -73,13 +73,14 @@ class CollapseHook(Hook):
         }
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Check, log, warn."""
-        if not self.every_n_train_iters(runner, self.interval):
+        """Check, log, warn; the first check is for the log alone, whose lines all have the numbers then."""
+        due = self.every_n_train_iters(runner, self.interval)
+        if not due and "train/feature_spread" in runner.message_hub.log_scalars:
             return
         numbers = self.measure(training_model(runner), data_batch)
         for name, value in numbers.items():
             runner.message_hub.update_scalar(f"train/{name}", value)
-        if runner.iter >= self.begin * len(runner.train_dataloader):
+        if due and runner.iter >= self.begin * len(runner.train_dataloader):
             for sentence in self.warnings(numbers):
                 runner.logger.warning(f"collapse? {sentence} (iteration {runner.iter + 1})")
 

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.runner import Runner
 
 from poa_bench.elastic.space import check_draw_mode
+from poa_bench.log_names import current_name
 from poa_bench.pretraining.safety import images_per_iteration
 from poa_bench.pretraining.schedules import training_model
 from poa_bench.registry import HOOKS
@@ -64,6 +65,13 @@ class AveragedRuntimeInfoHook(RuntimeInfoHook):
 
     They leave the device together: each alone would make the CPU wait.
     """
+
+    def before_train(self, runner: Runner) -> None:
+        """As always; what an older checkpoint has logged goes on under the names of today."""
+        super().before_train(runner)
+        scalars = runner.message_hub.log_scalars
+        for name in [name for name in scalars if name != current_name(name)]:
+            scalars[current_name(name)] = scalars.pop(name)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """One exchange of a short vector."""

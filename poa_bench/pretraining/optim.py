@@ -1,5 +1,6 @@
 """Optimisers and their parameter groups: layer-wise decay as in DINOv2, bf16 on any device, sharded AdamW."""
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -51,8 +52,14 @@ class PretrainOptimWrapperConstructor:
             raise InputError(f"layer_decay is {self.layer_decay}: it must lie in (0, 1]; 1 means no decay")
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the wrapper for a POA model (wrapped for several processes or not)."""
-        student = getattr(model, "module", model).student
+        """Build the wrapper for a POA model (wrapped for several processes or not).
+
+        A model without a student is a stand-in: OpenMMLab's `vis_scheduler.py` draws the schedules with one.
+        """
+        student = getattr(getattr(model, "module", model), "student", None)
+        if student is None:
+            print_log("the model has no student: one parameter group, no layer-wise decay", "current", logging.WARNING)
+            return self._wrap([{"params": list(model.parameters())}])
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         scales, undecayed = self.learning_rate_scales(student), self.without_weight_decay(student)
         for name, parameter in student.named_parameters():
@@ -64,11 +71,14 @@ class PretrainOptimWrapperConstructor:
             for (scale, decay), members in sorted(groups.items(), key=lambda item: item[0], reverse=True)
         ]
         print_log(f"{len(parameters)} parameter groups, layer-wise decay {self.layer_decay}", logger="current")
-        optimizer = OPTIMIZERS.build({**self.optimizer, "params": parameters})
-        wrapper = OPTIM_WRAPPERS.build({"type": "OptimWrapper", **self.wrapper, "optimizer": optimizer})
+        wrapper = self._wrap(parameters)
         if self.clip_apart:
             wrapper.clip_func = partial(clip_apart, [set(part.parameters()) for part in student.children()])
         return wrapper
+
+    def _wrap(self, parameters: list[dict[str, Any]]) -> OptimWrapper:
+        optimizer = OPTIMIZERS.build({**self.optimizer, "params": parameters})
+        return OPTIM_WRAPPERS.build({"type": "OptimWrapper", **self.wrapper, "optimizer": optimizer})
 
     def learning_rate_scales(self, student: nn.Module) -> dict[str, float]:
         """Factor of the learning rate for every parameter name of the student."""

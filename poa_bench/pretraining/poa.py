@@ -134,7 +134,8 @@ class POA(BaseModel):
         """The step: passes, then the table of terms for every head, then KoLeo.
 
         Returns:
-            ``loss``, the differentiable total, and the unweighted value of every term, averaged over the heads.
+            ``loss``, the differentiable total, and the unweighted value of every term, averaged over the heads; 0 for
+            terms that the schedule leaves out yet, so that every line of a log has the same names.
         """
         if self.patch_weight == 0:  # masked, but nowhere: the mask token stays part of the graph (DDP)
             crops = crops._replace(masks=torch.zeros_like(crops.masks))
@@ -151,6 +152,8 @@ class POA(BaseModel):
         with torch.autocast(crops.global_crops.device.type, enabled=False):
             totals, values = self._compare(table, rows, _patch_weights(crops.masks, masked))
             losses = {"loss": totals.mean()} | dict(zip(_names(table), values.mean(dim=0), strict=True))
+            everything = [term.name for term in loss_table(self.loss_weights, self.variant, local_views)]
+            losses |= {name: totals.new_zeros(()) for name in everything if name not in losses}
             if self.loss_weights.koleo:
                 spread = sum(koleo(view) for features in students.values() for view in features["global"])
                 losses["koleo"] = spread.detach() / len(students)

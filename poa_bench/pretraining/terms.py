@@ -76,10 +76,10 @@ class Term:
 
     @property
     def name(self) -> str:
-        """For logs: ``elastic/global``, ``elastic/same_local``, ``intact/patch``, ..."""
+        """For logs: ``elastic_global``, ``elastic_same_local``, ``intact_patch``, ..."""
         kind = f"same_{self.rows}" if self.teacher == "intact" else self.rows
         origin = "_by_elastic_teacher" if self.teacher == "elastic_teacher" else ""
-        return f"{self.student}/{kind}{origin}"
+        return f"{self.student}_{kind}{origin}"
 
 
 def loss_table(weights: LossWeights, variant: str = "poa", local_views: int = 8, patch: float = 1.0) -> list[Term]:

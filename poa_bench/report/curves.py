@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from poa_bench.log_names import current_name
 from poa_bench.report.frame import ReportData
 
 POINTS = 300  # per curve: more would only make the page heavy
@@ -71,7 +72,7 @@ def read_scalars(folder: Path) -> pd.DataFrame:
             for name, value in entry.items():
                 # with fp16 loss scaling a gradient norm may be infinite
                 if name not in _COUNTERS and step is not None and isinstance(value, (int, float)) and isfinite(value):
-                    values[name, int(step)] = float(value)
+                    values[current_name(name), int(step)] = float(value)
     table = pd.DataFrame([(*key, value) for key, value in values.items()], columns=["scalar", "step", "value"])
     table = table.sort_values(["scalar", "step"], kind="stable")
     stride = table.groupby("scalar").step.transform("size") // POINTS + 1

@@ -18,6 +18,7 @@ from poa_bench.errors import InputError
 from poa_bench.sweep.plan import Run, expand, make_sweep
 from poa_bench.sweep.results import read_results, write_result
 from tests.downstream.networks import tiny_supernet, write_checkpoint
+from tests.warned import warnings_in
 
 pytest.importorskip("mmdet")
 pytest.importorskip("mmseg")
@@ -59,6 +60,7 @@ def test_detection_leaves_a_complete_result(checkpoint, tmp_path):
     assert result.tensors_loaded == result.tensors_total == len(network.state_dict())
     assert result.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert (result.spec, result.split, result.facts["iterations"], result.facts["batch"]) == ("vit-w16-d3", "val", 4, 2)
+    assert all("of an older version" in line for line in warnings_in(tmp_path / "work"))  # the made checkpoint
     write_result(result, tmp_path / "results")
     table = read_results(tmp_path / "results")
     assert table[table.primary].metric.tolist() == ["bbox_mAP"]
@@ -70,6 +72,7 @@ def test_same_seed_same_number_and_the_weights_matter(checkpoint, tmp_path):
     for run in runs("segmentation", checkpoint, ("pretrained", "random"), seeds=(0, 1)):
         found[run.initialisation, run.seed] = run_dense(run, tmp_path / run.id, "cpu")
     again = run_dense(runs("segmentation", checkpoint)[0], tmp_path / "again", "cpu")
+    assert all("of an older version" in line for line in warnings_in(tmp_path))
     assert again.metrics == found["pretrained", 0].metrics
     assert len({tuple(result.metrics.values()) for result in found.values()}) == 4
     assert {result.parameters for result in found.values()} == {again.parameters}

@@ -18,6 +18,7 @@ from poa_bench.sweep.plan import load_sweep
 from tests.downstream.networks import FAMILIES, SMALL
 from tests.downstream.test_dense_configs import load, noise_image
 from tests.downstream.test_dense_configs import run as run_config
+from tests.warned import warnings_in
 
 pytest.importorskip("mmpretrain")
 
@@ -142,6 +143,7 @@ def test_a_small_run(family, tmp_path):
     config = classification(tmp_path, family)
     config.custom_hooks.append({"type": "mmengine.Watch"})
     runner, _ = run_config(config)
+    assert all("of an older version" in line for line in warnings_in(tmp_path / "work"))  # the made checkpoint
     watch = next(hook for hook in runner.hooks if isinstance(hook, Watch))
     backbone, head = runner.model.backbone, runner.model.head.fc
     assert head.in_features == (128 + 256 + 512 if family == "resnet" else backbone.network.num_features)

@@ -121,7 +121,7 @@ def test_one_iteration_of_the_pre_training(family, tmp_path):
     runner.train()
     assert runner.iter == 1
     scalars = runner.message_hub.log_scalars
-    for term in ("intact/global", "intact/patch", "elastic/local", "elastic/same_global", "koleo", "grad_norm"):
+    for term in ("intact_global", "intact_patch", "elastic_local", "elastic_same_global", "koleo", "grad_norm"):
         assert np.isfinite(scalars[f"train/{term}"].current()), term
     model = runner.model
     assert model.student.backbone.space == SearchSpace.paper(family)

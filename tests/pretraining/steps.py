@@ -25,7 +25,7 @@ COMPARABLE = (
     "train_cfg.max_iters=3",
     "train_dataloader.num_workers=1",
 )
-TERMS = ("loss", "intact/local", "intact/patch", "elastic/global", "elastic/patch", "elastic/same_global", "grad_norm")
+TERMS = ("loss", "intact_local", "intact_patch", "elastic_global", "elastic_patch", "elastic_same_global", "grad_norm")
 
 
 def one_process(work_dir: Path, *options: str) -> Path:

@@ -56,7 +56,7 @@ def test_variants_whose_steps_leave_parameters_untouched(tmp_path, variant):
     expected = one_process(tmp_path / "one", *options)
     Job(tmp_path / "many", *share(2), *options, ranks=2).finish()
     origin = "_by_elastic_teacher" if variant == "v1" else ""
-    terms = ("loss", f"elastic/global{origin}", f"elastic/local{origin}", "grad_norm")
+    terms = ("loss", f"elastic_global{origin}", f"elastic_local{origin}", "grad_norm")
     assert_same_steps(tmp_path / "many", expected, terms=terms)
 
 
@@ -66,7 +66,7 @@ def test_a_size_for_each_rank(tmp_path):
     space = load_supernet(tmp_path / "many" / "iter_1.pth").space
     assert space.draw(1, 0, 0, "rank") != space.draw(1, 0, 1, "rank")
     alone = one_process(tmp_path / "one", "randomness.seed=1", "train_cfg.max_iters=1")
-    ours, theirs = (logged(path, "intact/global", "elastic/global")[1] for path in (tmp_path / "many", alone))
+    ours, theirs = (logged(path, "intact_global", "elastic_global")[1] for path in (tmp_path / "many", alone))
     assert ours[0] == pytest.approx(theirs[0], rel=1e-5)
     assert ours[1] != pytest.approx(theirs[1], rel=1e-5)
 

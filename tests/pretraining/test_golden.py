@@ -31,14 +31,14 @@ def test_all_subnets_of_the_file_are_covered():
 
 def test_every_term(step):
     name, losses, values, _ = step
-    both = {kind: 0.8 * values[f"intact/{kind}"] + 0.2 * values[f"elastic/{kind}"] for kind in ("global", "local")}
-    patch = 0.8 * values["intact/patch"] + 0.2 * values["elastic/patch"]
+    both = {kind: 0.8 * values[f"intact_{kind}"] + 0.2 * values[f"elastic_{kind}"] for kind in ("global", "local")}
+    patch = 0.8 * values["intact_patch"] + 0.2 * values["elastic_patch"]
     found = {"koleo_loss": 0.1 * losses["koleo"] / 2, "total": losses["loss"]}
     for head in range(4):
         found[f"dino_global_crops_loss_{head}"] = both["global"][head] * 2 / 18
         found[f"dino_local_crops_loss_{head}"] = both["local"][head] * 16 / 18
-        found[f"distill_global_crops_loss_{head}"] = values["elastic/same_global"][head]
-        found[f"distill_local_crops_loss_{head}"] = values["elastic/same_local"][head]
+        found[f"distill_global_crops_loss_{head}"] = values["elastic_same_global"][head]
+        found[f"distill_local_crops_loss_{head}"] = values["elastic_same_local"][head]
         found[f"ibot_loss_{head}"] = patch[head] / 2
     prefix = f"{name}/loss/"
     expected = {key.removeprefix(prefix): float(value) for key, value in numbers().items() if key.startswith(prefix)}

@@ -14,7 +14,7 @@ import torch
 from tests.pretraining.jobs import Job
 from tests.pretraining.runs import MIM, TINY, command, kill_after, logged, run, train_here, weights
 
-TERMS = ("loss", "intact/global", "elastic/local", "grad_norm", "lr", "weight_decay", "elastic_width")
+TERMS = ("loss", "intact_global", "elastic_local", "grad_norm", "lr", "weight_decay", "elastic_width")
 WORKERS = "train_dataloader.num_workers=2"
 EVERY = "default_hooks.checkpoint.interval=1"
 KEEP = "default_hooks.checkpoint.max_keep_ckpts=-1"

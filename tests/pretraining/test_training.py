@@ -1,7 +1,9 @@
 """Whole runs in this process: what they log, why they stop, and what is left on the disk."""
 
 import itertools
+import json
 import operator
+import re
 import runpy
 import shutil
 import sys
@@ -24,13 +26,14 @@ from poa_bench.pretraining.schedules import training_model
 from poa_bench.pretraining.terms import loss_table
 from tests.conftest import REPOSITORY
 from tests.pretraining.runs import arguments, logged, run, train_here, weights
+from tests.warned import warnings_in
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """Ten iterations without interruption."""
     work_dir = tmp_path_factory.mktemp("straight")
-    train_here(work_dir, change=lambda config: config.visualizer.vis_backends.append({"type": "TensorboardVisBackend"}))
+    train_here(work_dir, "visualizer.vis_backends.1.type=TensorboardVisBackend")
     return work_dir
 
 
@@ -55,8 +58,8 @@ def test_run_with_other_inputs_is_not_resumed(straight, tmp_path):
 
 
 WATCHED = (
-    *("loss", "koleo", "intact/global", "intact/local", "intact/patch", "elastic/global", "elastic/local"),
-    *("elastic/patch", "elastic/same_global", "elastic/same_local", "grad_norm"),
+    *("loss", "koleo", "intact_global", "intact_local", "intact_patch", "elastic_global", "elastic_local"),
+    *("elastic_patch", "elastic_same_global", "elastic_same_local", "grad_norm"),
     *("lr", "weight_decay", "teacher_momentum", "teacher_temperature", "patch_weight"),
     *("elastic_width", "elastic_depth", "images_per_second", "time", "data_time", "memory", "hours_left"),
 )
@@ -96,7 +99,7 @@ def test_a_nan_is_explained_and_stops_the_run(tmp_path):
     with pytest.raises(NonFiniteError) as error:
         train_here(tmp_path, "default_hooks.checkpoint.interval=1", hooks=[(PoisonedWeights(), "VERY_HIGH")])
     message = str(error.value)
-    assert "intact/global" in message and "iteration 7" in message and "digits/train/" in message
+    assert "intact_global" in message and "iteration 7" in message and "digits/train/" in message
     assert str(tmp_path / "iter_7.pth") in message
     assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "iter_7.pth")
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "iter_7.pth").values())
@@ -147,6 +150,24 @@ def test_resumed_run_takes_the_learning_rate_of_its_config(straight, tmp_path):
     for step, (rate, first, decay) in after.items():  # the config's own is 4e-3
         assert (rate, first, decay) == pytest.approx((before[step][0] / 2, before[step][1] / 2, before[step][2]))
     assert "is replaced by" in next(tmp_path.glob("*/*.log")).read_text()
+
+
+def test_a_run_from_before_goes_on_under_the_names_of_today(straight, tmp_path):
+    """As if it had never been interrupted: means over the iterations before included."""
+    older = torch.load(straight / "iter_5.pth", weights_only=False)
+    scalars = older["message_hub"]["log_scalars"]
+    for name in [name for name in scalars if re.match("train/(intact|elastic)_(global|local|same|patch)", name)]:
+        scalars[name.replace("intact_", "intact/").replace("elastic_", "elastic/")] = scalars.pop(name)
+    torch.save(older, tmp_path / "older.pth")
+    train_here(tmp_path / "run", *resuming(tmp_path / "older.pth"))
+    terms = ("loss", "intact_global", "elastic_same_local", "intact_patch")
+    before, after = logged(straight, *terms), logged(tmp_path / "run", *terms)
+    assert after == {step: before[step] for step in (6, 7, 8, 9, 10)}
+    assert "/" not in "".join(json.loads(next((tmp_path / "run").rglob("scalars.json")).open().readline()))
+
+
+def test_the_log_warns_of_nothing(straight):
+    assert warnings_in(straight) == []
 
 
 def test_run_with_another_batch_is_not_resumed(straight, tmp_path):

@@ -57,3 +57,11 @@ def test_numbers_that_no_chart_can_show_are_left_out(tmp_path):
 def test_no_logs(tmp_path):
     write_result(made_result(), tmp_path)
     assert read_curves(load_report_data(tmp_path), tmp_path).empty
+
+
+def test_names_of_older_logs_are_those_of_today(tmp_path):
+    """A run that began before and went on after is one curve."""
+    log(tmp_path / "before", [{"intact/global": 5.0, "elastic/same_local": 4.0, "knn/vit-w48-d4": 9.0, "step": 1}])
+    log(tmp_path / "after", [{"intact_global": 3.0, "elastic_same_local": 2.0, "step": 2}])
+    curves = read_scalars(tmp_path).groupby("scalar").value.apply(list).to_dict()
+    assert curves == {"elastic_same_local": [4.0, 2.0], "intact_global": [5.0, 3.0], "knn/vit-w48-d4": [9.0]}

@@ -30,7 +30,8 @@ log_processor = dict(
     type="LogProcessor",
     window_size=50,
     by_epoch=False,
-    mean_pattern="loss|time|grad_norm|intact/|elastic/|koleo",  # means of the window: the terms make up the loss
+    # means of the window: the terms make up the loss
+    mean_pattern="loss|time|grad_norm|koleo|(intact|elastic)_(same_)?(global|local|patch)",
 )
 log_level = "INFO"
 load_from = None
