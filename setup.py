@@ -7,7 +7,7 @@ from setuptools import Distribution, setup
 from setuptools.command.build_py import build_py
 
 FOLDERS = ("configs", "pretrain", "downstream", "reports/published")
-FILES = ("tools/train.py", "tools/test.py")
+FILES = ("tools/train.py", "tools/test.py", "model-index.yml")
 
 
 class BuildPyWithConfigs(build_py):

@@ -14,6 +14,7 @@ import pytest
 
 from poa_bench import doctor
 from tests.conftest import REPOSITORY
+from tests.mim_client import seen_by_mim
 
 BLOCK_DENSE_LIBRARIES = """
 import sys
@@ -94,7 +95,8 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_wheel_holds_the_package_its_data_and_the_configs(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
-    packed = tracked_files("configs", "pretrain", "downstream", "tools/train.py", "tools/test.py", "reports/published")
+    packed = tracked_files("configs", "pretrain", "downstream", "tools/train.py", "tools/test.py", "model-index.yml")
+    packed += tracked_files("reports/published")
     expected = set(tracked_files("poa_bench")) | {f"poa_bench/.mim/{name}" for name in packed}
     assert expected <= held, sorted(expected - held)
     assert [name for name in held if name.endswith(".data/purelib/poa_bench_operators.pth")]
@@ -115,6 +117,15 @@ def test_configs_are_found_from_the_wheel(wheel, tmp_path):
     assert Path(path).is_relative_to(tmp_path / "poa_bench" / ".mim")
     loaded = run_python(f"from mmengine.config import Config; Config.fromfile({path!r})", **options)
     assert loaded.returncode == 0, loaded.stderr  # its _base_ files are in the wheel too
+
+
+def test_mim_finds_models_and_tools_in_the_wheel(wheel, tmp_path):
+    """Unpacked: mim 0.5.1 takes the first line of RECORD for the package, and installers sort scripts before it."""
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    found = seen_by_mim(tmp_path / "elsewhere", str(tmp_path))
+    assert found["root"] == str(tmp_path / "poa_bench") and "poa_bench" in found["listed"]
+    for model in found["models"].values():
+        assert (tmp_path / "poa_bench" / ".mim" / model["config"]).is_file()
 
 
 @pytest.fixture

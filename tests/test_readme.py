@@ -38,24 +38,29 @@ def test_links_and_config_names_lead_somewhere(document):
             assert Path(find_config(name)).is_file()
 
 
-def test_mim_starts_the_processes_of_slurm(tmp_path):
-    """The line of the README, with a `srun` that shows how it was called."""
+@pytest.mark.parametrize("once_and_for_all", [False, True], ids=["srun-args", "mimrc"])
+def test_mim_starts_the_processes_of_slurm(tmp_path, once_and_for_all):
+    """The line of the README, with a `srun` that shows how it was called; and without `--srun-args`, by ~/.mimrc."""
     (line,) = re.findall(r"mim train poa_bench CONFIG.py --launcher slurm.*?(?<!\\)$", README, flags=re.S | re.M)
     words = shlex.split(line.replace("CONFIG.py", "poa_vit_imagenet.py"))
+    if once_and_for_all:
+        words = words[: words.index("--srun-args")]
+        (tmp_path / ".mimrc").write_text(re.search(r"\[options.train\]\n *srun_args =", README)[0].replace(" ", ""))
     srun = tmp_path / "srun"
     srun.write_text('#!/bin/sh\necho "srun $@"\n')
     srun.chmod(0o755)
     path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
     done = subprocess.run(
         [Path(sys.executable).with_name("mim"), *words[1:]],
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     (called,) = (line for line in done.stdout.splitlines() if line.startswith("srun "))
-    for part in ("--ntasks=32", "--ntasks-per-node=8", "--gres=gpu:8", "--cpus-per-task=12", "--time=7-0"):
+    for part in ("--ntasks=32", "--ntasks-per-node=8", "--gres=gpu:8", "--cpus-per-task=12"):
         assert part in called.split()
+    assert ("--time=7-0" in called.split()) is not once_and_for_all
     config, *launcher = called.split()[-3:]
     assert config.endswith("/pretrain/poa_vit_imagenet.py") and launcher == ["--launcher", "slurm"]
 

@@ -51,12 +51,19 @@ def _slug(text: str) -> str:
 
 
 def metafile(data: ReportData) -> dict[str, Any]:
-    """`Collections` and `Models` as OpenMMLab's metafiles have them; no two metrics of a data set share a name."""
+    """`Collections` and `Models` as OpenMMLab's metafiles have them.
+
+    A metric's name says its protocol, since mim has one column for each name and data set, over all models. `FLOPs` are
+    multiply-accumulates, as OpenMMLab's tools count and its model zoos say them.
+    """
     families = sorted({spec.split("-")[0] for spec in data.costs.index.get_level_values("spec")})
-    collections = [
-        {"Name": f"POA-{family}", "Metadata": {"Architecture": [family]}, "Paper": PAPER} for family in families
-    ]
-    return {"Collections": collections, "Models": [_model(data, series, spec) for series, spec in _networks(data)]}
+    models = [_model(data, series, spec) for series, spec in _networks(data)]
+    return {"Collections": [collection(family) for family in families], "Models": models}
+
+
+def collection(family: str) -> dict[str, Any]:
+    """A family's entry in the `Collections` of a metafile."""
+    return {"Name": f"POA-{family}", "Metadata": {"Architecture": [family]}, "Paper": PAPER}
 
 
 def _networks(data: ReportData) -> list[tuple[str, str]]:
@@ -71,22 +78,23 @@ def _model(data: ReportData, series: str, spec: str) -> dict[str, Any]:
     cost = data.costs.loc[(series, spec)]
     metadata = {"Parameters": int(cost.parameters)} if pd.notna(cost.parameters) else {}
     if pd.notna(macs := cost.get("macs")):  # absent where networks were measured at several image sizes
-        metadata |= {"FLOPs": int(2 * macs), "MACs": int(macs)}
+        metadata |= {"FLOPs": int(macs)}
     metadata |= {"Weights from": origins(data).origin[series, spec]}
-    results = [
-        {
-            "Task": column.task,
-            "Dataset": column.dataset,
-            "Metrics": {name: round(value, 4), "protocol": column.protocol},
-        }
-        for column, value, name in _measured(data, series, spec)
-    ]
     return {
         "Name": model_names(data)[series, spec],
         "In Collection": f"POA-{spec.split('-')[0]}",
         "Metadata": metadata,
-        "Results": results,
+        "Results": metafile_results(data, series, spec),
     }
+
+
+def metafile_results(data: ReportData, series: str, spec: str) -> list[dict[str, Any]]:
+    """`Results` of a network: one for each task, data set and protocol, with all its metrics."""
+    found: dict[tuple[str, ...], dict[str, float]] = {}
+    for column, value, name in _measured(data, series, spec):
+        name = name if column.protocol in name else f"{name} · {column.protocol}"
+        found.setdefault((column.task, column.dataset, column.protocol), {})[name] = round(value, 4)
+    return [{"Task": task, "Dataset": dataset, "Metrics": metrics} for (task, dataset, _), metrics in found.items()]
 
 
 def _measured(data: ReportData, series: str, spec: str) -> list[tuple[Any, float, str]]:
@@ -107,11 +115,15 @@ def _short(column: Any) -> str:
 
 def metafile_texts(data: ReportData) -> dict[str, str]:
     """`metafile.yml`, and `model-index.yml` which imports it."""
-    options = {"sort_keys": False, "allow_unicode": True, "width": 120}
     return {
-        "metafile.yml": yaml.safe_dump(metafile(data), **options),
-        "model-index.yml": yaml.safe_dump({"Import": ["metafile.yml"]}, **options),
+        "metafile.yml": yaml_text(metafile(data)),
+        "model-index.yml": yaml_text({"Import": ["metafile.yml"]}),
     }
+
+
+def yaml_text(values: dict[str, Any]) -> str:
+    """YAML in the order of the values."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 
 
 def card_contexts(data: ReportData) -> dict[str, dict[str, Any]]:

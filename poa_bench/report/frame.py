@@ -96,11 +96,11 @@ def load_report_data(directory: str | os.PathLike) -> ReportData:
 
 
 def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> ReportData:
-    """As `load_report_data`, from the long table itself."""
+    """As `load_report_data`, from the long table itself; that of an earlier report keeps what it said to be stale."""
     long = with_known_facts(long.reset_index(drop=True))
     long["spec"] = long.spec.fillna("")
     long["checkpoint"] = long.checkpoint.map(nearby, na_action="ignore")
-    long["stale"] = stale_reasons(long)
+    long["stale"] = long.stale.fillna("") if "stale" in long else stale_reasons(long)
     long["series"] = series_names(long)
     long["settings"] = settings_labels(long)
     long["variant"] = variants(long) + long.settings

@@ -72,7 +72,7 @@ def test_a_published_checkpoint_of_mmengine(trained):
 def whole_file(folder: Path) -> Path:
     """The published file, which these scripts rename in a process that they do not wait for."""
     for _ in range(100):
-        if published := list(folder.glob("out[-_]*.pth")):
+        if published := list(folder.glob("published[-_]*.pth")):
             return published[0]
         time.sleep(0.05)
     raise AssertionError(f"nothing was published in {folder}")
@@ -101,7 +101,7 @@ def test_publish_model(trained, tmp_path, command):
     """mmdet's script writes torch's old format, which cannot be mapped into memory."""
     for package in ("mmdet", "mmseg", "mmpretrain"):
         pytest.importorskip(package)
-    script = [*command(), str(trained / "plain" / LAST), str(tmp_path / "out.pth")]
+    script = [*command(), str(trained / "plain" / LAST), str(tmp_path / "published.pth")]
     # these scripts do not name mmengine's classes to torch, which then reads no checkpoint of any mmengine training
     environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
     subprocess.run(script, env=environment, check=True, capture_output=True)

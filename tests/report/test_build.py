@@ -18,6 +18,7 @@ from mim.commands.search import convert2df
 from modelindex.load_model_index import load as load_model_index
 
 from poa_bench.report.build import write_report
+from poa_bench.report.cards import metafile_texts
 from poa_bench.report.frame import report_data
 from poa_bench.report.latex import latex_table
 from poa_bench.report.published import read_published
@@ -76,8 +77,25 @@ def test_metafiles_are_read_as_mim_reads_them(report):
     table = convert2df(index)
     assert len(table) == 12
     row = table.loc["poa_vit-w48-d4"]
-    assert row["digits/knn_top1"] == 67.1 and row["digits/linear_top1"] == 77.1  # not the same key
+    assert row["digits/knn_top1_·_knn-k20-t0.07/1"] == 67.1  # not the same key
+    assert row["digits/linear_top1_·_linear-logreg-grid13-valsplit/2"] == 77.1
     assert row["parameters"] == 48 * 48 * 4 * 12 and row["model"] == "poa-vit"
+    assert row["flops"] == 64 * row["parameters"]  # multiply-accumulates, as OpenMMLab has them
+
+
+def test_two_protocols_of_a_metric_are_two_columns_for_mim(tmp_path):
+    scores = {"knn-k20-T0.07/1": 71.25, "knn-k10-T0.07/1": 70.5}
+    results = [
+        made_result("knn", "vit-w48-d4", protocol=protocol, metrics={"top1": value}, units={"top1": "%"})
+        for protocol, value in scores.items()
+    ]
+    for name, text in metafile_texts(report_data(results_frame(results))).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    index = load_model_index(str(tmp_path / "model-index.yml"))
+    assert not index.check(silent=True)
+    (row,) = convert2df(index).to_dict("records")
+    found = {name: value for name, value in row.items() if name.startswith("digits/knn_top1")}
+    assert found == {f"digits/knn_top1_·_{protocol.lower()}": value for protocol, value in scores.items()}
 
 
 def test_model_cards_are_read_by_the_hubs_library(report):
