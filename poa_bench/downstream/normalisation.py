@@ -1,5 +1,6 @@
 """The normalisation of a dense or fine-tuning model is that of the pre-training whose weights it starts from."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from mmengine.config import Config
@@ -63,6 +64,9 @@ def from_checkpoint(backbone: dict[str, Any], preprocessor: dict[str, Any], sour
     if checkpoint is None:
         return preprocessor
     logger = MMLogger.get_current_instance()
+    if not Path(checkpoint).is_file():  # a trained model has gone elsewhere; a training stops at `init_weights`
+        logger.warning(f"{checkpoint} is not there: pictures are normalised as the weights that are loaded say")
+        return preprocessor
     training = read_preprocessing(checkpoint)
     if training is None:
         logger.warning(

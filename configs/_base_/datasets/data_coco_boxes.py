@@ -36,4 +36,4 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type="poa_bench.NamedCocoMetric", metric="bbox")
 test_evaluator = val_evaluator
-custom_hooks = [dict(type="poa_bench.ClassNamesHook")]
+custom_hooks = [dict(type="poa_bench.ClassNamesHook"), dict(type="poa_bench.WholeCheckpointHook")]
