@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from poa_bench.sweep.results import read_results
+from poa_bench.runs.results import read_results
+from poa_bench.tasks import light_tasks
 
-LIGHT = ("knn", "linear", "profile")
+LIGHT = tuple(light_tasks())
 
 
 def main(folder: Path, quick: bool) -> None:

@@ -19,7 +19,7 @@ from poa_bench.report.figure_files import write_figures
 from poa_bench.report.figures import ChartData
 from poa_bench.report.frame import ReportData, report_data
 from poa_bench.report.page import page_html
-from poa_bench.sweep.results import read_results, write_result
+from poa_bench.runs.results import read_results, write_result
 from tests.report.made import paper_scale_results
 
 MOST_SECONDS, MOST_MEGABYTES = 10.0, 5.0

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 from poa_bench.elastic import SearchSpace, Supernet
+from poa_bench.runs.results import Result, load_results
 from poa_bench.sweep.plan import make_sweep
-from poa_bench.sweep.results import Result, load_results
 
 TASKS = ("knn", "linear", "profile")
 PROFILE = "profile-b1-b32-s0.25/1"

@@ -14,7 +14,7 @@ from PIL import Image
 from poa_bench.config_files import building_blocks, read_config
 from poa_bench.elastic import SearchSpace, Supernet
 from poa_bench.elastic.preprocessing import Preprocessing
-from poa_bench.sweep.results import load_results
+from poa_bench.runs.results import load_results
 from tests.conftest import REPOSITORY
 from tests.downstream.networks import write_checkpoint
 

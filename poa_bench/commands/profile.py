@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print one row per size."""
     from poa_bench.downstream.profile import choose_device, format_profile
+    from poa_bench.tasks.profile import ProfileProtocol
 
     device = choose_device(args.device)
-    print(format_profile(args.source, args.specs, args.batches, args.image_size, device, args.amp, args.json))
+    protocol = ProfileProtocol(tuple(args.batches))
+    print(format_profile(args.source, protocol, args.specs, args.image_size, device, args.amp, args.json))

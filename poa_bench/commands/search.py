@@ -13,7 +13,7 @@ from poa_bench.argument_types import amount, not_negative, positive
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `poa-bench search`."""
     parser.add_argument("checkpoint", help="training checkpoint (.pth) of a poa_bench pre-training")
-    parser.add_argument("--task", default="knn", choices=("knn", "linear"), help="what to be best at; default knn")
+    parser.add_argument("--task", default="knn", help="light task to be best at: knn (default), linear, ...")
     parser.add_argument("--dataset", default="digits", help="evaluation data set, by name; default digits")
     parser.add_argument("--config", metavar="FILE", help="evaluation config of your own data set")
     parser.add_argument("--protocol", help="by name (knn-k20-T0.07/1); each task has a default")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from poa_bench.downstream.protocols import VALIDATION
+from poa_bench.runs.results import VALIDATION
 
 ACCURACIES = ("top1", "top5", "balanced_top1")
 

@@ -143,6 +143,17 @@ def autocast(device: torch.device | str, amp: str):
     return nullcontext() if dtype is None else torch.autocast(torch.device(device).type, dtype)
 
 
+def check_finite(**features: Tensor) -> None:
+    """Raise InputError if a feature (N, D) is NaN or infinite; the names say whose they are."""
+    for name, rows in features.items():
+        if not rows.sum(dtype=torch.float64).isfinite():  # much faster than to look at each value
+            broken = int((~rows.isfinite()).any(dim=1).sum())
+            raise InputError(
+                f"{broken} of {len(rows)} {name} hold NaN or infinite features: the network has diverged, or its "
+                "numbers overflow under AMP (evaluate it with --amp off)"
+            )
+
+
 def _in_order(share: Tensor, total: int) -> Tensor:
     """Put the shares of all processes together: image i was done by process i % world."""
     _, world = get_dist_info()

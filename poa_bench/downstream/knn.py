@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from poa_bench.downstream.accuracy import accuracies, class_counts, named
+from poa_bench.downstream.features import check_finite
 from poa_bench.errors import InputError
 
 GRID = 2.0**-30  # similarities are rounded to this grid: equal ones are equal whatever the order of summation
@@ -73,13 +74,7 @@ def _check(queries: Tensor, bank: Tensor, k: int) -> None:
         raise InputError(f"queries have {queries.shape[1]} features and the bank {bank.shape[1]}: they must be equal")
     if not 1 <= k <= len(bank):
         raise InputError(f"k is {k}, but the bank has {len(bank)} entries: choose k from 1 to {len(bank)}")
-    for name, features in (("queries", queries), ("bank", bank)):
-        if not features.sum(dtype=torch.float64).isfinite():  # much faster than to look at each value
-            broken = int((~features.isfinite()).any(dim=1).sum())
-            raise InputError(
-                f"{broken} of {len(features)} {name} hold NaN or infinite features: the network has diverged, or its "
-                "numbers overflow under AMP (evaluate it with --amp off)"
-            )
+    check_finite(queries=queries, bank=bank)
 
 
 def _search(queries: Tensor, bank: Tensor, k: int, bank_chunk: int) -> Tensor:

@@ -5,7 +5,7 @@ were alone; the one with the best accuracy on a validation split is the result.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,9 @@ from poa_bench.downstream.accuracy import accuracies, class_counts
 from poa_bench.downstream.blocks import BlockFeatures
 from poa_bench.downstream.features import Place, autocast, normalised
 from poa_bench.downstream.images import EvaluationData
-from poa_bench.downstream.protocols import LinearSgdProtocol
+
+if TYPE_CHECKING:
+    from poa_bench.tasks.linear_sgd import LinearSgdProtocol
 
 _MOMENTUM = 0.9
 _DEVIATION = 0.01  # of the weights at the start; biases start at 0
@@ -35,7 +37,7 @@ class LinearHeads:
         seed: of the weights at the start.
     """
 
-    def __init__(self, sample: BlockFeatures, classes: int, protocol: LinearSgdProtocol, seed: int) -> None:
+    def __init__(self, sample: BlockFeatures, classes: int, protocol: "LinearSgdProtocol", seed: int) -> None:
         self.settings = protocol.heads
         generator = torch.Generator().manual_seed(seed)
         self.heads = nn.ModuleList()
@@ -92,7 +94,7 @@ def train_heads(
     extractors: Mapping[Key, Extractor],
     batches: Iterable[list[Batch]],
     classes: int,
-    protocol: LinearSgdProtocol,
+    protocol: "LinearSgdProtocol",
     data: EvaluationData,
     place: Place,
     seed: int,

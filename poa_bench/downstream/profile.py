@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,20 @@ from torch.profiler import ProfilerActivity
 from poa_bench.downstream.architecture import choose_specs, read_architecture
 from poa_bench.downstream.features import AMP_DTYPES, autocast
 from poa_bench.downstream.macs import count_macs, count_parameters
-from poa_bench.downstream.protocols import ProfileProtocol
 from poa_bench.elastic import Supernet
 from poa_bench.errors import InputError
+
+if TYPE_CHECKING:
+    from poa_bench.tasks.profile import ProfileProtocol
 
 
 def profile_module(
     module: nn.Module,
     image_size: int,
-    protocol: ProfileProtocol,
+    protocol: "ProfileProtocol",
     device: torch.device | str = "cpu",
     amp: str = "off",
-) -> tuple[dict[str, float], dict[str, str]]:
+) -> dict[str, float]:
     """Measure one network on random images.
 
     Args:
@@ -37,12 +39,11 @@ def profile_module(
         amp: `off`, `bf16` or `fp16`.
 
     Returns:
-        Metrics `latency_p50_ms_batch1`, `latency_p95_ms_batch1`, `images_per_second_batch1`, `memory_mb_batch1`
-        (activations at their peak, without weights), the same for each batch size; and their units.
+        `latency_p50_ms_batch1`, `latency_p95_ms_batch1`, `images_per_second_batch1` and `memory_mb_batch1` (activations
+        at their peak, without weights), the same for each batch size.
     """
     module = module.to(device).eval()
     metrics: dict[str, float] = {}
-    units: dict[str, str] = {}
     for batch_size in protocol.batch_sizes:
         images = torch.randn(batch_size, 3, image_size, image_size, device=device)
 
@@ -53,17 +54,16 @@ def profile_module(
 
         times = time_calls(forward, device, protocol)
         measured = {
-            "latency_p50_ms": (1000 * float(np.percentile(times, 50)), "ms"),
-            "latency_p95_ms": (1000 * float(np.percentile(times, 95)), "ms"),
-            "images_per_second": (batch_size / float(np.median(times)), "images/s"),
-            "memory_mb": (peak_activation_bytes(forward, device) / 1e6, "MB"),
+            "latency_p50_ms": 1000 * float(np.percentile(times, 50)),
+            "latency_p95_ms": 1000 * float(np.percentile(times, 95)),
+            "images_per_second": batch_size / float(np.median(times)),
+            "memory_mb": peak_activation_bytes(forward, device) / 1e6,
         }
-        metrics |= {f"{name}_batch{batch_size}": value for name, (value, _) in measured.items()}
-        units |= {f"{name}_batch{batch_size}": unit for name, (_, unit) in measured.items()}
-    return metrics, units
+        metrics |= {f"{name}_batch{batch_size}": value for name, value in measured.items()}
+    return metrics
 
 
-def time_calls(call: Callable[[], None], device: torch.device | str, protocol: ProfileProtocol) -> np.ndarray:
+def time_calls(call: Callable[[], None], device: torch.device | str, protocol: "ProfileProtocol") -> np.ndarray:
     """Seconds of each call after warm-up, the device's queue empty before and after."""
     for _ in range(protocol.warm_up):
         call()
@@ -132,8 +132,8 @@ def _wait(device: torch.device | str) -> None:
 
 def format_profile(
     source: str,
+    protocol: "ProfileProtocol",
     specs: str | Sequence[str] = "all",
-    batch_sizes: Sequence[int] = (1, 32),
     image_size: int | None = None,
     device: torch.device | str = "cpu",
     amp: str = "off",
@@ -143,8 +143,8 @@ def format_profile(
 
     Args:
         source: see `read_architecture`; its weights do not matter.
+        protocol: batch sizes and how often.
         specs: see `choose_specs`.
-        batch_sizes: of the latencies.
         image_size: side in pixels; by default that of pre-training, or 224 where the network takes any.
         device: where to measure.
         amp: `off`, `bf16` or `fp16`.
@@ -159,7 +159,7 @@ def format_profile(
     for spec in choose_specs(net.space, specs):
         module = net.extract(spec)
         costs = {"parameters": count_parameters(module), "macs": count_macs(module, image_size)}
-        metrics, _ = profile_module(module, image_size, ProfileProtocol(tuple(batch_sizes)), device, amp)
+        metrics = profile_module(module, image_size, protocol, device, amp)
         rows.append({"spec": str(spec), **costs, **metrics})
     facts = {"image_size": image_size, **hardware_facts(device, amp)}
     if as_json:

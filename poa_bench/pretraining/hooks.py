@@ -13,7 +13,7 @@ from poa_bench.log_names import current_name
 from poa_bench.pretraining.safety import images_per_iteration
 from poa_bench.pretraining.schedules import training_model
 from poa_bench.registry import HOOKS
-from poa_bench.sweep.provenance import peak_memory_bytes
+from poa_bench.runs.provenance import peak_memory_bytes
 
 
 @HOOKS.register_module()

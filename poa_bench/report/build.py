@@ -20,6 +20,7 @@ from poa_bench.report.frame import ReportData, load_report_data, nearby
 from poa_bench.report.latex import latex_table
 from poa_bench.report.missing import grouped, holes
 from poa_bench.report.page import page_html, render
+from poa_bench.tasks import protocol_sentence
 
 
 def write_report(
@@ -91,7 +92,8 @@ def protocol_table(data: ReportData) -> pd.DataFrame:
     """One row per protocol: task, data set, split, name, the sentence."""
     columns = ["task", "dataset", "split", "protocol"]
     used = data.columns[columns].drop_duplicates().reset_index(drop=True)
-    return used.assign(sentence=used.protocol.map(sentences.protocol_sentence))
+    sentences = [protocol_sentence(row.task, row.protocol) for row in used.itertuples()]
+    return used.assign(sentence=sentences)
 
 
 def stamp_table(data: ReportData) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from poa_bench.report import tables
 from poa_bench.report.analysis import standings
 from poa_bench.report.frame import ReportData, axes, sort_specs
 from poa_bench.report.origin import origins
-from poa_bench.report.sentences import protocol_sentence
 from poa_bench.report.verdict import standing_text
-from poa_bench.sweep.provenance import canonical_hash
+from poa_bench.runs.provenance import canonical_hash
+from poa_bench.tasks import protocol_sentence
 
 PAPER = {
     "Title": "POA: Pre-training Once for Models of All Sizes",
@@ -145,7 +145,13 @@ def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]
             (tables.cost_title(key), tables.number(value / tables.cost_scale(key))) for key, value in cost.items()
         ],
         "scores": [
-            (column.Index, value, _worth(data, series, spec, column.Index), protocol_sentence(column.protocol), column)
+            (
+                column.Index,
+                value,
+                _worth(data, series, spec, column.Index),
+                protocol_sentence(column.task, column.protocol),
+                column,
+            )
             for column, value, _ in measured
         ],
         "sha256": origin.checkpoint_sha256,

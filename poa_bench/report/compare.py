@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from poa_bench.errors import InputError
-from poa_bench.report.frame import PIXELS, PROFILE, RANDOM, ReportData, load_report_data, sort_specs
+from poa_bench.report.frame import PIXELS, RANDOM, ReportData, costs, load_report_data, sort_specs
 from poa_bench.report.naming import variants
 from poa_bench.report.noise import ahead_sentence, margin, standard_errors
 from poa_bench.report.published import main_rows, read_published, same_dataset
@@ -54,7 +54,7 @@ def read_side(text: str, published_folder: str | None = None) -> list[Side]:
         raise InputError(
             f"{folder} has no series {unknown[0]!r}: there are {', '.join(sorted(set(data.cells.series)))}"
         )
-    fresh = data.long[(data.long.stale == "") & (data.long.task != PROFILE)].sort_values("created")
+    fresh = data.long[(data.long.stale == "") & ~costs(data.long.task)].sort_values("created")
     kind = fresh["facts.dtype"].fillna("not said") if "facts.dtype" in fresh else "not said"
     fresh = fresh.assign(settings=kind + " " + fresh.config_hash.str[:8])
     short, controls = Path(folder or text).name, _controls(data)

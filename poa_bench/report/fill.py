@@ -11,12 +11,11 @@ from typing import Any
 import pandas as pd
 
 from poa_bench.config_files import evaluation_configs, runnable_configs
-from poa_bench.downstream.protocols import todays
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.space import SubnetSpec
-from poa_bench.report.frame import PROFILE, RANDOM, ReportData
+from poa_bench.report.frame import RANDOM, ReportData
+from poa_bench.tasks import find_task, todays
 
-LIGHT = ("knn", "linear", PROFILE)  # what `poa-bench evaluate` measures
 ANOTHER = "another"  # in place of a pre-training: one that is not there yet
 PLACE_HOLDERS = ("CHECKPOINT", "CONFIG.py")  # for what neither the results nor the project's configs say
 _RELATIVE = {"smallest", "middle", "intact"}  # names of sizes that every space has
@@ -35,7 +34,7 @@ def sources(data: ReportData, missing: pd.DataFrame) -> pd.DataFrame:
     kinds = data.long.drop_duplicates("series").set_index("series").initialisation
     found = []
     for row in missing.itertuples():
-        if row.task in LIGHT:
+        if find_task(row.task).is_light:
             source = files.get(row.column) or _data(row.dataset)
             how = {"amp": _AMP.get(types.get(row.column)), "now": todays(row.protocol), "data": source}
             how |= {"branch": known.branch(row.series)}
@@ -62,7 +61,7 @@ def command(line: Any, results: str) -> str:
     """
     how = json.loads(line.how)
     kind = how["kind"]
-    if line.task in LIGHT:
+    if find_task(line.task).is_light:
         words = ["evaluate", line.checkpoint, "--data", how["data"], "-o", results, "--tasks", line.task]
         words += ["--protocols", how["now"], "--seeds", str(line.seed), "--initialisation", kind]
         words += [word for name in ("amp", "branch", "series") if how[name] for word in (f"--{name}", how[name])]

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from poa_bench.downstream.protocols import DEFAULTS, todays
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
-from poa_bench.report.naming import PIXELS, PROFILE, RANDOM, series_names, settings_labels, variants, with_known_facts
+from poa_bench.report.naming import PIXELS, RANDOM, costs, series_names, settings_labels, variants, with_known_facts
 from poa_bench.report.noise import chance_levels, facts_of_cells, standard_errors
 from poa_bench.report.stale import stale_reasons
-from poa_bench.sweep.results import read_results
+from poa_bench.runs.results import read_results
+from poa_bench.tasks import find_task, light_tasks, todays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PIXELS", "PROFILE", "RANDOM", "ReportData", "load_report_data", "report_data"]
+__all__ = ["PIXELS", "RANDOM", "ReportData", "load_report_data", "report_data"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +61,12 @@ class ReportData:
     @property
     def scores(self) -> list[str]:
         """Score columns: the primary metric of each task first, then the rest."""
-        return list(self.columns.index[self.columns.task != PROFILE])
+        return list(self.columns.index[~costs(self.columns.task)])
 
     @property
     def primaries(self) -> list[str]:
         """The primary score column of each (task, data set, protocol)."""
-        return list(self.columns.index[(self.columns.task != PROFILE) & self.columns.primary])
+        return list(self.columns.index[~costs(self.columns.task) & self.columns.primary])
 
     @cached_property
     def cell_groups(self) -> dict[tuple[str, str], pd.DataFrame]:
@@ -112,8 +112,9 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> Rep
         raise InputError(f"all {long.run_id.nunique()} results are stale ({long.stale.iloc[0]}): measure again")
     columns = _describe_columns(fresh)
     cells = _cells(fresh)
-    costs = _costs(fresh, cells, columns)
-    return ReportData(long, cells, columns, costs, _pretrained_series(fresh), _controls(fresh), broken or {})
+    return ReportData(
+        long, cells, columns, _costs(fresh, cells, columns), _pretrained_series(fresh), _controls(fresh), broken or {}
+    )
 
 
 parse = lru_cache(maxsize=None)(SubnetSpec.parse)
@@ -156,10 +157,9 @@ def _describe_columns(fresh: pd.DataFrame) -> pd.DataFrame:
     described = fresh.drop_duplicates("column").set_index("column")
     about = ["task", "dataset", "split", "protocol", "metric", "unit", "primary", "variant", "settings"]
     described = described[about].copy()
-    tasks = {"knn": 0, "linear": 1, "classification": 2, "detection": 3, "segmentation": 4, PROFILE: 9}
-    defaults = [protocol.name for protocols in DEFAULTS.values() for protocol in protocols]
+    defaults = [protocol.name for task in light_tasks().values() for protocol in task.defaults]
     place = {name: position for position, name in enumerate(defaults)}
-    described["order"] = described.task.map(tasks).fillna(5)
+    described["order"] = described.task.map(lambda name: find_task(name).place)
     described["default"] = described.protocol.map(todays).map(place).fillna(len(place))
     keys = ["primary", "order", "task", "dataset", "default", "protocol", "variant"]
     described = described.sort_values(keys, ascending=[False, *[True] * 6], kind="stable")
@@ -194,20 +194,20 @@ def _costs(fresh: pd.DataFrame, cells: pd.DataFrame, columns: pd.DataFrame) -> p
     What was measured in one series serves every other whose network of this size has as many parameters.
     """
     sized = fresh[fresh.spec != ""]
-    costs = sized.groupby(["series", "spec"])[["parameters"]].first().astype("Float64").astype(float)
+    table = sized.groupby(["series", "spec"])[["parameters"]].first().astype("Float64").astype(float)
     for name, rows in _macs(sized).items():
-        costs[name] = rows.groupby(["series", "spec"]).macs.first().astype("Float64").astype(float)
-        costs[name] = _shared(costs[name], costs.parameters)
-    costs["weights"] = 4 * costs.parameters  # what an extracted file holds: float32
-    # throughput is latency again, and the only metric of a profile where more is better
-    wanted = (columns.task == PROFILE) & columns.unit.isin(["ms", "MB"])
-    for name in columns.index[wanted]:
-        metric = name.removeprefix(f"{PROFILE} ")
-        if metric in costs:  # the profile repeats what every result carries
+        table[name] = rows.groupby(["series", "spec"]).macs.first().astype("Float64").astype(float)
+        table[name] = _shared(table[name], table.parameters)
+    table["weights"] = 4 * table.parameters  # what an extracted file holds: float32
+    for column in columns[costs(columns.task)].itertuples():
+        if find_task(column.task).metric(column.metric).higher_is_better:  # throughput, which is latency again
+            continue
+        name, metric = column.Index, column.Index.removeprefix(f"{column.task} ")
+        if metric in table:  # the profile repeats what every result carries
             continue
         own = cells[cells.column == name].set_index(["series", "spec"])["mean"]
-        costs[metric] = _shared(own.reindex(costs.index), costs.parameters)
-    return costs
+        table[metric] = _shared(own.reindex(table.index), table.parameters)
+    return table
 
 
 def _macs(sized: pd.DataFrame) -> dict[str, pd.DataFrame]:

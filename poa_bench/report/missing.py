@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from poa_bench.report.fill import ANOTHER, command, sources
-from poa_bench.report.frame import PIXELS, PROFILE, ReportData, sort_specs
+from poa_bench.report.frame import PIXELS, ReportData, costs, sort_specs
 from poa_bench.report.tables import series_order
 
 _COLUMN = ["task", "dataset", "protocol", "column"]
@@ -57,9 +57,9 @@ def _expected(results: pd.DataFrame) -> list[tuple[str, list[str]]]:
 
 
 def _unprofiled(data: ReportData, fresh: pd.DataFrame) -> list[tuple]:
-    profiles = data.columns[(data.columns.task == PROFILE) & data.columns.primary].reset_index()
+    profiles = data.columns[costs(data.columns.task) & data.columns.primary].reset_index()
     profiles = profiles[_COLUMN].drop_duplicates("protocol")
-    known = set(fresh.spec[fresh.task == PROFILE])
+    known = set(fresh.spec[costs(fresh.task)])
     rows = []
     for series, profile in product(data.pretrained, profiles.itertuples(index=False, name=None)):
         results = fresh[(fresh.series == series) & ~fresh.spec.isin(known)]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
+from poa_bench.tasks import find_task
 
-PROFILE = "profile"  # the task whose metrics are costs, not scores
 PIXELS = "raw pixels"
 RANDOM = "random initialisation"
 _NETWORK = ("config.branch", "config.architecture")
@@ -42,6 +42,11 @@ def _filled(long: pd.DataFrame, name: str, keys: list[str]) -> pd.Series:
     one = known.groupby(keys)[name].agg(["first", "size"])
     found = long[keys].join(one[one["size"] == 1]["first"], on=keys)["first"]
     return long[name].where(long[name].notna(), found)
+
+
+def costs(tasks: pd.Series) -> pd.Series:
+    """Whether each task measures costs of a network, and no scores."""
+    return tasks.map({name: find_task(name).is_cost for name in tasks.unique()}).astype(bool)
 
 
 def series_names(long: pd.DataFrame) -> pd.Series:
@@ -110,7 +115,7 @@ def variants(long: pd.DataFrame) -> pd.Series:
         kinds = fresh.groupby("task")[extra].nunique()
         differs = long.task.map(kinds).fillna(1) > 1
         if extra == "facts.device":  # scores do not depend on it
-            differs &= long.task == PROFILE
+            differs &= costs(long.task)
         label = label.where(~differs, label + " · " + long[extra].fillna("not said").astype(str))
     return label
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.report.frame import ReportData
-from poa_bench.sweep.provenance import sha256_file
+from poa_bench.runs.provenance import sha256_file
 
 
 @lru_cache(maxsize=16)

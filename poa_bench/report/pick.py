@@ -14,14 +14,14 @@ from functools import lru_cache
 
 import pandas as pd
 
-from poa_bench.downstream.protocols import VALIDATION
 from poa_bench.errors import InputError
 from poa_bench.report.analysis import verdict
-from poa_bench.report.frame import PROFILE, ReportData, load_report_data
+from poa_bench.report.frame import ReportData, costs, load_report_data
 from poa_bench.report.noise import tied
 from poa_bench.report.origin import origins, replaced
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number, score
 from poa_bench.report.verdict import verdict_text
+from poa_bench.runs.results import VALIDATION
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def find_columns(data: ReportData, task: str, metric: str | None = None) -> list
     Raises:
         InputError: none fits, or columns of several tasks, data sets or settings do; the sentence lists what there is.
     """
-    columns = data.columns[data.columns.task != PROFILE]
+    columns = data.columns[~costs(data.columns.task)]
     if task in columns.index:
         return [task]
     chosen = columns[columns.task.str.startswith(task)]
@@ -210,7 +210,7 @@ def _cost_of(data: ReportData, column: str, name: str) -> str:
 
 def _devices(data: ReportData) -> list[str]:
     """Where the latencies were measured that count."""
-    profiles = data.long[(data.long.task == PROFILE) & (data.long.stale == "")]
+    profiles = data.long[costs(data.long.task) & (data.long.stale == "")]
     return sorted(profiles["facts.device"].dropna().unique()) if "facts.device" in profiles else []
 
 

@@ -6,8 +6,6 @@ from itertools import product
 
 import pandas as pd
 
-from poa_bench.downstream.protocols import parse_protocol, todays
-from poa_bench.errors import InputError
 from poa_bench.report import tables
 from poa_bench.report.analysis import gains, pareto_front, series_rows, series_scores, verdict
 from poa_bench.report.frame import RANDOM, ReportData
@@ -15,29 +13,7 @@ from poa_bench.report.noise import SURE, ahead_sentence
 from poa_bench.report.pick import candidates, chosen_by
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number
 from poa_bench.report.verdict import Verdict, verdict_text
-
-_TRAINED = "the same head, schedule and data for every size"
-_DENSE = {
-    "mask-rcnn": f"Mask R-CNN trained on top of the sub-network, {_TRAINED}; average precision over IoU 0.50 to 0.95.",
-    "cascade-mask-rcnn": f"Cascade Mask R-CNN trained on top of the sub-network, {_TRAINED}; average precision over "
-    "IoU 0.50 to 0.95.",
-    "upernet": f"UPerNet trained on top of the sub-network, {_TRAINED}; mean intersection over union.",
-    "linear-seg": f"A linear head on the frozen sub-network, {_TRAINED}; mean intersection over union.",
-    "finetune-official": "The whole sub-network fine-tuned for classification with the settings that the official code "
-    "has for its size: epochs, batch, learning rate and layer decay differ from size to size; nothing is selected.",
-    "finetune": f"The whole sub-network fine-tuned for classification, {_TRAINED}.",
-}
-
-
-def protocol_sentence(protocol: str) -> str:
-    """A full sentence about a protocol such as `knn-k20-T0.07/1`; light ones describe themselves."""
-    if (newer := todays(protocol)) != protocol:
-        return f"Another version of `{newer}`, which measures otherwise: the changelog says what has changed."
-    try:
-        return parse_protocol(protocol).description
-    except InputError:  # not one of the light protocols
-        begins = sorted((name for name in _DENSE if protocol.startswith(name)), key=len)
-    return _DENSE[begins[-1]] if begins else "Its settings are those of the config that each result's hash names."
+from poa_bench.tasks import todays
 
 
 def summary(data: ReportData) -> list[str]:

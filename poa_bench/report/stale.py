@@ -9,8 +9,9 @@ def stale_reasons(long: pd.DataFrame) -> pd.Series:
     """Why each row is stale, or an empty text.
 
     A result is stale when the same checkpoint path has newer results of other contents (the file was trained on and
-    written again), or when the same protocol name has results of a higher version. Where the contents were trained with
-    different seeds, the path was used for another repeat of the pre-training, and both are fresh.
+    written again), or when the same protocol name has results of a higher version on the same data set. Where the
+    contents were trained with different seeds, the path was used for another repeat of the pre-training, and both are
+    fresh.
 
     Args:
         long: the table of `read_results`.
@@ -26,7 +27,7 @@ def stale_reasons(long: pd.DataFrame) -> pd.Series:
     )
 
     parts = long.protocol.str.rsplit("/", n=1, expand=True)
-    name, version = long.task + " " + parts[0], parts[1].astype(int)
+    name, version = long.task + " " + long.dataset + " " + parts[0], parts[1].astype(int)
     highest = version.groupby(name).transform("max")
     old = (version < highest) & (reasons == "")
     return reasons.where(~old, "protocol " + long.protocol + " was replaced by version " + highest.astype(str))

@@ -9,14 +9,17 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from poa_bench.downstream.evaluate import evaluate_light
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.profile import choose_device, hardware_facts
-from poa_bench.downstream.protocols import DEFAULTS, check_task, parse_protocol
 from poa_bench.errors import InputError
-from poa_bench.sweep.plan import Run, expand, make_sweep
-from poa_bench.sweep.results import RESULT_FILE, Result, read_result, write_result
+from poa_bench.runs.results import RESULT_FILE, Result, read_result, write_result
+from poa_bench.runs.run import Run
+from poa_bench.sweep.plan import expand, make_sweep
 from poa_bench.sweep.state import is_done
+from poa_bench.tasks import find_light_task, find_task, task_of_protocol
+from poa_bench.tasks.evaluate import evaluate_light
+
+STANDARD = ("knn", "linear", "profile")  # what is measured where no task is named
 
 
 def evaluate_checkpoint(
@@ -82,7 +85,7 @@ def _causes(errors: list[tuple[Run, Exception]], total: int) -> Iterator[str]:
 def plan_light(
     checkpoint: str,
     data: str,
-    tasks: Sequence[str] = tuple(DEFAULTS),
+    tasks: Sequence[str] = STANDARD,
     specs: str | Sequence[str] = "all",
     initialisation: str = "pretrained",
     protocols: Sequence[str] = (),
@@ -95,10 +98,10 @@ def plan_light(
     Args:
         checkpoint: of a pre-training; the controls take its architecture, and may take that of a pre-training config.
         data: name of an evaluation data set (`digits`), or the path of its config.
-        tasks: of `knn`, `linear`, `profile`.
+        tasks: names of light tasks.
         specs: 'all', or names and aliases, 'smallest', 'middle', 'intact'.
         initialisation: `pretrained`, or a control: `random`, `pixels` (which has no profile).
-        protocols: names; a task of which none is named has those of `protocols.DEFAULTS`.
+        protocols: names; a task of which none is named has its defaults.
         seeds: of random initialisation and of a validation split that is held out.
         settings: see `evaluate_light`.
         series: name of the report's line that the results belong to; see `Sweep`.
@@ -108,8 +111,9 @@ def plan_light(
     """
     dataset = EvaluationData.load(data).name
     settings = {**(settings or {}), **({"config": str(data)} if Path(data).is_file() else {})}
-    tasks = [check_task(task) for task in tasks if not (task == "profile" and initialisation == "pixels")]
-    of_task = {name: parse_protocol(name).task for name in protocols}
+    tasks = [find_light_task(task) for task in tasks]
+    tasks = [task.name for task in tasks if task.takes_pixels or initialisation != "pixels"]
+    of_task = {name: task_of_protocol(name) for name in protocols}
     if unused := sorted(name for name, task in of_task.items() if task not in tasks):
         raise InputError(f"protocols {unused} belong to none of the tasks {tasks}: leave them out or add the task")
     entries = [
@@ -142,7 +146,7 @@ def _name_series(done: Iterable[Run], output: Path) -> None:
 
 def _refuse_other_machines(done: Iterable[Run], output: Path, device: str) -> None:
     """A profile that is there counts as done, and its latencies would be taken for this machine's."""
-    profiles = (read_result(output / run.id / RESULT_FILE) for run in done if run.task == "profile")
+    profiles = (read_result(output / run.id / RESULT_FILE) for run in done if find_task(run.task).is_cost)
     for found in (profile.facts.get("device") for profile in profiles):
         if found != device:
             raise InputError(

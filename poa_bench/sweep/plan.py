@@ -1,7 +1,7 @@
 """A sweep config becomes the list of its runs: checkpoints x specs x tasks x protocols x seeds, each with its id.
 
 A sweep config is a mmengine text-style Python file (`_base_` works, no imports). Its names are the fields of `Sweep`,
-those of each entry of `tasks` the fields of `Task`; names with a leading underscore are the file's own helpers:
+those of each entry of `tasks` the fields of `TaskEntry`; names with a leading underscore are the file's own helpers:
 
     checkpoints = ['work_dirs/poa/iter_1000.pth']
     results = 'results/digits'
@@ -16,86 +16,24 @@ those of each entry of `tasks` the fields of `Task`; names with a leading unders
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poa_bench.config_files import read_config
-from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
-from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
-from poa_bench.sweep.results import IDENTITY, Result, first_reason, run_id
-from poa_bench.sweep.tasks import LATENCY_TASKS, resolve
+from poa_bench.runs.provenance import canonical_hash, sha256_file
+from poa_bench.runs.run import Initialisation, Run
+from poa_bench.tasks import find_task
+from poa_bench.tasks.resolve import resolve
 
 if TYPE_CHECKING:
     from poa_bench.elastic import SearchSpace
 
-Initialisation = Literal["pretrained", "random", "pixels"]
 
-
-class Run(BaseModel):
-    """Everything that defines one run, resolved. Two runs are the same run exactly if their ids are equal.
-
-    `settings` is what the task's code gets beside the identity; `config_hash` is the hash of its resolved form,
-    `config` what of it a result says in words. `seed` and `pretraining_seed` are those of `Result`.
-    `gpus` and `alone` say what the run needs and `series` which line of the report it belongs to, not what it is: they
-    are not part of the id.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    checkpoint: str | None
-    checkpoint_sha256: str | None
-    spec: str | None
-    task: str
-    protocol: str
-    dataset: str
-    seed: int
-    initialisation: Initialisation
-    settings: dict[str, Any]
-    config_hash: str
-    pretraining_seed: int | None = None
-    config: dict[str, str | int | float] = {}
-    gpus: int = 1
-    alone: bool = False
-    series: str | None = None
-
-    @cached_property
-    def id(self) -> str:
-        """The same 16 hex digits as the `run_id` of the result."""
-        return run_id(**{name: getattr(self, name) for name in IDENTITY})
-
-    @property
-    def family(self) -> str | None:
-        """First part of the spec."""
-        return self.spec and self.spec.split("-")[0]
-
-    def __str__(self) -> str:
-        words = [self.task, self.spec or "raw pixels", self.protocol, self.dataset, f"measurement seed {self.seed}"]
-        words += [] if self.pretraining_seed is None else [f"pre-training seed {self.pretraining_seed}"]
-        words += [branch] if (branch := self.config.get("branch", DEFAULT_BRANCH)) != DEFAULT_BRANCH else []
-        return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
-
-    def result(self, **measured: Any) -> Result:
-        """The `Result` of this run: its identity, where the code comes from, and what was measured (by field names).
-
-        Raises:
-            InputError: a value is none that a result may hold, such as NaN.
-        """
-        own = {name: getattr(self, name) for name in ("checkpoint", "config", *IDENTITY)}
-        said = {"series": self.series, "config": self.settings.get("config")}
-        measured["facts"] = {**measured.get("facts", {}), **{name: text for name, text in said.items() if text}}
-        values = {"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured}
-        try:
-            return Result(**values)
-        except ValidationError as error:
-            raise InputError(f"{self}: what was measured is no result: {first_reason(error)}") from error
-
-
-class Task(BaseModel):
+class TaskEntry(BaseModel):
     """One entry of a sweep's `tasks`; it expands to specs x protocols x initialisations x seeds runs per checkpoint.
 
     `dataset`, `protocols`: a light task (knn, linear, profile) needs the first and has defaults for the second; any
@@ -152,7 +90,7 @@ class Sweep(BaseModel):
     name: str
     checkpoints: list[str]
     results: str
-    tasks: list[Task] = Field(min_length=1)
+    tasks: list[TaskEntry] = Field(min_length=1)
     seeds: list[int] = [0]
     series: str | None = Field(default=None, min_length=1)
     retries: int = Field(default=1, ge=0, description="how often a failed run is tried again")
@@ -236,7 +174,7 @@ def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
 
 
 def _runs_of_task(
-    sweep: Sweep, task: Task, source: dict[str, Any], description: dict[str, Any], space: SearchSpace
+    sweep: Sweep, task: TaskEntry, source: dict[str, Any], description: dict[str, Any], space: SearchSpace
 ) -> Iterator[Run]:
     from poa_bench.downstream.architecture import choose_specs
 
@@ -266,11 +204,11 @@ def _runs_of_task(
                         config_hash=canonical_hash({**config, **drawn}),
                         config={**said, **network},
                         gpus=task.gpus,
-                        alone=task.task in LATENCY_TASKS if task.alone is None else task.alone,
+                        alone=find_task(task.task).is_cost if task.alone is None else task.alone,
                     )
 
 
-def _of_initialisation(task: Task, initialisation: Initialisation) -> Task:
+def _of_initialisation(task: TaskEntry, initialisation: Initialisation) -> TaskEntry:
     """The task without what only a checkpoint has: a control measured for the student is that of the teacher."""
     if initialisation == "pretrained" or "branch" not in task.settings:
         return task

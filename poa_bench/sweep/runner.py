@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from poa_bench.errors import InputError
+from poa_bench.runs.results import load_results
+from poa_bench.runs.run import Run
 from poa_bench.sweep import state
 from poa_bench.sweep.local import Ended, LocalExecutor
-from poa_bench.sweep.plan import Run, Sweep, expand
-from poa_bench.sweep.results import load_results
+from poa_bench.sweep.plan import Sweep, expand
 from poa_bench.sweep.status import Watch, display
-from poa_bench.sweep.tasks import LIGHT_TASKS, modules_for
 from poa_bench.sweep.worker import Chunk
+from poa_bench.tasks import find_task
+from poa_bench.tasks.execute import modules_for
 
 POLL_SECONDS = 0.3
 MOST_RUNS = 500  # of a chunk: its worker holds one open lock file for each
@@ -115,7 +117,7 @@ class Runner:
         """Divide runs among processes: light ones share, sizes dealt out in turn; every other run is on its own."""
         light, chunks = defaultdict(list), []
         for run in runs:
-            if run.task in LIGHT_TASKS:
+            if find_task(run.task).is_light:
                 light[run.alone, run.gpus].append(run)
             else:
                 chunks.append(self._chunk([run], run.alone, run.gpus))

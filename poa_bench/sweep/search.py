@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poa_bench.downstream.protocols import VALIDATION
 from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
 from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
-from poa_bench.sweep.plan import Run, expand, make_sweep
-from poa_bench.sweep.results import Result, read_result
+from poa_bench.runs.results import VALIDATION, Result, read_result
+from poa_bench.runs.run import Run
+from poa_bench.sweep.plan import expand, make_sweep
 from poa_bench.sweep.runner import run_sweep
 from poa_bench.sweep.state import is_done
+from poa_bench.tasks import find_light_task, light_tasks
 
 EXHAUSTIVE = 64  # candidates up to which all are measured
 PARENTS = 3
@@ -162,12 +163,14 @@ def search(
         InputError: no size is within the limits, an argument is not among those allowed, or results that are there lack
             the validation score that others have.
     """
+    find_light_task(task)
     entry = {"task": task, "dataset": dataset, "protocols": [protocol] if protocol else [], "settings": settings or {}}
     sweep = {"name": "search", "checkpoints": [checkpoint], "results": results}
     measure = _Measure({**sweep, "tasks": [entry]}, report, where)
     candidates = _within(checkpoint, limits)
     if limits.latency_ms is not None:
-        profile = {"task": "profile", "dataset": dataset, "settings": settings or {}}
+        cost = next(name for name, each in light_tasks().items() if each.is_cost)
+        profile = {"task": cost, "dataset": dataset, "settings": settings or {}}
         latency = _Measure({**sweep, "tasks": [profile]}, report, where)
         measure = _Timed(measure, latency, limits.latency_ms)
     budget = budget or (len(candidates) if len(candidates) <= EXHAUSTIVE else -(-len(candidates) // 4))

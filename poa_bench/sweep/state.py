@@ -21,8 +21,8 @@ from typing import Literal, TextIO
 from pydantic import BaseModel, ConfigDict
 
 from poa_bench.files import atomic_path
-from poa_bench.sweep.plan import Run
-from poa_bench.sweep.results import RESULT_FILE
+from poa_bench.runs.results import RESULT_FILE
+from poa_bench.runs.run import Run
 
 State = Literal["done", "running", "failed", "waiting"]
 

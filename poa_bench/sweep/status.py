@@ -12,9 +12,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from poa_bench.errors import InputError
+from poa_bench.runs.results import RESULT_FILE, Result, load_results, read_result
+from poa_bench.runs.run import Run
 from poa_bench.sweep import state
-from poa_bench.sweep.plan import Run, Sweep, expand
-from poa_bench.sweep.results import RESULT_FILE, Result, load_results, read_result
+from poa_bench.sweep.plan import Sweep, expand
 
 if TYPE_CHECKING:
     from rich.console import Group

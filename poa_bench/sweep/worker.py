@@ -16,10 +16,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from poa_bench.files import atomic_path
+from poa_bench.runs.results import Result, write_result
+from poa_bench.runs.run import Run
 from poa_bench.sweep import state
-from poa_bench.sweep.plan import Run
-from poa_bench.sweep.results import Result, write_result
-from poa_bench.sweep.tasks import evaluate
+from poa_bench.tasks.execute import evaluate
 
 
 class Chunk(BaseModel):

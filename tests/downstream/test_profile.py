@@ -9,9 +9,10 @@ from timm.layers import Attention
 from torch import nn
 
 from poa_bench.downstream.macs import count_call_macs, count_macs, count_parameters
-from poa_bench.downstream.measure import measure_size
 from poa_bench.downstream.profile import hardware_facts, peak_activation_bytes, profile_module, time_calls
-from poa_bench.downstream.protocols import ProfileProtocol, parse_protocol
+from poa_bench.tasks import parse_protocol
+from poa_bench.tasks.profile import TASK, ProfileProtocol
+from poa_bench.tasks.session import size_facts
 from tests.downstream.networks import tiny_supernet
 
 
@@ -48,21 +49,23 @@ def test_convolutions_by_hand():
 def test_every_size_costs_what_its_extracted_network_costs(family):
     net = tiny_supernet(family)
     for spec in net.space:
-        measured = measure_size(net, spec, 64)
+        measured = size_facts(net, spec, 64)
         extracted = net.extract(spec)
         assert measured["macs"] == count_macs(extracted, 64)
         assert measured["parameters"] == count_parameters(extracted) == sum(p.numel() for p in extracted.parameters())
         assert measured["tensors_total"] == len(extracted.state_dict())
     if family == "vit":
-        assert measure_size(net, net.space.smallest, 32)["macs"] == vit_macs(16, 3, 17, 8)
+        assert size_facts(net, net.space.smallest, 32)["macs"] == vit_macs(16, 3, 17, 8)
 
 
 def test_profile_has_all_metrics_and_grows_with_the_batch():
     net = tiny_supernet("vit")
-    metrics, units = profile_module(net.extract(net.space.intact), 32, ProfileProtocol((1, 16)))
+    metrics = profile_module(net.extract(net.space.intact), 32, ProfileProtocol((1, 16)))
+    units = TASK.units(metrics)
     names = ["latency_p50_ms", "latency_p95_ms", "images_per_second", "memory_mb"]
     assert list(metrics) == list(units) == [f"{name}_batch{size}" for size in (1, 16) for name in names]
     assert all(value > 0 for value in metrics.values())
+    assert list(units.values()) == 2 * ["ms", "ms", "images/s", "MB"]
     for size in (1, 16):
         assert metrics[f"latency_p50_ms_batch{size}"] <= metrics[f"latency_p95_ms_batch{size}"]
         expected = 1000 * size / metrics[f"latency_p50_ms_batch{size}"]

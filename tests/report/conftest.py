@@ -2,7 +2,7 @@
 
 import pytest
 
-from poa_bench.sweep.results import write_result
+from poa_bench.runs.results import write_result
 from tests.report.made import demo_results
 
 

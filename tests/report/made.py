@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from poa_bench.sweep.results import Result
+from poa_bench.runs.results import Result
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 PROTOCOLS = {

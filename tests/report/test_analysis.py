@@ -10,7 +10,7 @@ from scipy import stats
 from poa_bench.report.analysis import gains, pareto_front, rank_correlation
 from poa_bench.report.frame import report_data
 from poa_bench.report.sentences import payoff, rivals, summary, trust
-from poa_bench.sweep.results import results_frame
+from poa_bench.runs.results import results_frame
 from tests.report.made import demo_results, made_result
 
 

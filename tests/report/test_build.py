@@ -22,7 +22,7 @@ from poa_bench.report.cards import metafile_texts
 from poa_bench.report.frame import report_data
 from poa_bench.report.latex import latex_table
 from poa_bench.report.published import read_published
-from poa_bench.sweep.results import results_frame, write_result
+from poa_bench.runs.results import results_frame, write_result
 from tests.report.made import demo_results, made_profile, made_result
 
 GOLDEN = Path(__file__).with_name("golden")

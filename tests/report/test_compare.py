@@ -5,7 +5,7 @@ from scipy import stats
 
 from poa_bench.errors import InputError
 from poa_bench.report.compare import compare, comparison_text, read_side
-from poa_bench.sweep.results import write_result
+from poa_bench.runs.results import write_result
 from tests.report.made import made_result
 
 SPECS = ("vit-w48-d4", "vit-w64-d4")

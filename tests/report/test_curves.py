@@ -4,7 +4,7 @@ import json
 
 from poa_bench.report.curves import POINTS, read_curves, read_scalars
 from poa_bench.report.frame import load_report_data
-from poa_bench.sweep.results import write_result
+from poa_bench.runs.results import write_result
 from tests.report.made import made_result
 
 

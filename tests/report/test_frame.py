@@ -11,9 +11,9 @@ from poa_bench.errors import InputError
 from poa_bench.report.build import write_report
 from poa_bench.report.frame import RANDOM, load_report_data, report_data
 from poa_bench.report.missing import grouped, holes
+from poa_bench.runs.results import results_frame, write_result
 from poa_bench.sweep.options import sweep_of
-from poa_bench.sweep.results import results_frame, write_result
-from poa_bench.sweep.tasks import resolve
+from poa_bench.tasks.resolve import resolve
 from tests.report.made import later, made_profile, made_result
 
 SPECS = ("vit-w48-d4", "vit-w64-d4", "vit-w64-d6")

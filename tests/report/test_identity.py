@@ -20,7 +20,7 @@ from poa_bench.report.origin import origins
 from poa_bench.report.page import page_html
 from poa_bench.report.pick import choose, pick_text
 from poa_bench.report.tables import shown_table, size_table
-from poa_bench.sweep.results import IDENTITY, load_results, results_frame, sha256_file, write_result
+from poa_bench.runs.results import IDENTITY, load_results, results_frame, sha256_file, write_result
 from tests.conftest import REPOSITORY
 from tests.report.made import later, made_profile, made_result
 from tests.report.test_curves import log

@@ -11,7 +11,7 @@ from poa_bench.report.chart_data import chart_data
 from poa_bench.report.frame import load_report_data, report_data
 from poa_bench.report.page import page_html
 from poa_bench.report.pick import candidates, pick
-from poa_bench.sweep.results import results_frame
+from poa_bench.runs.results import results_frame
 from tests.report.made import made_result
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

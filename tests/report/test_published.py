@@ -9,7 +9,7 @@ from poa_bench.report import figures
 from poa_bench.report.chart_data import chart_data
 from poa_bench.report.frame import report_data
 from poa_bench.report.published import FIELDS, beside, main_rows, read_published, same_dataset
-from poa_bench.sweep.results import results_frame
+from poa_bench.runs.results import results_frame
 from tests.conftest import SHARED
 from tests.report.made import made_result
 

@@ -15,7 +15,7 @@ from poa_bench.report.latex import marked
 from poa_bench.report.page import page_html, render
 from poa_bench.report.sentences import headline, payoff, rivals, trust
 from poa_bench.report.tables import size_table
-from poa_bench.sweep.results import results_frame, write_result
+from poa_bench.runs.results import results_frame, write_result
 from tests.report.made import made_result
 
 SPECS = ("vit-w32-d1", "vit-w48-d1", "vit-w64-d1")

@@ -9,10 +9,10 @@ import torch
 
 from poa_bench.cli import main
 from poa_bench.errors import InputError
+from poa_bench.runs.results import load_results
 from poa_bench.sweep import worker
 from poa_bench.sweep.local import LocalExecutor, visible_gpus
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.results import load_results
 from poa_bench.sweep.runner import Runner
 
 TASKS = [

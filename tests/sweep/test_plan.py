@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from poa_bench.errors import InputError
-from poa_bench.sweep.plan import Run, expand, load_sweep, make_sweep
+from poa_bench.runs.run import Run
+from poa_bench.sweep.plan import expand, load_sweep, make_sweep
 from tests.conftest import REPOSITORY
 from tests.sweep.conftest import save_checkpoint
 

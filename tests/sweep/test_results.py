@@ -10,8 +10,8 @@ import pandas
 import pytest
 
 from poa_bench.errors import InputError
-from poa_bench.sweep import results
-from poa_bench.sweep.results import Result, read_results, run_id, sha256_file, stamp, write_result
+from poa_bench.runs import results
+from poa_bench.runs.results import Result, read_results, run_id, sha256_file, stamp, write_result
 
 FULL = dict(
     schema_version=1,

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from poa_bench.downstream.evaluate import evaluate_light
+from poa_bench.runs.results import load_results, read_results
 from poa_bench.sweep import state, worker
 from poa_bench.sweep.local import LocalExecutor
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.results import load_results, read_results
 from poa_bench.sweep.runner import Runner
+from poa_bench.tasks.evaluate import evaluate_light
 
 FORK = multiprocessing.get_context("fork")
 

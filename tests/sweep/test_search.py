@@ -8,7 +8,7 @@ import pytest
 
 from poa_bench.elastic import SubnetSpec
 from poa_bench.errors import InputError
-from poa_bench.sweep.results import load_results
+from poa_bench.runs.results import load_results
 from poa_bench.sweep.search import Limits, describe, evolve, search
 from tests.conftest import REPOSITORY
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from poa_bench.runs.results import load_results
 from poa_bench.sweep import state
 from poa_bench.sweep.plan import Sweep, expand, make_sweep
-from poa_bench.sweep.results import load_results
 from poa_bench.sweep.runner import Runner
 from poa_bench.sweep.slurm import SlurmExecutor
 from poa_bench.sweep.worker import Chunk

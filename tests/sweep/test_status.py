@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from poa_bench.cli import main
+from poa_bench.runs.results import load_results, write_result
+from poa_bench.runs.run import Run
 from poa_bench.sweep import state
-from poa_bench.sweep.plan import Run, expand, make_sweep
-from poa_bench.sweep.results import load_results, write_result
+from poa_bench.sweep.plan import expand, make_sweep
 from poa_bench.sweep.status import Seconds, Watch, _pace, duration, render, unplanned
 from tests.sweep.conftest import save_checkpoint
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
-from poa_bench.sweep.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
+from poa_bench.runs.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
 
 if TYPE_CHECKING:
     import pandas
@@ -40,6 +40,7 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
+VALIDATION = "val_"  # begins the name of a metric of the validation split, which sizes are chosen by
 
 # the fields that define a run, in the order in which they are hashed
 IDENTITY = (

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
 
-    from poa_bench.sweep.plan import Run
-    from poa_bench.sweep.results import Result
+    from poa_bench.runs.results import Result
+    from poa_bench.runs.run import Run
 
 MEASURED_FILE = "measured.json"
 
 
-def run_dense(run: Run, work_dir: str | Path, device: str) -> Result:
+def run_trained(run: Run, work_dir: str | Path, device: str) -> Result:
     """Train and evaluate one run with mmengine's stock Runner; goes on where an earlier attempt was interrupted.
 
     Only the last iteration is evaluated: nothing is selected on the evaluation split.
@@ -55,11 +55,11 @@ def run_dense(run: Run, work_dir: str | Path, device: str) -> Result:
     if device == "cuda" and run.gpus > 1:
         measured = _in_several_processes(run, work_dir)
     else:
-        measured = measure_dense(run, work_dir)
+        measured = measure_trained(run, work_dir)
     return run.result(**measured)
 
 
-def measure_dense(run: Run, work_dir: Path) -> dict[str, Any]:
+def measure_trained(run: Run, work_dir: Path) -> dict[str, Any]:
     """The fields of a `Result` beside the run's identity."""
     from poa_bench.launch import build_runner
 
@@ -173,10 +173,10 @@ def _in_several_processes(run: Run, work_dir: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Entry of the processes that `torchrun` starts."""
-    from poa_bench.sweep.plan import Run
+    from poa_bench.runs.run import Run
 
     described = Path(sys.argv[1])
-    measured = measure_dense(Run.model_validate_json(described.read_bytes()), described.parent)
+    measured = measure_trained(Run.model_validate_json(described.read_bytes()), described.parent)
     if int(os.environ["RANK"]) == 0:
         with atomic_path(described.with_name(MEASURED_FILE)) as temporary:
             temporary.write_text(json.dumps(measured), encoding="utf-8")

@@ -1,37 +1,31 @@
-"""The kinds of tasks a sweep knows, and the code that does them.
-
-A light task measures many sizes in one process: its function is called once with many runs,
-`function(runs, device) -> iterator of (run, Result or Exception)`. Any other task is one run at a time,
-`function(run, work_dir, device) -> Result`, and resumes by itself from what it finds in `work_dir`.
-"""
+"""What an entry of a sweep's `tasks` amounts to: defaults filled in, config files replaced by their content."""
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from poa_bench.config_files import read_config
 from poa_bench.elastic.preprocessing import say_once
 from poa_bench.errors import InputError
-from poa_bench.sweep.provenance import canonical_hash
+from poa_bench.runs.provenance import canonical_hash
+from poa_bench.tasks import find_task, light_tasks, parse_protocol
 
 if TYPE_CHECKING:
     from poa_bench.elastic.preprocessing import Preprocessing
-    from poa_bench.sweep.plan import Run, Task
-    from poa_bench.sweep.results import Result
 
-LIGHT_TASKS = ("knn", "linear", "profile")
-LATENCY_TASKS = ("profile",)  # what they measure is disturbed by anything that runs beside them
 LONGEST = 60  # letters of a setting that a result spells out
-LIGHT_FUNCTION = "poa_bench.downstream.evaluate:evaluate_light"
-DENSE_FUNCTION = "poa_bench.downstream.dense:run_dense"
-DENSE_LIBRARIES = tuple(
-    f"{name}.{part}" for name in ("mmdet", "mmseg") for part in ("models", "datasets", "evaluation")
-)
+
+
+class Entry(Protocol):
+    """What is read of an entry, see `poa_bench.sweep.plan.TaskEntry`."""
+
+    task: str
+    dataset: str | None
+    protocols: list[str]
+    settings: dict[str, Any]
 
 
 class Resolved(NamedTuple):
@@ -43,7 +37,7 @@ class Resolved(NamedTuple):
     said: dict[str, str | int | float]
 
 
-def resolve(task: Task, training: Preprocessing | None = None, image_size: int | None = None) -> Resolved:
+def resolve(task: Entry, training: Preprocessing | None = None, image_size: int | None = None) -> Resolved:
     """Fill in the defaults of a task entry, and replace config files by their content.
 
     Args:
@@ -54,13 +48,14 @@ def resolve(task: Task, training: Preprocessing | None = None, image_size: int |
     Raises:
         InputError: a config cannot be found, says another data set or protocol, or a light protocol is unknown.
     """
-    return _resolve_light(task, training, image_size) if task.task in LIGHT_TASKS else _resolve_dense(task, training)
+    if find_task(task.task).is_light:
+        return _resolve_light(task, training, image_size)
+    return _resolve_trained(task, training)
 
 
-def _resolve_light(task: Task, training: Preprocessing | None, image_size: int | None) -> Resolved:
-    from poa_bench.downstream.evaluate import SETTINGS
+def _resolve_light(task: Entry, training: Preprocessing | None, image_size: int | None) -> Resolved:
     from poa_bench.downstream.images import EvaluationData
-    from poa_bench.downstream.protocols import DEFAULTS, parse_protocol
+    from poa_bench.tasks.evaluate import SETTINGS
 
     settings = {**SETTINGS, **task.settings}
     source = settings.pop("config") or task.dataset
@@ -68,23 +63,23 @@ def _resolve_light(task: Task, training: Preprocessing | None, image_size: int |
         raise InputError(f"task {task.task!r} names no data set: dataset='digits', or settings=dict(config=PATH)")
     data = EvaluationData.load(source, settings.pop("cfg_options"))
     _check_same(task, "dataset", task.dataset, data.name)
-    for remark in data.remarks(training) if task.task not in LATENCY_TASKS else ():
+    for remark in () if find_task(task.task).is_cost else data.remarks(training):
         say_once(remark)
     data = data.resolved(training, image_size)
     # how the images are read does not change what is measured
     described = {name: value for name, value in asdict(data).items() if name not in ("workers", "batch_size")}
-    protocols = [parse_protocol(name, task.task) for name in task.protocols] or DEFAULTS[task.task]
+    protocols = [parse_protocol(name, task.task) for name in task.protocols] or find_task(task.task).defaults
     config = {**settings, "data": described}
     return Resolved(data.name, [protocol.name for protocol in protocols], config, leaves({**settings, **described}))
 
 
-def _resolve_dense(task: Task, training: Preprocessing | None) -> Resolved:
+def _resolve_trained(task: Entry, training: Preprocessing | None) -> Resolved:
     from poa_bench.downstream.normalisation import set_normalisation
 
     if "config" not in task.settings:
         raise InputError(
             f"task {task.task!r} names no config: settings=dict(config='mask-rcnn_sfp_digits.py'); tasks without one "
-            f"are {', '.join(LIGHT_TASKS)}"
+            f"are {', '.join(light_tasks())}"
         )
     settings = dict(task.settings)
     name, options = settings.pop("config"), settings.pop("cfg_options", {})
@@ -123,7 +118,7 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | int |
     return flat
 
 
-def _check_branch(task: Task, config: dict[str, Any]) -> None:
+def _check_branch(task: Entry, config: dict[str, Any]) -> None:
     """Dense tasks fill in the checkpoint themselves, and take its teacher."""
     backbone = config.get("model", {}).get("backbone", {})
     branch = (backbone.get("init_cfg") or {}).get("branch", "teacher")
@@ -134,38 +129,6 @@ def _check_branch(task: Task, config: dict[str, Any]) -> None:
         )
 
 
-def _check_same(task: Task, field: str, given: Any, found: Any) -> None:
+def _check_same(task: Entry, field: str, given: Any, found: Any) -> None:
     if given is not None and given != found:
         raise InputError(f"task {task.task}: {field} is {given!r}, but its config measures {found!r}: leave it out")
-
-
-def evaluate(runs: Sequence[Run], directory: Path, device: str) -> Iterator[tuple[Run, Result | Exception]]:
-    """Do the runs, light ones together; yield each as soon as it is finished, or the error that ended it.
-
-    Args:
-        runs: any mixture of tasks.
-        directory: the sweep's; a run that needs a work folder gets `<directory>/<run id>/work`.
-        device: `cpu` or `cuda`.
-    """
-    light = [run for run in runs if run.task in LIGHT_TASKS]
-    if light:
-        yield from _function(LIGHT_FUNCTION)(light, device)
-    for run in runs:
-        if run.task in LIGHT_TASKS:
-            continue
-        try:
-            yield run, _function(DENSE_FUNCTION)(run, directory / run.id / "work", device)
-        except Exception as error:  # kept in full by the caller, which goes on with the next run
-            yield run, error
-
-
-def modules_for(runs: Iterable[Run]) -> list[str]:
-    """What the processes that do these runs will import (missing libraries are named by whoever needs them)."""
-    light = {run.task in LIGHT_TASKS for run in runs}
-    names = [LIGHT_FUNCTION.split(":")[0], "poa_bench.datasets.classification"] if True in light else []
-    return names + ([DENSE_FUNCTION.split(":")[0], *DENSE_LIBRARIES] if False in light else [])
-
-
-def _function(name: str) -> Callable:
-    module, attribute = name.split(":")
-    return getattr(importlib.import_module(module), attribute)

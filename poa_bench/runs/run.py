@@ -1,0 +1,74 @@
+"""What defines one run, before it is done."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from poa_bench.elastic.branch import DEFAULT_BRANCH
+from poa_bench.errors import InputError
+from poa_bench.runs.provenance import peak_memory_bytes, stamp
+from poa_bench.runs.results import IDENTITY, Result, first_reason, run_id
+
+Initialisation = Literal["pretrained", "random", "pixels"]
+
+
+class Run(BaseModel):
+    """Everything that defines one run, resolved. Two runs are the same run exactly if their ids are equal.
+
+    `settings` is what the task's code gets beside the identity; `config_hash` is the hash of its resolved form,
+    `config` what of it a result says in words. `seed` and `pretraining_seed` are those of `Result`.
+    `gpus` and `alone` say what the run needs and `series` which line of the report it belongs to, not what it is: they
+    are not part of the id.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint: str | None
+    checkpoint_sha256: str | None
+    spec: str | None
+    task: str
+    protocol: str
+    dataset: str
+    seed: int
+    initialisation: Initialisation
+    settings: dict[str, Any]
+    config_hash: str
+    pretraining_seed: int | None = None
+    config: dict[str, str | int | float] = {}
+    gpus: int = 1
+    alone: bool = False
+    series: str | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """The same 16 hex digits as the `run_id` of the result."""
+        return run_id(**{name: getattr(self, name) for name in IDENTITY})
+
+    @property
+    def family(self) -> str | None:
+        """First part of the spec."""
+        return self.spec and self.spec.split("-")[0]
+
+    def __str__(self) -> str:
+        words = [self.task, self.spec or "raw pixels", self.protocol, self.dataset, f"measurement seed {self.seed}"]
+        words += [] if self.pretraining_seed is None else [f"pre-training seed {self.pretraining_seed}"]
+        words += [branch] if (branch := self.config.get("branch", DEFAULT_BRANCH)) != DEFAULT_BRANCH else []
+        return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
+
+    def result(self, **measured: Any) -> Result:
+        """The `Result` of this run: its identity, where the code comes from, and what was measured (by field names).
+
+        Raises:
+            InputError: a value is none that a result may hold, such as NaN.
+        """
+        own = {name: getattr(self, name) for name in ("checkpoint", "config", *IDENTITY)}
+        said = {"series": self.series, "config": self.settings.get("config")}
+        measured["facts"] = {**measured.get("facts", {}), **{name: text for name, text in said.items() if text}}
+        values = {"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured}
+        try:
+            return Result(**values)
+        except ValidationError as error:
+            raise InputError(f"{self}: what was measured is no result: {first_reason(error)}") from error

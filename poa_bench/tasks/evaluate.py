@@ -1,0 +1,133 @@
+"""Light evaluation: many sizes in one process, from one supernet and one copy of the pictures."""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.progress import Progress
+
+from poa_bench.downstream.features import Place
+from poa_bench.downstream.images import EvaluationData
+from poa_bench.elastic import Supernet, load_supernet
+from poa_bench.elastic.preprocessing import Preprocessing
+from poa_bench.errors import InputError
+from poa_bench.files import sha256_file
+from poa_bench.tasks.session import Session, grouped, guarded, protocol_of
+
+if TYPE_CHECKING:
+    from poa_bench.runs.results import Result
+    from poa_bench.runs.run import Run
+
+    Outcome = tuple[Run, Result | Exception]
+
+SETTINGS = {
+    "amp": "off",
+    "branch": "teacher",
+    "config": None,
+    "cfg_options": None,
+    "architecture": None,
+    "preprocessing": None,
+}
+
+
+def evaluate_light(
+    runs: Sequence["Run"], device: torch.device | str = "cpu", progress: Progress | None = None
+) -> Iterator["Outcome"]:
+    """Do runs of light tasks; one supernet and one copy of the images serve all sizes.
+
+    Args:
+        runs: any mixture; `run.settings` may hold `amp` ('off', 'bf16', 'fp16'), `branch` (see `elastic.branch`),
+            `config` with `cfg_options` (an evaluation config, else the one named like `run.dataset`),
+            `architecture` (`Supernet.describe()`, for random initialisation) and `preprocessing`
+            (`Preprocessing.to_dict()`, for raw pixels).
+        device: where to compute.
+        progress: where to show how far it is.
+
+    Yields:
+        (run, its Result or the exception that ended it), each as soon as it is known.
+    """
+    sound = []
+    for run in runs:
+        try:
+            _check(run)
+            sound.append(run)
+        except InputError as error:
+            yield run, error
+    for group in grouped(sound, lambda run: (run.dataset, str(_setting(run, "config")), _cfg_options(run))):
+        yield from guarded(group, partial(_evaluate_data, device=device, progress=progress))
+
+
+def _check(run: "Run") -> None:
+    if unknown := set(run.settings) - set(SETTINGS):
+        raise InputError(f"unknown settings {sorted(unknown)} of {run}: allowed are {', '.join(SETTINGS)}")
+    protocol_of(run)
+
+
+def _evaluate_data(runs: Sequence["Run"], device: torch.device | str, progress: Progress | None) -> Iterator["Outcome"]:
+    """Runs of one data set."""
+    data = EvaluationData.load(_setting(runs[0], "config") or runs[0].dataset, _setting(runs[0], "cfg_options"))
+    if data.name != runs[0].dataset:
+        raise InputError(f"the evaluation config is of data set {data.name!r}, but the run of {runs[0].dataset!r}")
+    resolve = lru_cache(maxsize=1)(data.resolved)  # networks of the same training share the decoded pictures
+    for group in grouped(runs, _network_key):
+        yield from guarded(group, partial(_evaluate_network, resolve=resolve, device=device, progress=progress))
+
+
+def _evaluate_network(
+    runs: Sequence["Run"],
+    resolve: Callable[..., EvaluationData],
+    device: torch.device | str,
+    progress: Progress | None,
+) -> Iterator["Outcome"]:
+    """Runs of one data set, supernet and AMP setting."""
+    net = _network(runs[0])
+    if net is None:
+        data = resolve(Preprocessing.from_dict(_setting(runs[0], "preprocessing")))
+    else:
+        data = resolve(net.preprocessing, net.image_size)
+    place = Place(device, _setting(runs[0], "amp"))
+    yield from Session(data, net and net.to(device), place, progress).evaluate(runs)
+
+
+def _setting(run: "Run", name: str) -> Any:
+    return run.settings.get(name, SETTINGS[name])
+
+
+def _cfg_options(run: "Run") -> str:
+    return str(_setting(run, "cfg_options"))
+
+
+def _network_key(run: "Run") -> Hashable:
+    seed = run.seed if run.initialisation == "random" else None
+    settings = [str(_setting(run, name)) for name in ("amp", "branch", "architecture", "preprocessing")]
+    return run.checkpoint, run.initialisation, seed, *settings
+
+
+def _network(run: "Run") -> Supernet | None:
+    """The supernet of a run, in evaluation mode; None for the raw-pixel control."""
+    if run.initialisation == "pixels":
+        return None
+    if run.initialisation == "random":
+        return random_supernet(_setting(run, "architecture"), run.seed)
+    net = load_supernet(run.checkpoint, _setting(run, "branch"))
+    if (found := sha256_file(run.checkpoint)) != run.checkpoint_sha256:
+        raise InputError(
+            f"{run.checkpoint} has changed since the run was planned (SHA-256 {found[:12]}..., not "
+            f"{run.checkpoint_sha256[:12]}...): plan again"
+        )
+    return net
+
+
+def random_supernet(description: dict[str, Any] | None, seed: int) -> Supernet:
+    """The control: the same space with weights as pre-training starts from.
+
+    Args:
+        description: `Supernet.describe()`.
+        seed: of the initialisation.
+    """
+    if not description:
+        raise InputError("random initialisation needs `architecture`, the description of a supernet, in its settings")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Supernet.from_description(description).eval()

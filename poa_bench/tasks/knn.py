@@ -1,0 +1,74 @@
+"""k-NN: a weighted vote of the nearest train pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from poa_bench.tasks.base import FeatureProtocol, FrozenFeatures, Measurement, Task
+
+
+@dataclass(frozen=True)
+class KnnProtocol(FeatureProtocol):
+    """Weighted k-nearest-neighbour vote, see `poa_bench.downstream.knn`."""
+
+    k: int = 20
+    temperature: float = 0.07
+
+    version: ClassVar[int] = 1
+    pattern: ClassVar[str] = r"knn-k(?P<k>[1-9]\d*)-T(?P<temperature>\d*\.?\d+)"
+
+    @classmethod
+    def parse(cls, match: re.Match) -> KnnProtocol:
+        """The protocol of a name that matches `pattern`."""
+        return cls(int(match["k"]), float(match["temperature"]))
+
+    @property
+    def settings(self) -> str:
+        """As in `knn-k20-T0.07`."""
+        return f"knn-k{self.k}-T{self.temperature:g}"
+
+    @property
+    def description(self) -> str:
+        """One sentence for the report."""
+        return (
+            f"Exact {self.k}-nearest-neighbour classification by cosine similarity of frozen class features, test "
+            "split against the whole train split, with votes weighted by "
+            f"softmax(similarity / {self.temperature:g}); nothing is selected."
+        )
+
+    @classmethod
+    def measure_all(
+        cls, protocols: Sequence[KnnProtocol], features: FrozenFeatures
+    ) -> Iterator[tuple[KnnProtocol, Measurement | Exception]]:
+        """All protocols for which the bank is large enough with one search; the others are refused one by one."""
+        bank = len(features.splits["train"].labels)
+        enough = [protocol for protocol in protocols if protocol.k <= bank]
+        for together in [enough] * bool(enough) + [[protocol] for protocol in protocols if protocol.k > bank]:
+            try:
+                found = _measure(together, features)
+            except Exception as error:  # handed on in full: the others must not end with it
+                found = [error] * len(together)
+            yield from zip(together, found, strict=True)
+
+
+def _measure(protocols: Sequence[KnnProtocol], features: FrozenFeatures) -> list[Measurement]:
+    """With `val_...` too, for choosing sizes, where there is a validation split."""
+    from poa_bench.downstream.accuracy import chosen_by
+    from poa_bench.downstream.knn import knn_accuracy
+    from poa_bench.downstream.linear import check_classes
+
+    bank, labels = features.inputs("train")
+    queries = [features.inputs(name) for name in ("test", "val") if name in features.splits]
+    check_classes(labels, **{name: split.labels for name, split in features.splits.items() if name != "train"})
+    votes = [(protocol.k, protocol.temperature) for protocol in protocols]
+    found, *judged = (knn_accuracy(bank, labels, *split, votes, device=features.place.device) for split in queries)
+    return [
+        Measurement(found[pair] | {name: value for other in judged for name, value in chosen_by(other[pair]).items()})
+        for pair in votes
+    ]
+
+
+TASK = Task("knn", place=10, protocols=(KnnProtocol,), defaults=(KnnProtocol(k=20), KnnProtocol(k=10)))

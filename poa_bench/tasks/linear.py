@@ -1,0 +1,69 @@
+"""Linear probe: a classifier on frozen features, fitted to the minimum or trained step by step."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from poa_bench.tasks.base import FeatureProtocol, FrozenFeatures, Measurement, Task
+from poa_bench.tasks.linear_sgd import LinearSgdProtocol
+
+
+@dataclass(frozen=True)
+class LinearProtocol(FeatureProtocol):
+    """Linear probe by multinomial logistic regression, see `poa_bench.downstream.linear`."""
+
+    grid: int = 13
+
+    version: ClassVar[int] = 2  # 1 chose by accuracy
+    pattern: ClassVar[str] = r"linear-logreg-grid(?P<grid>[1-9]\d*)-valsplit"
+    strongest: ClassVar[float] = 1.0
+    weakest: ClassVar[float] = 1e-6
+
+    @classmethod
+    def parse(cls, match: re.Match) -> LinearProtocol:
+        """The protocol of a name that matches `pattern`."""
+        return cls(int(match["grid"]))
+
+    @property
+    def settings(self) -> str:
+        """As in `linear-logreg-grid13-valsplit`."""
+        return f"linear-logreg-grid{self.grid}-valsplit"
+
+    @property
+    def regularisers(self) -> tuple[float, ...]:
+        """The grid, strongest first, equally spaced in the logarithm."""
+        if self.grid == 1:
+            return (self.strongest,)
+        ratio = (self.weakest / self.strongest) ** (1 / (self.grid - 1))
+        return tuple(self.strongest * ratio**step for step in range(self.grid))
+
+    @property
+    def description(self) -> str:
+        """One sentence for the report."""
+        return (
+            "Multinomial logistic regression on frozen class features of the train split, standardised per feature, "
+            f"with the L2 penalty chosen among {self.grid} values from {self.strongest:g} to {self.weakest:g} by "
+            "log-loss on a validation split (after two rises in a row, weaker ones are not tried), and fitted again to "
+            "both where that was held out of train; the test split is looked at once, with the chosen one "
+            "(best_on_test_top1 is what choosing on the test split would have claimed)."
+        )
+
+    def measure(self, features: FrozenFeatures) -> Measurement:
+        """The measurement seed matters only where the validation split is held out of train."""
+        from poa_bench.downstream.linear import hold_out, linear_probe
+
+        splits = {name: features.inputs(name) for name in features.splits}
+        held_out = "val" not in splits
+        if held_out:
+            inputs, labels = splits["train"]
+            fitted, held = hold_out(labels, features.data.val_share, features.seed)
+            splits |= {"train": (inputs[fitted], labels[fitted]), "val": (inputs[held], labels[held])}
+        three = [splits[name] for name in ("train", "val", "test")]
+        found = linear_probe(*three, self.regularisers, features.place.device, held_out)
+        facts = {"regulariser": found.regulariser, "val_log_loss": found.val_log_loss}
+        return Measurement(found.metrics, {**facts, "val_images": len(splits["val"][1])})
+
+
+TASK = Task("linear", place=20, protocols=(LinearProtocol, LinearSgdProtocol), defaults=(LinearProtocol(),))
