@@ -150,10 +150,10 @@ def _to_timm(supernet: Supernet, spec: SubnetSpec, output: Path, **source: Any) 
         arguments = supernet.family.registry_arguments(arguments)
     except InputError as error:  # only the class can build it
         return f"load it with its class and the metadata's timm_arguments ({error})"
-    call = [repr(_registered_name(supernet, spec)), f"checkpoint_path={str(output)!r}"]
-    call += [f"{name}={value!r}" for name, value in arguments.items()]
-    if supernet.preprocessing is not None:  # timm does not read a file's metadata
-        call.append(f"pretrained_cfg={supernet.preprocessing.timm_config()}")
+    name = _registered_name(supernet, spec)
+    # timm reads no metadata of a file; with a `pretrained_cfg` it also puts a new classifier on the network
+    call = [repr(name), "pretrained=True", *(f"{key}={value!r}" for key, value in arguments.items())]
+    call.append(f"pretrained_cfg={dict(file=str(output), **_timm_config(supernet, name))}")
     return f"load it with\n  timm.create_model({', '.join(call)})"
 
 
@@ -163,22 +163,32 @@ def _to_hf(supernet: Supernet, spec: SubnetSpec, output: Path, size: int) -> str
     if sides is not None and size not in sides:
         raise InputError(f"{timm_difference(supernet, spec)}: export this network of {size} px to timm or onnx")
     name = _registered_name(supernet, spec)
-    inputs = supernet.preprocessing.timm_config() if supernet.preprocessing else {"input_size": (3, size, size)}
+    config = {"architecture": name, "input_size": (3, size, size), **_timm_config(supernet, name)}
     with torch.device("meta"):
-        # a configuration of its own: the registered one describes the weights of somebody else's training
-        network = timm.create_model(name, pretrained_cfg={"architecture": name, **inputs}, **arguments)
+        network = timm.create_model(name, pretrained_cfg=config, **arguments)
     network.load_state_dict(supernet.extract(spec).state_dict(), strict=True, assign=True)
     if output.exists():
         raise InputError(f"{output} exists: give another folder, or remove it")
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
-        save_for_hf(network, str(temporary), safe_serialization=True, data_config=inputs)
+        save_for_hf(network, str(temporary), safe_serialization=True)
         temporary.chmod(0o755)
         temporary.rename(output)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return f"load it with\n  timm.create_model('local-dir:{output}', pretrained=True)"
+
+
+def _timm_config(supernet: Supernet, name: str) -> dict[str, Any]:
+    """What timm is to know of the weights; its registered configuration is of somebody else's training.
+
+    From that one are only the names of the first and of the last layer, which timm replaces where a user asks for other
+    numbers of channels and classes.
+    """
+    registered = timm.get_pretrained_cfg(name)
+    layers = {"num_classes": 0, "first_conv": registered.first_conv, "classifier": registered.classifier}
+    return {**layers, **(supernet.preprocessing.timm_config() if supernet.preprocessing else {})}
 
 
 def _to_mmpretrain(supernet: Supernet, spec: SubnetSpec, output: Path, size: int) -> str:

@@ -79,12 +79,23 @@ def test_timm_and_hugging_face(folder, capsys):
         for target, output in (("timm", f"{family}.safetensors"), ("hf", f"{family}_hub")):
             printed = export(folder, family, target, output, capsys)
             call = printed[printed.index("timm.create_model(") :].strip()
-            script += f"check({call}.eval(), {family!r})\n"
+            script += f"network = {call}.eval()\ncheck(network, {family!r})\n"
+            new = (
+                call.replace("num_classes=0", "num_classes=10") if target == "timm" else f"{call[:-1]}, num_classes=10)"
+            )
+            script += f"check_classifier({new}, network)\n"
     assert sorted(path.name for path in (folder / "vit_hub").iterdir()) == ["config.json", "model.safetensors"]
     config = json.loads((folder / "vit_hub" / "config.json").read_text())
     assert config["pretrained_cfg"]["input_size"] == [3, 32, 32]
     assert config["pretrained_cfg"]["mean"] == [0.485, 0.456, 0.406]
-    run_without_poa_bench(folder, script)
+    head = """
+def check_classifier(network, source):
+    # what most users load weights for: all but the last layer, which is new, is as it was
+    assert network.get_classifier().out_features == 10
+    tensors, expected = network.state_dict(), source.state_dict()
+    assert len(tensors) == len(expected) + 2 and all(torch.equal(tensors[name], expected[name]) for name in expected)
+"""
+    run_without_poa_bench(folder, head + script)
 
 
 def test_files_say_for_which_images_timm_is_exact(folder, capsys):
