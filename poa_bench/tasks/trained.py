@@ -154,6 +154,7 @@ def _facts(runner: Runner, config: Config) -> dict[str, Any]:
             **hardware_facts(get_device()),
             "batch": config.train_dataloader.batch_size * get_world_size(),
             "iterations": runner.max_iters,
+            "test_images": len(runner.val_loop.dataloader.dataset),
             "head_parameters": sum(parameter.numel() for parameter in model.parameters()) - parameters,
         },
     }

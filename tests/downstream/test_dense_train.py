@@ -62,6 +62,7 @@ def test_detection_leaves_a_complete_result(checkpoint, tmp_path):
     assert result.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert (result.spec, result.split, result.facts["iterations"], result.facts["batch"]) == ("vit-w16-d3", "val", 4, 2)
     assert all("of an older version" in line for line in warnings_in(tmp_path / "work"))  # the made checkpoint
+    assert result.facts["test_images"] == SHORT["val_dataloader.dataset.indices"]
     write_result(result, tmp_path / "results")
     table = read_results(tmp_path / "results")
     assert table[table.primary].metric.tolist() == ["bbox_mAP"]

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from poa_bench.downstream.blocks import BlockFeatures, block_features
 from poa_bench.downstream.features import Place
 from poa_bench.downstream.images import EvaluationData
-from poa_bench.downstream.linear_sgd import LinearHeads, head_accuracies, train_heads
+from poa_bench.downstream.linear_sgd import HeadScores, LinearHeads, head_scores, train_heads
 from poa_bench.errors import InputError
 from poa_bench.runs.results import read_results
 from poa_bench.sweep.light import evaluate_checkpoint, plan_light
@@ -33,7 +33,7 @@ def made_batches(count: int, batch: int, width: int = 6, classes: int = 3, seed:
 
 def test_the_official_heads():
     protocol = LinearSgdProtocol()
-    assert protocol.name == "linear-sgd-i12500-b2048-valsplit/1"
+    assert protocol.name == "linear-sgd-i12500-b2048-valsplit/2"
     rates = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
     assert len(protocol.heads) == 52 == len(set(protocol.heads))
     assert set(protocol.heads) == {Head(n, pooled, rate) for n in (1, 4) for pooled in (False, True) for rate in rates}
@@ -50,7 +50,7 @@ def test_the_official_heads():
     assert (
         "validation split" in protocol_sentence("linear", protocol.name) != protocol_sentence("linear", official.name)
     )
-    with pytest.raises(InputError, match="write it like linear-logreg.*linear-sgd-i12500-b2048-valsplit/1"):
+    with pytest.raises(InputError, match="write it like linear-logreg.*linear-sgd-i12500-b2048-valsplit/2"):
         parse_protocol("linear-sgd-i12500-b2048-bestsplit/1", "linear")
 
 
@@ -93,10 +93,12 @@ def test_long_training_finds_scikit_learns_solution():
 
 
 def test_the_best_head_on_the_split_that_the_protocol_says():
-    val, test = torch.zeros(52, 3), torch.zeros(52, 3)
-    val[7, 0] = val[9, 0] = 60.0
+    val, test, losses = torch.zeros(52, 3), torch.zeros(52, 3), torch.ones(52)
+    val[7, 0], val[8, 0] = 60.0, 61.0  # the accuracy on val does not choose
+    losses[7] = losses[9] = 0.5
     for head, top1, top5 in ((7, 50.0, 90.0), (9, 55.0, 91.0), (11, 70.0, 95.0)):
         test[head] = torch.tensor([top1, top5, top1 - 10])
+    val, test = HeadScores(val, losses), HeadScores(test, torch.ones(52))
     metrics, head = LinearSgdProtocol().choose({"val": val, "test": test})
     assert metrics == {
         "top1": 50.0, "top5": 90.0, "balanced_top1": 40.0, "val_top1": 60.0, "val_balanced_top1": 0.0,
@@ -118,13 +120,16 @@ def test_accuracy_is_counted_over_all_parts_and_a_diverged_head_does_no_harm():
     images = torch.randint(0, 255, (20, 3, 1, 1), dtype=torch.uint8)
     wide = LinearHeads(extractor(images.float()), 7, SHORT, seed=0)
     parts = [(images[:8], labels[:8]), (images[8:], labels[8:])]
-    found = head_accuracies({"a": extractor}, {"a": wide}, parts, data, Place(), {})["a"]
+    found = head_scores({"a": extractor}, {"a": wide}, parts, data, Place(), {})["a"]
     order = wide.logits(extractor(images.float()))[5].argsort(dim=1, descending=True)
     hits = order == labels[:, None]
     expected = [100 * hits[:, 0].double().mean(), 100 * hits[:, :5].any(1).double().mean()]
-    assert torch.allclose(found[5, :2], torch.stack(expected))
-    assert found[5, 2].item() == pytest.approx(100 * balanced_accuracy_score(labels, order[:, 0]))
-    counts = heads.counts(features, labels)
+    assert torch.allclose(found.accuracies[5, :2], torch.stack(expected))
+    probabilities = wide.logits(extractor(images.float()))[5].detach().double().softmax(1)
+    assert found.log_loss[5].item() == pytest.approx(log_loss(labels, probabilities, labels=range(7)))
+    assert found.accuracies[5, 2].item() == pytest.approx(100 * balanced_accuracy_score(labels, order[:, 0]))
+    counts, losses = heads.judge(features, labels)
+    assert losses[0] == torch.inf and losses[1:].isfinite().all()  # a diverged head is never chosen
     assert counts[1, :, 1].sum() > 0 and heads.finite
     assert torch.equal(counts[:, :, 0], labels.bincount(minlength=7).expand(52, 7))
     for head in heads.heads:
@@ -160,12 +165,12 @@ def data(tmp_path_factory):
 @pytest.mark.parametrize("family", list(SPACES))
 def test_every_family_from_a_checkpoint_to_results(family, data, tmp_path):
     checkpoint = str(write_checkpoint(tiny_supernet(family), tmp_path / "epoch_1.pth"))
-    protocols = ["linear-sgd-i3-b16-valsplit/1", "linear-sgd-i3-b16-testsplit/1"]
+    protocols = ["linear-sgd-i3-b16-valsplit/2", "linear-sgd-i3-b16-testsplit/1"]
     arguments = dict(tasks=["linear"], specs=["smallest", "intact"], protocols=protocols)
     found = evaluate_checkpoint(checkpoint, data, tmp_path / "results", **arguments)
     assert len(found) == 4 and len(read_results(tmp_path / "results")) == 2 * 6 + 2 * 4
     for result in found:
-        chosen_on = result.protocol.split("-")[-1].removesuffix("split/1")
+        chosen_on = result.protocol.split("-")[-1].partition("split")[0]
         assert result.facts["chosen_on"] == chosen_on and result.facts["head"].startswith("blocks ")
         assert ("val_top1" in result.metrics) == (chosen_on == "val") and result.metrics["top1"] <= result.metrics[
             "top5"

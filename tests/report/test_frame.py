@@ -114,6 +114,20 @@ def test_costs_are_shared_with_series_that_were_not_profiled():
     assert data.costs.loc[("pre-trained", "vit-w48-d4"), "weights"] == 4 * 48 * 48 * 4 * 12
 
 
+def test_cells_of_an_older_protocol_are_measured_by_todays():
+    old = [made_result("linear", protocol=f"linear-{kind}-valsplit/1") for kind in ("logreg-grid13", "sgd-i200-b256")]
+    data = report_data(results_frame([*old, made_result(), made_result(spec="vit-w64-d4")]))
+    lines = grouped(data, holes(data), "results")
+    for kind, line in zip(("logreg-grid13", "sgd-i200-b256"), lines.itertuples(), strict=True):
+        name = f"linear-{kind}-valsplit"
+        assert line.protocol == f"{name}/1, to be measured as {name}/2, which replaces it"
+        assert f"--protocols {name}/2 " in line.command and line.specs == ["vit-w64-d4"]
+    newer = made_result("linear", protocol="linear-logreg-grid13-valsplit/2", created=later(1))
+    reasons = report_data(results_frame([*old, newer])).long.set_index("run_id").stale
+    assert reasons[old[0].run_id] == "protocol linear-logreg-grid13-valsplit/1 was replaced by version 2"
+    assert reasons[old[1].run_id] == reasons[newer.run_id] == ""
+
+
 def test_holes_are_every_cell_that_the_table_lacks(demo_folder):
     data = load_report_data(demo_folder)
     lines = grouped(data, holes(data), "results")

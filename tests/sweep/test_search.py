@@ -94,7 +94,7 @@ def test_a_size_is_chosen_by_validation_scores_and_where_there_are_none_it_is_sa
     assert (str(found.best), found.metric, found.reported[found.best]) == ("vit-w32-d2", "val_top1", 50.0)
     text = describe(found, checkpoint)
     assert "vit-w32-d2: val_top1 80.00, top1 50.00\n" in text
-    assert "chosen by val_top1; nothing was chosen on the test split\nbest: vit-w32-d2;" in text
+    assert "chosen by val_top1; nothing was chosen on the test split\nchosen: vit-w32-d2;" in text
     scores = {"vit-w32-d2": (50.0, None), "vit-w48-d4": (90.0, None)}
     found = search(checkpoint, str(tmp_path), report=lambda line: None)
     assert (str(found.best), found.metric) == ("vit-w48-d4", "top1")
