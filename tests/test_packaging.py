@@ -159,3 +159,11 @@ def test_setup_names_a_python_that_is_too_old(bare_checkout):
     command = ["make", "demo", f"PYTHON={old}"]
     done = subprocess.run(command, cwd=bare_checkout, capture_output=True, text=True)
     assert done.returncode != 0 and "Python 3.9.2" in done.stderr, done.stderr
+
+
+def test_rooms_import_one_way():
+    """The contract in pyproject.toml, by which `report` may import `sweep` and never the other way round."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "1 kept, 0 broken" in done.stdout, done.stdout + done.stderr

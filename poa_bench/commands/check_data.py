@@ -16,6 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from poa_bench.datasets.check_table import check_and_print
+    from poa_bench.checks.table import check_and_print
 
     check_and_print(args.config, args.cfg_options, args.all)

@@ -1,1 +1,1 @@
-"""Data sets: the embedded digits, readers for images in folders and archives, and checks before training."""
+"""Data sets: the embedded digits, and readers for images in folders and archives."""

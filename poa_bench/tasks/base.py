@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from poa_bench.runs.results import VALIDATION
 
 if TYPE_CHECKING:
+    from typing import Self  # Python 3.11
+
     from rich.progress import Progress
     from torch import Tensor, nn
-    from typing_extensions import Self
 
     from poa_bench.downstream.features import Features, Key, Place
     from poa_bench.downstream.images import EvaluationData

@@ -13,8 +13,8 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from poa_bench.datasets.check import check_config
-from poa_bench.datasets.check_result import Checked
+from poa_bench.checks.check import check_config
+from poa_bench.checks.result import Checked
 from poa_bench.datasets.classification import Images
 from poa_bench.datasets.sources import StoredSource, decode, open_images
 from poa_bench.errors import InputError

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from poa_bench.datasets.check import check_config
+from poa_bench.checks.check import check_config
 from poa_bench.downstream import images
 from poa_bench.downstream.features import Place, extract_features, pixel_features
 from poa_bench.downstream.images import EvaluationData

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from poa_bench.datasets import check_sample
-from poa_bench.datasets.check import check_config
+from poa_bench.checks import sample as check_sample
+from poa_bench.checks.check import check_config
 from tests.datasets.dense_data import HEIGHT, WIDTH, Segmentation, picture
 
 pytest.importorskip("mmseg", reason="needs the dense extra")

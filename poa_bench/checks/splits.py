@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from poa_bench.datasets.check_result import APART, CLASSES, FILES, Checked, examples
+from poa_bench.checks.result import APART, CLASSES, FILES, Checked, examples
 from poa_bench.datasets.labels import compare_labels, readable
 from poa_bench.datasets.stores import FolderStore
 from poa_bench.machine import cores

@@ -9,9 +9,10 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from poa_bench.datasets import check_detection, check_labels
-from poa_bench.datasets.check_result import FILES, Checked, reason
-from poa_bench.datasets.check_truth import quiet
+from poa_bench.checks import detection as check_detection
+from poa_bench.checks import labels as check_labels
+from poa_bench.checks.result import FILES, Checked, reason
+from poa_bench.checks.truth import quiet
 from poa_bench.datasets.selection import described
 
 

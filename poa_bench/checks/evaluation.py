@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
-from poa_bench.datasets.check_dataset import build_dataset
-from poa_bench.datasets.check_result import PIPELINE, Checked
-from poa_bench.datasets.check_sample import look_at_pictures
-from poa_bench.datasets.check_splits import check_same_names
+from poa_bench.checks.dataset import build_dataset
+from poa_bench.checks.result import PIPELINE, Checked
+from poa_bench.checks.sample import look_at_pictures
+from poa_bench.checks.splits import check_same_names
 from poa_bench.errors import InputError
 
 if TYPE_CHECKING:

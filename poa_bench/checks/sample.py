@@ -5,11 +5,12 @@ from collections import Counter
 import numpy as np
 from mmengine.config import Config
 
-from poa_bench.datasets import check_detection, check_labels
-from poa_bench.datasets.check_dataset import has_mask_head
-from poa_bench.datasets.check_pictures import READING, Seen, look
-from poa_bench.datasets.check_result import METRIC, PIPELINE, READ, Checked
-from poa_bench.datasets.check_truth import Truth, check_truth
+from poa_bench.checks import detection as check_detection
+from poa_bench.checks import labels as check_labels
+from poa_bench.checks.dataset import has_mask_head
+from poa_bench.checks.pictures import READING, Seen, look
+from poa_bench.checks.result import METRIC, PIPELINE, READ, Checked
+from poa_bench.checks.truth import Truth, check_truth
 
 SAMPLE = 200  # pictures of a large data set that are looked at
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from poa_bench.datasets.check_pictures import Seen
-from poa_bench.datasets.check_result import ANNOTATIONS, CLASSES, METRIC, READ, SHOWN, Checked, examples
+from poa_bench.checks.pictures import Seen
+from poa_bench.checks.result import ANNOTATIONS, CLASSES, METRIC, READ, SHOWN, Checked, examples
 
 _LISTS = ("images", "annotations", "categories")
 _NEEDED = {  # by mmdet's reader

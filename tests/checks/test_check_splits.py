@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from poa_bench.datasets import check_splits
-from poa_bench.datasets.check import check_config
+from poa_bench.checks import splits as check_splits
+from poa_bench.checks.check import check_config
 from tests.datasets.dense_data import picture
 
 

@@ -6,10 +6,10 @@ What is cheap is looked at completely (files, annotation files, labels); of pict
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from poa_bench.datasets.check_evaluation import check_evaluation, evaluations
-from poa_bench.datasets.check_loader import check_loader
-from poa_bench.datasets.check_result import Checked
-from poa_bench.datasets.check_splits import check_overlap
+from poa_bench.checks.evaluation import check_evaluation, evaluations
+from poa_bench.checks.loader import check_loader
+from poa_bench.checks.result import Checked
+from poa_bench.checks.splits import check_overlap
 from poa_bench.errors import InputError
 
 SPLITS = ("train", "val", "test")

@@ -3,10 +3,11 @@
 import pytest
 from mmengine.config import Config
 
+from poa_bench.checks import pictures as check_pictures
+from poa_bench.checks import sample as check_sample
+from poa_bench.checks.check import check_config
 from poa_bench.cli import main
 from poa_bench.config_files import read_config
-from poa_bench.datasets import check_pictures, check_sample
-from poa_bench.datasets.check import check_config
 from poa_bench.errors import InputError
 from tests.datasets.dense_data import picture
 

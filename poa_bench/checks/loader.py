@@ -8,11 +8,11 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
 
-from poa_bench.datasets.check_dataset import build_dataset, check_metric_annotations, find, is_unmeasured, listed
-from poa_bench.datasets.check_result import BATCHES, CLASSES, FILES, METRIC, Checked, reason
-from poa_bench.datasets.check_sample import look_at_pictures
-from poa_bench.datasets.check_splits import check_same_labels
-from poa_bench.datasets.check_truth import Truth
+from poa_bench.checks.dataset import build_dataset, check_metric_annotations, find, is_unmeasured, listed
+from poa_bench.checks.result import BATCHES, CLASSES, FILES, METRIC, Checked, reason
+from poa_bench.checks.sample import look_at_pictures
+from poa_bench.checks.splits import check_same_labels
+from poa_bench.checks.truth import Truth
 from poa_bench.errors import InputError
 
 _HEADS = ("bbox_head", "mask_head", "decode_head", "auxiliary_head", "head")

@@ -1,11 +1,11 @@
-"""Prints what :mod:`poa_bench.datasets.check` finds."""
+"""Prints what :mod:`poa_bench.checks.check` finds."""
 
 from rich.console import Console
 from rich.table import Column, Table
 
+from poa_bench.checks.check import Checked, check_config
+from poa_bench.checks.result import CHECKS
 from poa_bench.config_files import read_config
-from poa_bench.datasets.check import Checked, check_config
-from poa_bench.datasets.check_result import CHECKS
 from poa_bench.errors import InputError
 from poa_bench.launch import override
 

@@ -5,8 +5,9 @@ import zipfile
 
 import pytest
 
-from poa_bench.datasets import check_sample, check_truth
-from poa_bench.datasets.check import check_config
+from poa_bench.checks import sample as check_sample
+from poa_bench.checks import truth as check_truth
+from poa_bench.checks.check import check_config
 from tests.datasets.dense_data import Detection, picture
 
 pytest.importorskip("mmdet", reason="needs the dense extra")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from poa_bench.datasets.check_result import METRIC, reason
+from poa_bench.checks.result import METRIC, reason
 from poa_bench.machine import cores
 from poa_bench.pretraining.samplers import SampleIndex
 

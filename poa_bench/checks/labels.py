@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from poa_bench.datasets.check_pictures import Seen
-from poa_bench.datasets.check_result import CLASSES, FILES, READ, Checked, examples
+from poa_bench.checks.pictures import Seen
+from poa_bench.checks.result import CLASSES, FILES, READ, Checked, examples
 from poa_bench.datasets.labels import readable
 from poa_bench.datasets.stores import FolderStore
 

@@ -12,7 +12,7 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
 
-from poa_bench.datasets.check_result import METRIC, Checked, reason
+from poa_bench.checks.result import METRIC, Checked, reason
 from poa_bench.errors import InputError
 from poa_bench.quiet import log_from
 
