@@ -11,6 +11,7 @@ from mmengine.registry import DATASETS
 
 from poa_bench.checks import detection as check_detection
 from poa_bench.checks import labels as check_labels
+from poa_bench.checks.endings import check_endings
 from poa_bench.checks.result import FILES, Checked, reason
 from poa_bench.checks.truth import quiet
 from poa_bench.datasets.selection import described
@@ -57,8 +58,10 @@ def build_dataset(row: Checked, options: dict, config: Config, split: str) -> li
     except Exception as error:  # data sets raise of many kinds, and all of them are the answer here
         row.fail(FILES, f"cannot be read ({reason(error)})", "correct the file or the config's entry")
         return []
-    if row.pictures == 0:
+    check_endings(row, dataset)
+    if row.pictures == 0 and not row.problems:
         row.fail(FILES, "has no pictures", "check data_prefix, the file endings and filter_cfg")
+    if row.pictures == 0:
         return []
     row.labels = tuple(map(str, dataset.metainfo.get("classes") or ()))
     if left_out := getattr(getattr(dataset, "source", None), "left_out", None):

@@ -26,10 +26,10 @@ def readable(name: str | bytes) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def quoted(names: Iterable[str]) -> str:
+def quoted(names: Iterable[str], shown: int = SHOWN) -> str:
     """The first names, and how many there are if there are more."""
     names = list(names)
-    return ", ".join(map(repr, names[:SHOWN])) + (f", ... ({len(names)} in all)" if len(names) > SHOWN else "")
+    return ", ".join(map(repr, names[:shown])) + (f", ... ({len(names)} in all)" if len(names) > shown else "")
 
 
 def read_classes(classes: Sequence[str] | str) -> tuple[str, ...]:

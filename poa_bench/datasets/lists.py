@@ -1,4 +1,4 @@
-"""Annotation lists: text files with a ``path label`` in each line."""
+"""Annotation lists: text files with a ``path label`` in each line, a tab between them where the label has spaces."""
 
 import codecs
 import logging
@@ -64,12 +64,14 @@ def class_folders(paths: Sequence[bytes], labels: np.ndarray) -> tuple[str, ...]
 
 
 def _parse(line: bytes, numbers: dict[str, int], where: str) -> tuple[bytes, int]:
-    path, _, label = (part.strip() for part in line.strip().replace(b"\t", b" ").rpartition(b" "))
+    path, _, label = (part.strip() for part in line.strip().rpartition(b"\t" if b"\t" in line.strip() else b" "))
     text = readable(label)
     if path and text in numbers:
         return path, numbers[text]
     if not path or not text.isdecimal():
         expected = f"or one of {quoted(numbers)}" if numbers else "(names need a class list: classes=[...])"
+        if any(" " in name for name in numbers):
+            expected += "; a tab stands before a name with spaces"
         raise InputError(f"{where} is {readable(line)!r}; expected `path label` with a number from 0 {expected}")
     if numbers and int(text) >= len(numbers):
         raise InputError(f"{where} has label {text}, but the {len(numbers)} classes are {quoted(numbers)}")

@@ -59,6 +59,26 @@ def test_a_wrong_value_after_every_class_was_seen(data, monkeypatch):
     assert "train1.png has the values [7]" in problems(data, every_picture=True)[0]
 
 
+def test_a_picture_with_another_ending(data):
+    """mmseg looks for `.jpg`, and a camera wrote `.JPG`: it would train on two pictures of three, without a word."""
+    images = data.folder / "images/train"
+    (images / "train1.jpg").rename(images / "train1.JPG")
+    picture(images / "unlabelled.jpeg")
+    (images / "Thumbs.db").write_bytes(b"")
+    train, _ = check_config(data.config())
+    assert train.pictures == 2 and "left out: 1 that do not end in .jpg and have no label map" in train.notes[0]
+    (problem,) = train.problems
+    assert (
+        "pictures with label maps do not end in '.jpg', and mmseg leaves them out without a word: 'train1.JPG'"
+        in problem
+    )
+    (images / "train1.JPG").rename(images / "train1.png")
+    assert "'train1.png'; let all names end alike (case counts), or set img_suffix" in only_problem(data)
+    for name in ("train0", "train2"):
+        (images / f"{name}.jpg").rename(images / f"{name}.JPEG")
+    assert "'train0.JPEG', 'train1.png', 'train2.JPEG'; let all" in only_problem(data)
+
+
 def test_kinds_of_maps(data):
     data.write_map("train", 0, np.zeros((HEIGHT, WIDTH, 3)))
     assert "train0.png has 3 channels; store one class number per pixel" in only_problem(data)

@@ -261,3 +261,21 @@ def test_class_lists(tmp_path):
         open_images(str(folder), classes=["a", "b", "a"])
     with pytest.raises(InputError, match="there is no class list nowhere.txt"):
         open_images(str(folder), classes="nowhere.txt")
+
+
+def test_names_with_spaces_stand_behind_a_tab(tmp_path):
+    """Also where one name ends like another; with a space between path and label, paths alone may have spaces."""
+    folder, listed = tmp_path / "pictures", tmp_path / "list.txt"
+    paths = ["my dog 1.png", "dogs/2.png", "3.png", "4 golden.png"]
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(folder / path)
+    classes = ["retriever", "golden retriever", "cat"]
+    lines = [f"{paths[0]}\tgolden retriever", f"{paths[1]} \t retriever", f"{paths[2]}\t2", f"{paths[3]} retriever"]
+    listed.write_text("\n".join(lines))
+    data = open_images(str(folder), ann_file=str(listed), classes=classes)
+    found = dict(zip((name.decode() for name in data.names), data.labels.tolist(), strict=True))
+    assert found == dict(zip(paths, [1, 0, 2, 0], strict=True))
+    listed.write_text(f"{paths[2]} golden labrador")
+    with pytest.raises(InputError, match="a tab stands before a name with spaces"):
+        open_images(str(folder), ann_file=str(listed), classes=classes)
