@@ -18,8 +18,9 @@ def results_block(root: Path = ROOT) -> str:
     """A table of every size, with the same size at random initialisation in brackets, and one figure."""
     wide = pd.read_csv(root / REPORT / "results_wide.csv")
     long = pd.read_csv(root / REPORT / "results_long.csv", low_memory=False)
-    primaries = set(long[long.primary & (long.task != "profile")].column)
-    scores = [column for column in wide if column in primaries]
+    primaries = long[long.primary & (long.task != "profile")].set_index("column").task
+    scores = [column for column in wide if column in primaries.index]
+    scores = list(primaries[scores].drop_duplicates().index)  # the main one of each task
     series = {name: rows.set_index("size") for name, rows in wide.groupby("series")}
     pixels, random = (series.pop(name) for name in ("raw pixels", "random initialisation"))
     (trained,) = series.values()

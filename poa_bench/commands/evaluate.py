@@ -1,4 +1,4 @@
-"""Measure sizes of a pre-trained supernet: k-NN, linear probe and profile, all sizes in one process.
+"""Measure sizes of a pre-trained supernet by light tasks, such as k-NN and linear probe, all sizes in one process.
 
 Examples:
   poa-bench evaluate work_dirs/run/iter_1000.pth --data digits -o results
@@ -21,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="results folder; what it has is not redone"
     )
-    parser.add_argument("--tasks", type=names, default="knn,linear,profile", help="default: knn,linear,profile")
+    parser.add_argument(
+        "--tasks",
+        type=names,
+        default="knn,linear,profile",
+        help="light tasks, such as kmeans,retrieval,rank; default: knn,linear,profile",
+    )
     parser.add_argument("--specs", type=specs, default="all", help="all (default) or vit-w64-d4,smallest,middle,intact")
     parser.add_argument("--protocols", type=names, default="", help="such as knn-k20-T0.07/1; each task has a default")
     parser.add_argument("--initialisation", choices=("pretrained", "random", "pixels"), default="pretrained")

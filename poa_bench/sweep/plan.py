@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class TaskEntry(BaseModel):
     """One entry of a sweep's `tasks`; it expands to specs x protocols x initialisations x seeds runs per checkpoint.
 
-    `dataset`, `protocols`: a light task (knn, linear, profile) needs the first and has defaults for the second; any
+    `dataset`, `protocols`: a light task (`poa_bench.tasks`) needs the first and has defaults for the second; any
     other task names a config in `settings`, whose `measurement` says both.
     `specs`: 'all', 'named' (those with an alias), or a list of specs, aliases, 'smallest', 'middle', 'intact'.
     `families`: only for checkpoints of these; any if empty.
