@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 import vl_convert
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from poa_bench.report import figures, maps, sentences, tables
 from poa_bench.report.analysis import gains, rank_correlation
@@ -37,13 +38,20 @@ SECTIONS = {
 
 def environment() -> jinja2.Environment:
     """Jinja, escaping what goes into HTML; undefined names are errors."""
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["code_spans"] = code_spans
+    return made
+
+
+def code_spans(sentence: str) -> Markup:
+    """A sentence for HTML: what Markdown puts between backticks is `<code>` there."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def render(template: str, context: dict[str, Any]) -> str:

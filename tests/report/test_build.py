@@ -21,6 +21,7 @@ from poa_bench.report.build import write_report
 from poa_bench.report.cards import metafile_texts
 from poa_bench.report.frame import report_data
 from poa_bench.report.latex import latex_table
+from poa_bench.report.page import code_spans
 from poa_bench.report.published import read_published
 from poa_bench.runs.results import results_frame, write_result
 from tests.report.made import demo_results, made_profile, made_result
@@ -59,6 +60,13 @@ def test_the_page_needs_no_network_and_stays_small(report):
     page = (report / "index.html").read_text(encoding="utf-8")
     assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?!#)[^"'\s>]+""", re.sub(r"(?s)<script.*?</script>", "", page))
     assert len(page.encode()) < 5e6
+
+
+def test_the_page_has_code_where_the_text_has_backticks(report):
+    assert "`pick`" in (report / "report.md").read_text(encoding="utf-8")
+    page = re.sub(r"(?s)<(script|style|pre)\b.*?</\1>", "", (report / "index.html").read_text(encoding="utf-8"))
+    assert "<code>pick</code> takes validation scores" in page and "`" not in page
+    assert code_spans("<b> `a < b` and `c") == "&lt;b&gt; <code>a &lt; b</code> and `c"
 
 
 def test_figures_are_written_in_three_formats(report):
