@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,6 +27,12 @@ def runnable_configs() -> dict[str, Path]:
     """Base name -> absolute path of every config that can be trained, by name."""
     root = config_root()
     return {path.name: path for path in sorted(q for folder in RUNNABLE_FOLDERS for q in (root / folder).rglob("*.py"))}
+
+
+def families_of_the_demo() -> list[str]:
+    """The families that have a pre-training on the embedded digits, `poa_<family>-digits.py`; vit first."""
+    names = [match[1] for name in runnable_configs() if (match := re.fullmatch(r"poa_(\w+)-digits\.py", name))]
+    return sorted(names, key=lambda name: (name != "vit", name))
 
 
 def evaluation_configs() -> dict[str, Path]:

@@ -6,12 +6,13 @@ Interrupted, it goes on where it stopped when it is started again with the same 
 import argparse
 
 from poa_bench.argument_types import not_negative
+from poa_bench.config_files import families_of_the_demo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="a few minutes: short schedules, to see that all works")
     parser.add_argument("--out", metavar="DIR", help="folder of everything it makes [work_dirs/demo-FAMILY(-quick)]")
-    parser.add_argument("--family", choices=("vit", "swin", "resnet"), default="vit", help="default: vit")
+    parser.add_argument("--family", choices=families_of_the_demo(), default="vit", help="default: vit")
     parser.add_argument("--seed", type=not_negative, default=0, help="of pre-training and evaluation; default: 0")
 
 

@@ -6,16 +6,18 @@ from poa_bench.report.figures import ChartData, Spec, hover, vega_text
 from poa_bench.report.frame import ReportData, parse
 
 HEAT_SIZES = 4  # fewer sizes make no map
-_HEAT_AXES = {
-    "vit": {"width": "width", "depth_1": "depth"},
+_ONE_DEPTH = {"width": "width", "depth_1": "depth"}
+_TWO_DEPTHS = {"depth_1": "first depth", "depth_2": "last depth"}
+_STAGES = {  # names of the same, where they say more
     "swin": {"width": "width", "depth_1": "depth of stage 3"},
     "resnet": {"depth_1": "depth of stage 2", "depth_2": "depth of stage 3"},
 }
 
 
 def heat_map(data: ChartData, series: str, score: str, family: str) -> Spec:
-    """A score over width and depth; for ResNets, with two elastic stages, over both depths, one panel per width."""
-    titles = _HEAT_AXES[family]
+    """A score over width and depth; with several elastic stages (ResNet) over two depths, one panel per width."""
+    several = any(row["depth_1"] != row["depth_2"] for row in data.rows if row["series"] == series)
+    titles = _STAGES.get(family, _TWO_DEPTHS if several else _ONE_DEPTH)
     x, y = titles
     known = [row[score] for row in data.rows if row["series"] == series and score in row]
     middle = (min(known) + max(known)) / 2

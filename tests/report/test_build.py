@@ -192,3 +192,15 @@ def test_published_numbers_never_enter_the_results(report):
     long = pd.read_csv(report / "results_long.csv")
     assert set(long.initialisation) == {"pretrained", "random", "pixels"}
     assert not set(long.dataset) & set(read_published().dataset)
+
+
+@pytest.mark.parametrize("depths", ["d2", "d2-3"])
+def test_a_family_that_the_report_never_heard_of(tmp_path, depths):
+    """Six sizes, so that there is a map, with one elastic stage and with two."""
+    specs = [f"convnext-w{width}-{depths.replace('2', str(deep))}" for width in (8, 12) for deep in (1, 2, 4)]
+    for result in [made_result("knn", spec, start) for spec in specs for start in ("pretrained", "random")]:
+        write_result(result, tmp_path / "results")
+    write_report(tmp_path / "results", tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert all(spec in text for spec in specs)
+    assert "convnext" in (tmp_path / "report" / "index.html").read_text()
