@@ -10,6 +10,7 @@ import pandas as pd
 from poa_bench.report.frame import PIXELS, RANDOM, ReportData
 from poa_bench.report.noise import tied
 from poa_bench.report.verdict import Score, Standing, Verdict, standing
+from poa_bench.tasks import find_task
 
 
 def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:
@@ -38,8 +39,8 @@ def gains(data: ReportData, series: str, column: str) -> pd.DataFrame:
     Returns:
         Indexed by spec: `pretrained`, `random`, `pixels`, their standard errors as `..._error`, `chance`, `gain`
         (pretrained - random), `gain_over_pixels`, and whether they are more than noise: `clear` (of `gain`; the worst
-        pre-trained repeat is above the best random one, too) and `clear_of_pixels`. Missing where one side was not
-        measured.
+        pre-trained repeat is above the best random one, too) and `clear_of_pixels`; `noise_known`, whether anything is
+        known of the noise of `gain`. Missing where one side was not measured.
     """
     ours = series_scores(data, series, column)
     random = random_scores(data, series, column).reindex(ours.index)
@@ -52,6 +53,7 @@ def gains(data: ReportData, series: str, column: str) -> pd.DataFrame:
     table["gain"] = table.pretrained - table.random
     table["gain_over_pixels"] = table.pretrained - table.pixels
     table["clear"] = _above(table, "random") & (ours["min"] > random["max"])
+    table["noise_known"] = table[["pretrained_error", "random_error"]].notna().any(axis=1)
     table["clear_of_pixels"] = _above(table, "pixels")
     return table
 
@@ -66,8 +68,13 @@ def _above(table: pd.DataFrame, other: str) -> pd.Series:
 
 @lru_cache(maxsize=1024)
 def standings(data: ReportData, series: str, column: str) -> dict[str, Standing]:
-    """What the score of each size is worth against the same size at random initialisation, raw pixels and chance."""
-    found = {}
+    """What the score of each size is worth against the same size at random initialisation, raw pixels and chance.
+
+    Empty for a number of which neither more nor less is better.
+    """
+    about, found = data.columns.loc[column], {}
+    if not find_task(about.task).metric(about.metric).higher_is_better:
+        return found
     for row in gains(data, series, column).dropna(subset=["pretrained"]).itertuples():
         controls = [Score(RANDOM, row.random, row.random_error), Score(PIXELS, row.pixels, row.pixels_error)]
         found[row.Index] = standing(Score(row.Index, row.pretrained, row.pretrained_error), controls, row.chance)

@@ -163,8 +163,8 @@ def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]
 
 
 def _worth(data: ReportData, series: str, spec: str, column: str) -> str:
-    found = standings(data, series, column)[spec]
-    return standing_text(found, tables.decimals_of(data, column))
+    found = standings(data, series, column).get(spec)
+    return standing_text(found, tables.decimals_of(data, column)) if found else tables.DASH
 
 
 def _front_matter(model: str, measured: list[tuple[Any, float, str]]) -> str:

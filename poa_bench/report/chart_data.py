@@ -18,8 +18,8 @@ from poa_bench.report.verdict import standing_text
 def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartData:
     """Scores `s0, s1, ...`, their spread `e0, ...` and standard errors `n0, ...`, costs `c0, ...`.
 
-    Of pre-trained sizes also gains `g0, ...`, `k0, ...` (clear or not) and `v0, ...`: what the score is worth,
-    a place in `worth`.
+    Of pre-trained sizes also gains `g0, ...`, `k0, ...` (clear or not, if known) and `v0, ...` (places in `worth`: what
+    the score is worth).
     Sizes that can be cut have `export`, the command, and `origin`, what it cuts.
     """
     scores = {f"s{place}": name for place, name in enumerate(data.scores)}
@@ -37,7 +37,7 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
         gain = pd.concat({series: gains(data, series, name) for series in data.pretrained}) if data.pretrained else None
         if gain is not None and gain.gain.notna().any():
             table[short.replace("s", "g")] = gain.gain
-            table[short.replace("s", "k")] = gain.clear.astype(float)
+            table[short.replace("s", "k")] = gain.clear.astype(float).where(gain.noise_known)
     table = table.join(origins(data)[["export", "origin"]]).reset_index()
     sized = [spec for spec in table.spec.unique() if spec]
     table = table.merge(axes(sized)[["width", "depth_1", "depth_2"]], left_on="spec", right_index=True, how="left")
@@ -61,7 +61,7 @@ def _worth(data: ReportData, column: str) -> pd.Series:
         for series in data.pretrained
         for spec, standing in standings(data, series, column).items()
     }
-    index = pd.MultiIndex.from_tuples(found, names=["series", "spec"])
+    index = pd.MultiIndex.from_tuples(found or [("", "")][:0], names=["series", "spec"])
     return pd.Series(found.values(), index=index, dtype=object)
 
 

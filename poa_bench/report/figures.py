@@ -161,7 +161,8 @@ def gain_chart(data: ChartData, chosen: tuple[str, str] | None = None) -> Spec:
         chosen: short names of a score and a cost; by default the reader of the page chooses.
     """
     gain = {"field": "y", "title": "gain", "format": "+.4~g"}
-    verdict = "datum['k' + substring({score}, 1)] ? 'more than noise' : 'within the noise, or no gain'"
+    known = "datum['k' + substring({score}, 1)]"
+    verdict = f"!isValid({known}) ? 'noise unknown' : {known} ? 'more than noise' : 'within the noise, or no gain'"
     axes = _chosen_axes(data, chosen, "gain in ", "datum['g' + substring({score}, 1)]", verdict=verdict)
     points = {
         "transform": [_KNOWN],

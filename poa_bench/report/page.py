@@ -207,11 +207,13 @@ def gain_table(data: ReportData) -> tuple[pd.DataFrame, list[list[float | None]]
         )
         frames.append(table.assign(score=column, series=series))
     columns = ["size", "score", "series", "pretrained", "random", "pixels", "gain", "gain_over_pixels", "clear"]
-    numbers = pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+    whole = pd.concat(frames) if frames else pd.DataFrame(columns=[*columns, "noise_known"])
+    numbers = whole[columns]
     text = numbers.astype(object)
     for column in columns[3:8]:
         text[column] = [tables.number(value) for value in numbers[column].astype(float)]
-    text["clear"] = ["yes" if clear else "no" for clear in numbers.clear]
+    clear = ["yes" if clear else "no" for clear in numbers.clear]
+    text["clear"] = pd.Series(clear, index=text.index, dtype=object).where(whole.noise_known, "noise unknown")
     text = text.mask(numbers.gain.isna().to_numpy()[:, None] & (text.columns == "clear"), tables.DASH)
     names = {
         "pretrained": "pre-trained",

@@ -44,7 +44,7 @@ def headline(data: ReportData, series: str, column: str) -> str:
     found = verdict(data, column, rows)
     decimals = decimals_of(data, column)
     text = f"{column}{_of(data, series)}: {verdict_text(found, decimals)}"
-    if found.kind in ("tie", "best"):
+    if found.kind in ("tie", "highest", "best"):
         text += _cheaper(rows.set_index("spec").score, data.costs.parameters[series], found, decimals)
     return f"{text}."
 
@@ -214,7 +214,7 @@ def _gain_sentence(data: ReportData, series: str, column: str, both: pd.DataFram
     text = f"{column}{_of(data, series)}: pre-training gains {low if low == high else f'{low} to {high}'} over {RANDOM}"
     text += f" at the {len(both)} size{'s' * (len(both) != 1)} with both"
     if series_scores(data, series, column).runs[both.index].max() == 1:
-        text += " (one run each)"
+        text += " (one run each" + (")" if both.noise_known.any() else ", noise unknown)")
     if not losers and not unclear:
         return text + "; it pays at every one of them."
     if losers:

@@ -109,14 +109,19 @@ class Verdict:
 
     @property
     def kind(self) -> str:
-        """That of the standing where it is not `above`, else `few`, `lower`, `tie` or `best`."""
+        """That of the standing where it is not `above`, else `few`, `lower`, `tie`, `highest` or `best`.
+
+        `highest` is what would be the best if anything were known about the noise.
+        """
         if self.standing.kind != "above":
             return self.standing.kind
         if self.count < LEAST_SIZES:
             return "few"
         if self.higher:
             return "lower"
-        return "tie" if self.tied else "best"
+        if self.tied:
+            return "tie"
+        return "highest" if math.isnan(self.score.error) else "best"
 
 
 def verdict_text(found: Verdict, decimals: int = 2) -> str:
@@ -143,7 +148,9 @@ def verdict_text(found: Verdict, decimals: int = 2) -> str:
         return f"{spoken}, {score.name}, has {value}, {worth}; {_valued(higher, decimals)} is higher on this split"
     if kind == "tie":
         return f"{spoken} is {score.name} with {value}, {worth}{_ties(found, decimals)}"
-    return f"the best of {found.count} sizes is {score.name} with {value}, {worth}{_unknown(found)}"
+    if kind == "highest":
+        return f"{spoken} is {score.name} with {value}, {worth}; how large the noise is, nothing says"
+    return f"the best of {found.count} sizes is {score.name} with {value}, {worth}"
 
 
 def _spoken(found: Verdict) -> str:
@@ -174,10 +181,6 @@ def _ties(found: Verdict, decimals: int) -> str:
     within = f"within the noise (± {noise:.{decimals}f})" if noise else "equal"
     which = f"{count} of the other {others}" if others > 1 else "the other one"
     return f"; {which} {'is' if count == 1 else 'are'} {within}: a tie"
-
-
-def _unknown(found: Verdict) -> str:
-    return "; how large the noise is, nothing says" if math.isnan(found.score.error) else ""
 
 
 def _valued(score: Score, decimals: int) -> str:

@@ -68,7 +68,7 @@ def test_the_summary_is_true_where_the_smallest_is_the_best_or_nearly():
     control = made_result(spec=None, initialisation="pixels")
     best = [made_result(), *(made_result(spec=spec, shift=-5) for spec in ("vit-w64-d4", "vit-w80-d4")), control]
     assert summary(report_data(results_frame(best)))[1] == (
-        "knn top1: the best of 3 sizes is vit-w48-d4 with 67.00, above raw pixels (45.00); how large the noise is, "
+        "knn top1: the highest of 3 sizes is vit-w48-d4 with 67.00, above raw pixels (45.00); how large the noise is, "
         "nothing says; the largest, vit-w80-d4, has 64.00; it is the smallest."
     )
     near = [made_result(), *(made_result(spec=spec, shift=-0.5) for spec in ("vit-w56-d4", "vit-w64-d4")), control]

@@ -89,9 +89,9 @@ KINDS = {
         "the best of 3 sizes is vit-w64-d1 with 80.00, above raw pixels (48.80) and random initialisation (30.00); it "
         "is the largest; the smallest, vit-w32-d1, loses 20.00 and has 25 % of its parameters",
     ),
-    "the best, as far as one run can tell": (
+    "one run of an unknown test set": (
         [*scored([60.0, 65.0, 64.9], facts={}), *scored([20.0, 30.0, 25.0], "random", facts={})],
-        "the best of 3 sizes is vit-w48-d1 with 65.00, above random initialisation (30.00); how large the noise is, "
+        "the highest of 3 sizes is vit-w48-d1 with 65.00, above random initialisation (30.00); how large the noise is, "
         "nothing says; the largest, vit-w64-d1, has 64.90; the smallest, vit-w32-d1, loses 5.00 and has 44 % of its "
         "parameters",
     ),
@@ -137,6 +137,20 @@ def test_cards_and_the_pages_choice_say_what_one_size_is_worth():
     rows = {row["spec"]: drawn.worth[int(row["v0"])] for row in drawn.rows if row["series"] == "pre-trained"}
     assert rows["vit-w32-d1"] == "above raw pixels and random initialisation"
     assert rows["vit-w48-d1"] == "NOT above random initialisation and raw pixels"
+
+
+def test_a_number_without_a_direction_is_not_judged():
+    metrics = {"rankme_share": 20.0, "alpha_req": 1.2}
+    update = {"task": "rank", "protocol": "rank-n100/1", "metrics": metrics, "units": {}}
+    data = report_data(results_frame([result.model_copy(update=update) for result in (made_result(), *PIXELS)]))
+    (card,) = card_contexts(data).values()
+    assert {row[0]: row[2] for row in card["scores"]} == {
+        "rank rankme_share": "NOT above raw pixels (20.00)",
+        "rank alpha_req": "–",
+    }
+    drawn = chart_data(data)
+    (row,) = (row for row in drawn.rows if row["series"] == "pre-trained")
+    assert {drawn.scores[name.replace("v", "s")] for name in row if name[0] == "v"} == {"rank rankme_share"}
 
 
 def test_the_noise_of_a_test_set_is_the_binomial_distributions():
@@ -201,6 +215,7 @@ def test_next_cheaper_says_where_the_loss_is_noise(tmp_path, capsys):
 def test_gains_within_the_noise_are_not_called_gains():
     results = [*scored([52.0, 70.0, 40.0]), *scored([50.0, 50.0, 41.0], "random"), *scored([51.0], "pixels")]
     (sentence,) = payoff(report_data(results_frame(results)))
+    assert "with both (one run each); " in sentence
     assert sentence.endswith(
         "; it does NOT pay at vit-w64-d1; the gain is within the noise at vit-w32-d1. NOT above raw pixels (51.00): "
         "vit-w64-d1. Above raw pixels (51.00), but within the noise: vit-w32-d1."

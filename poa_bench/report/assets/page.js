@@ -105,7 +105,7 @@ function showPick() {
     Object.entries(report.costs).filter(([name]) => name in row).map(([name, title]) => `${format(row[name])} ${title}`).join(", ");
   const command = Object.assign(document.createElement("code"), { textContent: best.export });
   const within = (row) => (tied(score, best, row) ? " (within the noise)" : "");
-  const lines = [paragraph("Chosen:", describe(best)), paragraph("Its score is", `${report.worth[best[score.replace("s", "v")]]}.`)];
+  const lines = [paragraph("Chosen:", describe(best)), paragraph("Its score is", `${report.worth[best[score.replace("s", "v")]] ?? "no measure of better or worse"}.`)];
   if (runnerUp) lines.push(paragraph("Runner-up:", describe(runnerUp) + within(runnerUp)));
   if (cheaper) {
     const loss = best[score] - cheaper[score];
