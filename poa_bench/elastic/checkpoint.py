@@ -55,12 +55,12 @@ def load_supernet(path: str | Path, branch: Branch = "teacher") -> Supernet:
     checkpoint = read_training_checkpoint(path)
     tensors = backbone_tensors(checkpoint, branch, path)
     supernet = Supernet.from_description(checkpoint["meta"]["poa_bench"])
-    _load_strictly(supernet, tensors, path)
+    load_strictly(supernet, tensors, path)
     return supernet.eval()
 
 
 def save_subnet(
-    supernet: Supernet, spec: SubnetSpec, path: str | Path, source_sha256: str, branch: Branch = "teacher"
+    supernet: Supernet, spec: SubnetSpec, path: str | Path, source_sha256: str, branch: str = "teacher"
 ) -> nn.Module:
     """Cut one size into a safetensors file with timm's own tensor names; written whole or not at all.
 
@@ -132,13 +132,19 @@ def extract_file(checkpoint: str | Path, spec: str, output: str | Path, branch: 
     Raises:
         InputError: the checkpoint cannot be read, the spec is outside its space, or `output` is no .safetensors name.
     """
+    supernet = load_supernet(checkpoint, branch)
+    return write_extracted(supernet, supernet.space.parse(spec), output, checkpoint, branch)
+
+
+def write_extracted(
+    supernet: Supernet, size: SubnetSpec, output: str | Path, checkpoint: str | Path, branch: str
+) -> str:
+    """`save_subnet`, and what was written in a sentence; raises InputError if `output` is no .safetensors name."""
     if Path(output).suffix != ".safetensors":
         raise InputError(f"cannot write {output}: extracted files end in .safetensors")
-    supernet = load_supernet(checkpoint, branch)
-    size = supernet.space.parse(spec)
     module = save_subnet(supernet, size, output, sha256_file(checkpoint), branch)
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    written = f"wrote {output}: {spec} of the {branch}, {len(module.state_dict())} tensors, {parameters:,} parameters"
+    written = f"wrote {output}: {size} of the {branch}, {len(module.state_dict())} tensors, {parameters:,} parameters"
     return "\n".join(filter(None, [written, timm_difference(supernet, size), preprocessing_remark(supernet)]))
 
 
@@ -185,7 +191,7 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
     family = get_family(SubnetSpec.parse(metadata["spec"]).family)
     module = family.construct(json.loads(metadata["timm_arguments"]))
     tensors = safetensors.torch.load_file(path)
-    _load_strictly(module, tensors, path)
+    load_strictly(module, tensors, path)
     if PRETRAINED_CFG in metadata:
         module.pretrained_cfg = json.loads(metadata[PRETRAINED_CFG])
     return module.eval(), metadata
@@ -231,7 +237,8 @@ def load_backbone(
     return module, LoadReport(found, total, total, sha256_file(path), str(path))
 
 
-def _load_strictly(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
+def load_strictly(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
+    """All tensors or none; raises InputError if they are not the module's."""
     try:
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:

@@ -102,8 +102,8 @@ def _way_out(checkpoint: dict[str, Any]) -> str:
     names = [str(name) for name in checkpoint.get("state_dict", checkpoint)]
     if any(name.startswith(_FINE_TUNED) for name in names):
         return (
-            "it is a detector, segmentor or classifier, whose backbone has one size already (timm's tensors behind "
-            f"{_FINE_TUNED!r}); give the checkpoint of the pre-training that it started from"
+            "it is a detector, segmentor or classifier, whose backbone has one size; `poa-bench extract` without a "
+            "size makes a file of it that can be given here; or give the checkpoint of the pre-training it started from"
         )
     if any("teacher." in name for name in names):
         return "save these tensors with the `meta` of their checkpoint, as {'state_dict': ..., 'meta': ...}"
