@@ -100,7 +100,7 @@ class LocalExecutor:
         return min(self.jobs, runs)
 
     def submit(self, chunks: list[Chunk]) -> None:
-        """Queue chunks; those that must be alone come last.
+        """Queue chunks: light ones before all others, and then those last that must be alone.
 
         Raises:
             InputError: a run needs more GPUs than there are.
@@ -111,7 +111,7 @@ class LocalExecutor:
                     f"{chunk.runs[0].task} wants {chunk.gpus} GPUs for each run and there are {self.gpus}: "
                     "give --gpus, or change `gpus` and the batch size in the sweep config"
                 )
-        self._queue = sorted(self._queue + chunks, key=lambda chunk: chunk.alone)
+        self._queue = sorted(self._queue + chunks, key=lambda chunk: chunk.turn)
         self._start()
 
     def poll(self) -> list[Ended]:

@@ -14,8 +14,10 @@ from poa_bench.runs.results import load_results
 from poa_bench.runs.run import Run
 from poa_bench.sweep import state
 from poa_bench.sweep.local import Ended, LocalExecutor
+from poa_bench.sweep.order import in_order
 from poa_bench.sweep.plan import Sweep, expand
-from poa_bench.sweep.status import Watch, display
+from poa_bench.sweep.status import display
+from poa_bench.sweep.watch import Watch
 from poa_bench.sweep.worker import Chunk
 from poa_bench.tasks import find_task
 from poa_bench.tasks.execute import modules_for
@@ -76,7 +78,7 @@ class Runner:
         self.directory = directory
         self.executor = executor
         self.retries = retries
-        self.runs = {run.id: run for run in runs}
+        self.runs = {run.id: run for run in in_order(runs)}
         self._forget_broken_results()
         self.done = {run_id for run_id in self.runs if state.is_done(directory, run_id)}
         self.earlier_failures = {run_id: state.count_failures(directory, run_id) for run_id in self.missing}
@@ -115,17 +117,17 @@ class Runner:
 
     def chunks(self, runs: Sequence[Run], most: int = MOST_RUNS) -> list[Chunk]:
         """Divide runs among processes: light ones share, sizes dealt out in turn; every other run is on its own."""
-        light, chunks = defaultdict(list), []
+        light, heavy, chunks = defaultdict(list), [], []
         for run in runs:
             if find_task(run.task).is_light:
                 light[run.alone, run.gpus].append(run)
             else:
-                chunks.append(self._chunk([run], run.alone, run.gpus))
+                heavy.append(self._chunk([run], run.alone, run.gpus))
         for (alone, gpus), together in light.items():
             for part in _deal(together, 1 if alone else self.executor.parts(len(together))):
                 pieces = [part[start : start + most] for start in range(0, len(part), most)]
                 chunks += [self._chunk(piece, alone, gpus) for piece in pieces]
-        return chunks
+        return sorted(chunks + heavy, key=lambda chunk: chunk.turn)
 
     def _chunk(self, runs: Sequence[Run], alone: bool, gpus: int) -> Chunk:
         return Chunk(directory=self.directory, runs=tuple(runs), gpus=gpus, alone=alone)

@@ -79,14 +79,17 @@ class SlurmExecutor:
         return -(-runs // self.settings.runs_per_job)
 
     def submit(self, chunks: list[Chunk]) -> None:
-        """Submit one job array for all chunks that need the same: a number of GPUs, a whole node or not."""
+        """Submit one job array for all chunks that need the same: a number of GPUs, a whole node or not.
+
+        Light chunks have arrays of their own, which are submitted first: a cluster takes jobs of a user in this order.
+        """
         from submitit.core.utils import FailedJobError
 
-        arrays: dict[tuple[int, bool], list[Chunk]] = defaultdict(list)
-        for chunk in chunks:
+        arrays: dict[tuple[int, tuple[bool, bool]], list[Chunk]] = defaultdict(list)
+        for chunk in sorted(chunks, key=lambda chunk: chunk.turn):
             gpus = chunk.gpus if self.settings.gpus is None else self.settings.gpus
-            arrays[gpus, chunk.alone].append(chunk.model_copy(update={"gpus": gpus}))
-        for (gpus, alone), together in arrays.items():
+            arrays[gpus, chunk.turn].append(chunk.model_copy(update={"gpus": gpus}))
+        for (gpus, (_, alone)), together in arrays.items():
             executor = self._executor(gpus, alone)
             try:
                 with executor.batch():

@@ -1,169 +1,26 @@
-"""Where a sweep stands: counts by task and state, what runs, how long it takes, what failed and why, what is stale."""
+"""What `poa-bench plan` and `poa-bench status` say, and the display of `poa-bench run`."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
-from poa_bench.errors import InputError
-from poa_bench.runs.results import RESULT_FILE, Result, load_results, read_result
+from poa_bench.runs.results import Result, load_results
 from poa_bench.runs.run import Run
 from poa_bench.sweep import state
+from poa_bench.sweep.estimates import Estimates, Kind, Left
+from poa_bench.sweep.order import in_order
 from poa_bench.sweep.plan import Sweep, expand
+from poa_bench.sweep.unplanned import unplanned
+from poa_bench.sweep.watch import Snapshot, Watch
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 STATES: tuple[state.State, ...] = ("done", "running", "failed", "waiting")
-
-
-class Seconds:
-    """Expected seconds of a run: the median over earlier results of its task and data set, else of its task."""
-
-    def __init__(self, results: Iterable[Result]) -> None:
-        self._seen: dict[tuple, list[float]] = {}
-        for result in results:
-            for key in ((result.task, result.dataset), (result.task,)):
-                self._seen.setdefault(key, []).append(result.seconds)
-
-    def of(self, run: Run) -> float | None:
-        """Seconds, or None if nothing like it was ever run."""
-        found = self._seen.get((run.task, run.dataset)) or self._seen.get((run.task,))
-        return median(found) if found else None
-
-    def total(self, runs: Iterable[Run]) -> tuple[float, int]:
-        """Seconds of all runs that can be estimated, and the number of those that cannot."""
-        estimates = [self.of(run) for run in runs]
-        return sum(e for e in estimates if e is not None), estimates.count(None)
-
-
-@dataclass
-class Snapshot:
-    """One look at a sweep. Times in seconds; `eta` None where nothing like what is left was finished recently.
-
-    `unknown` runs of what is left are of a kind that was never finished here, and not in `eta`.
-    """
-
-    states: dict[str, state.State]
-    counts: dict[str, Counter]
-    owners: dict[str, state.Owner]
-    failures: list[state.Failure]
-    per_minute: float
-    eta: float | None
-    unknown: int
-    expected: Seconds
-
-    def count(self, which: state.State) -> int:
-        """Runs in one state, over all tasks."""
-        return sum(counter[which] for counter in self.counts.values())
-
-
-class Watch:
-    """Looks at a results folder again and again; each result is read once.
-
-    Args:
-        window: seconds over which the pace is taken.
-    """
-
-    def __init__(self, directory: Path, runs: Sequence[Run], window: float = 600.0) -> None:
-        self.directory = directory
-        self.runs = list(runs)
-        self.window = window
-        self._results: dict[str, Result] = {}
-
-    def look(self) -> Snapshot:
-        """The sweep as it stands now."""
-        states = {run.id: state.state_of(self.directory, run.id) for run in self.runs}
-        self._read([i for i, where in states.items() if where == "done"])
-        # a broken result is no result: it is done again
-        states |= {i: "waiting" for i, where in states.items() if where == "done" and i not in self._results}
-        counts: dict[str, Counter] = {}
-        for run in self.runs:
-            counts.setdefault(run.task, Counter())[states[run.id]] += 1
-        owners = {i: state.owner(self.directory, i) for i, where in states.items() if where == "running"}
-        failures = [state.last_failure(self.directory, i) for i, where in states.items() if where == "failed"]
-        per_minute, parallel = self._pace()
-        expected = Seconds(self._results.values())
-        left = [run for run in self.runs if states[run.id] in ("running", "waiting")]
-        seconds, unknown = expected.total(left)
-        return Snapshot(
-            states=states,
-            counts=counts,
-            owners={i: found for i, found in owners.items() if found},
-            failures=[failure for failure in failures if failure],
-            per_minute=per_minute,
-            eta=seconds / parallel if parallel and unknown < len(left) else (None if left else 0.0),
-            unknown=unknown,
-            expected=expected,
-        )
-
-    def _read(self, done: list[str]) -> None:
-        for run_id in done:
-            if run_id not in self._results:
-                with contextlib.suppress(InputError):  # a broken file is named by whoever needs its numbers
-                    self._results[run_id] = read_result(self.directory / run_id / RESULT_FILE)
-
-    def _pace(self) -> tuple[float, float]:
-        """Results per minute, and seconds of runs done per second, since the window (or the work in it) began."""
-        now = time.time()
-        recent = [result for result in self._results.values() if now - result.created.timestamp() < self.window]
-        if not recent:
-            return 0.0, 0.0
-        began = min(result.created.timestamp() - result.seconds for result in recent)
-        span = max(min(now - began, self.window), 1e-3)
-        return 60 * len(recent) / span, sum(result.seconds for result in recent) / span
-
-
-def unplanned(runs: Sequence[Run], results: Iterable[Result]) -> dict[str, list[Result]]:
-    """Results that measured what the plan wants, but not as it wants it; by a few words that say what they are.
-
-    `stale ...` are replaced in a report: the protocol has a newer version, or the checkpoint's file other contents.
-    `other ...` stand beside the plan's in a report: they are of another checkpoint, or of other settings.
-    """
-    wanted: dict[tuple, list[Run]] = {}
-    for run in runs:
-        wanted.setdefault(_subject(run), []).append(run)
-    planned = {run.id for run in runs}
-    found: dict[str, list[Result]] = {}
-    for result in results:
-        if result.run_id not in planned and (alike := wanted.get(_subject(result))):
-            # the plan may have several checkpoints: this result is compared with its own, if that is there
-            run = max(
-                alike, key=lambda run: (run.checkpoint_sha256 == result.checkpoint_sha256, _same_file(run, result))
-            )
-            found.setdefault(_difference(run, result), []).append(result)
-    return found
-
-
-def _subject(item: Run | Result) -> tuple:
-    name = item.protocol.rsplit("/", 1)[0]
-    return (item.spec, item.task, name, item.dataset, item.seed, item.initialisation)
-
-
-def _same_file(run: Run, result: Result) -> bool:
-    """Whether the result's checkpoint is an earlier content of the run's file, not another repeat of the training."""
-    seeds = {run.pretraining_seed, result.pretraining_seed} - {None}
-    paths = [item.checkpoint and Path(item.checkpoint).absolute() for item in (run, result)]
-    return paths[0] == paths[1] and len(seeds) < 2
-
-
-def _difference(run: Run, result: Result) -> str:
-    if result.protocol != run.protocol:
-        return f"stale: protocol {result.protocol}, now {run.protocol}"
-    if result.checkpoint_sha256 != run.checkpoint_sha256:
-        kind = "stale: earlier contents of the" if _same_file(run, result) else "other: of another"
-        return f"{kind} checkpoint ({result.checkpoint}, sha256 {str(result.checkpoint_sha256)[:8]})"
-    if result.config_hash == run.config_hash:
-        return "other: they do not say the pre-training seed"
-    changed = [name for name in run.config if result.config.get(name, run.config[name]) != run.config[name]]
-    said = ", ".join(f"{name} {result.config[name]}, not {run.config[name]}" for name in changed)
-    return f"other: of other settings ({said or 'which ones is not said'})"
 
 
 def render(snapshot: Snapshot, runs: Sequence[Run], title: str) -> Group:
@@ -178,7 +35,7 @@ def render(snapshot: Snapshot, runs: Sequence[Run], title: str) -> Group:
         table.add_column(name, justify="right")
     for task, counter in snapshot.counts.items():
         table.add_row(task, *(str(counter[name] or "") for name in STATES), str(counter.total()))
-    lines = [table, Text(_pace(snapshot))]
+    lines = [table, Text(_pace(snapshot)), *map(Text, _kinds(snapshot.left))]
     lines += [Text(line) for line in _running(snapshot, runs)]
     for cause, failures in state.causes(snapshot.failures).items():
         lines.append(Text(f"{len(failures)} failed: {cause} (first: {failures[0].run}, {failures[0].run_id})", "red"))
@@ -189,7 +46,7 @@ def _pace(snapshot: Snapshot) -> str:
     done, total = snapshot.count("done"), len(snapshot.states)
     left = "time left not known yet"
     if snapshot.eta is not None:
-        beside = f" beside {snapshot.unknown} runs of a kind that was never run here" if snapshot.unknown else ""
+        beside = f" beside {snapshot.unknown} runs of a kind that was never finished here" if snapshot.unknown else ""
         left = f"about {duration(snapshot.eta)} left{beside}"
     return f"{done} of {total} done, {snapshot.per_minute:.1f} runs per minute, {left}"
 
@@ -203,8 +60,8 @@ def _running(snapshot: Snapshot, runs: Sequence[Run], most: int = 8) -> list[str
     lines = []
     for (host, pid), held in list(processes.items())[:most]:
         started = min(snapshot.owners[run_id].started for run_id in held)
-        seconds, unknown = snapshot.expected.total(names[run_id] for run_id in held)
-        eta = "" if unknown else f", {len(held)} to go in about {duration(seconds)}"
+        left = snapshot.expected.left(names[run_id] for run_id in held)
+        eta = "" if left.unknown else f", {len(held)} to go in about {duration(left.seconds)}"
         what = str(names[held[0]]) + (f" and {len(held) - 1} more" if len(held) > 1 else "")
         lines.append(f"running on {host} (process {pid}) for {duration(time.time() - started)}{eta}: {what}")
     return lines + ([f"and {len(processes) - most} more processes"] if len(processes) > most else [])
@@ -258,19 +115,37 @@ def describe_plan(sweep: Sweep, jobs: int = 1, ids: bool = False) -> str:
         jobs: processes at a time, for the estimate.
         ids: list every run.
     """
-    runs, directory = expand(sweep), Path(sweep.results).absolute()
+    runs, directory = in_order(expand(sweep)), Path(sweep.results).absolute()
     results, broken = _results(directory)
     snapshot = Watch(directory, runs).look()
     lines = [f"{run.id}  {snapshot.states[run.id]:<7}  {run}" for run in runs] if ids else []
+    left = [run for run in runs if snapshot.states[run.id] != "done"]
+    estimates = Estimates(results, runs, guess=True)
     for task, counter in snapshot.counts.items():
         lines.append(f"{task}: {counter.total()} runs, {counter['done']} done")
-    left = [run for run in runs if snapshot.states[run.id] != "done"]
-    seconds, unknown = Seconds(results).total(left)
+        lines += _kinds(estimates.by_kind(run for run in left if run.task == task))
     lines.append(f"{len(runs)} runs, {len(runs) - len(left)} done, {len(left)} to do, results in {directory}")
     if left:
-        known = f"about {duration(seconds / jobs)} with {jobs} at a time" if unknown < len(left) else "time unknown"
-        lines.append(known + (f" ({unknown} runs of a kind that was never run here)" if unknown else ""))
+        whole = estimates.left(left)
+        known = f"about {duration(whole.seconds / jobs)} with {jobs} at a time"
+        beside = f" beside {whole.unknown} runs of which nothing tells it" if whole.unknown else ""
+        lines.append((known if whole.unknown < whole.runs else "time not known") + beside)
+        if whole.guessed:
+            lines.append(
+                f"{whole.guessed} of these runs are of kinds that were never run here: their time follows from the "
+                "operations of their backbones alone, and may be wrong by a factor of 10"
+            )
     return "\n".join(lines + _remarks(runs, results, broken))
+
+
+def _kinds(kinds: dict[Kind, Left]) -> list[str]:
+    """One line for each kind: what is left of it, and how long that takes if it is done one by one."""
+    lines = []
+    for (task, protocol, dataset), left in kinds.items():
+        known = "time not known yet" if left.unknown == left.runs else f"about {duration(left.seconds)} one by one"
+        guessed = ", by operations alone" if left.guessed else ""
+        lines.append(f"  {task} {protocol} {dataset}: {left.runs} to do, {known}{guessed}")
+    return lines
 
 
 def show_status(sweep: Sweep, keep_watching: bool = False, every: float = 2.0) -> None:

@@ -19,6 +19,7 @@ from poa_bench.files import atomic_path
 from poa_bench.runs.results import Result, write_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep import state
+from poa_bench.tasks import find_task
 from poa_bench.tasks.execute import evaluate
 
 
@@ -32,6 +33,11 @@ class Chunk(BaseModel):
     runs: tuple[Run, ...]
     gpus: int
     alone: bool
+
+    @property
+    def turn(self) -> tuple[bool, bool]:
+        """Sorts chunks: light ones first, and among these and among the others what must be alone last."""
+        return any(not find_task(run.task).is_light for run in self.runs), self.alone
 
     @property
     def path(self) -> Path:

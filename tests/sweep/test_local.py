@@ -15,11 +15,11 @@ from poa_bench.sweep.local import LocalExecutor, visible_gpus
 from poa_bench.sweep.plan import expand, make_sweep
 from poa_bench.sweep.runner import Runner
 
-TASKS = [
-    {"task": "knn", "dataset": "digits", "protocols": ["knn-k5-T0.07/1"]},
-    {"task": "profile", "dataset": "digits"},
+TASKS = [  # the dear ones first
     {"task": "detection", "seeds": [0, 1, 2]},
     {"task": "segmentation", "seeds": [0, 1], "gpus": 2},
+    {"task": "profile", "dataset": "digits"},
+    {"task": "knn", "dataset": "digits", "protocols": ["knn-k5-T0.07/1"]},
 ]
 
 
@@ -79,6 +79,11 @@ def test_runs_share_the_gpus_and_none_is_used_twice_at_a_time(four_gpus, sweep, 
     assert beside, "runs of different GPUs go at the same time"
     assert not any(gpus[one.run_id] & gpus[other.run_id] for one, other in beside)
     assert not any("profile" in (one.task, other.task) for one, other in beside), "a latency is measured alone"
+    times = {
+        light: [result.facts for result in results if (result.task in ("knn", "profile")) == light]
+        for light in (True, False)
+    }
+    assert max(facts["ended"] for facts in times[True]) <= min(facts["began"] for facts in times[False])
 
 
 def test_a_run_that_needs_more_gpus_than_there_are(four_gpus, sweep):

@@ -7,7 +7,8 @@ import pytest
 
 from poa_bench.errors import InputError
 from poa_bench.sweep import slurm
-from poa_bench.sweep.plan import Slurm
+from poa_bench.sweep.plan import Slurm, expand, make_sweep
+from poa_bench.sweep.runner import Runner
 from poa_bench.sweep.worker import Chunk
 
 errors = pytest.importorskip("submitit.core.utils", reason="submitit is not installed")
@@ -47,6 +48,20 @@ def test_only_chunks_that_must_be_alone_take_whole_nodes(executor, tmp_path):
     expected = {chunk.name: wanted for chunk, wanted in zip(chunks, needs, strict=True)}
     assert {chunk.name: wanted for wanted, chunk in executor._executor(0, False).asked} == expected
     assert len(executor.in_flight) == len(chunks)
+
+
+def test_light_chunks_have_arrays_of_their_own_that_are_submitted_first(executor, checkpoint, tmp_path):
+    """Also where dense runs need the same of the cluster, and come first in the file."""
+    upernet = {"task": "segmentation", "settings": {"config": "upernet_digits.py"}, "seeds": [1, 0]}
+    tasks = [upernet, {"task": "profile", "dataset": "digits"}, {"task": "knn", "dataset": "digits"}]
+    values = {"name": "t", "checkpoints": [checkpoint], "results": str(tmp_path), "tasks": tasks}
+    runner = Runner(expand(make_sweep(values)), tmp_path, executor, 0)
+    executor.submit(runner.chunks(list(runner.runs.values())))
+    asked = executor._executor(0, False).asked
+    assert [(chunk.runs[0].task, alone) for (_, alone), chunk in asked] == [
+        ("knn", False), ("profile", True), *[("segmentation", False)] * 12,
+    ]  # fmt: skip
+    assert [chunk.runs[0].seed for _, chunk in asked[2:]] == [0] * 6 + [1] * 6
 
 
 @pytest.mark.parametrize("said", ["sbatch: error: noise\nsbatch: error: invalid partition specified: gpu", ""])

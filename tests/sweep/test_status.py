@@ -11,8 +11,11 @@ from poa_bench.cli import main
 from poa_bench.runs.results import load_results, write_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep import state
+from poa_bench.sweep.estimates import Estimates
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.status import Seconds, Watch, _pace, duration, render, unplanned
+from poa_bench.sweep.status import _pace, duration, render
+from poa_bench.sweep.unplanned import unplanned
+from poa_bench.sweep.watch import Watch
 from tests.sweep.conftest import save_checkpoint
 
 TASKS = [
@@ -77,16 +80,20 @@ def test_time_left_follows_what_was_measured(sweep):
     snapshot = Watch(directory, [*runs, Run(**{**knn[0].model_dump(), "seed": 1})]).look()
     # one at a time for 60 s; one more k-NN run is left, and what is left of linear is not known
     assert (snapshot.eta, snapshot.unknown) == (pytest.approx(10, rel=0.05), 6)
-    assert "about 10 s left beside 6 runs of a kind that was never run here" in _pace(snapshot)
+    assert "about 10 s left beside 6 runs of a kind that was never finished here" in _pace(snapshot)
     watch = Watch(directory, runs)
     assert watch.look().eta is None, "no linear run was ever done"
     finish(linear[0], directory, seconds=60, ago=0)
     snapshot = watch.look()
-    # 120 s of work in the last 60 s: two at a time, and five linear runs of 60 s are left
-    assert snapshot.eta == pytest.approx(5 * 60 / 2, rel=0.05)
+    # 120 s of work in the last 60 s: two at a time; the five linear runs that are left are of other sizes, whose
+    # networks have so many multiply-accumulates: of the patches, and of all blocks on 17 tokens
+    macs = [16 * 192 * w + d * (17 * 12 * w**2 + 2 * 17**2 * w) for w in (32, 48) for d in (2, 3, 4)]
+    assert snapshot.eta == pytest.approx(60 * sum(macs[1:]) / macs[0] / 2, rel=0.05)
+    assert "linear linear-logreg-grid13-valsplit/2 digits: 5 to do, about " in text_of(directory, runs)
     assert snapshot.per_minute == pytest.approx(7, rel=0.05)
     results, _ = load_results(directory)
-    assert Seconds(results).of(knn[0]) == 10 and Seconds(results).total(linear) == (360, 0)
+    estimates = Estimates(results, runs)
+    assert estimates.of(knn[0]) == 10 and estimates.of(linear[0]) == 60
 
 
 def test_results_that_are_not_of_the_plan_are_told_apart(sweep, checkpoint, tmp_path):
@@ -132,7 +139,9 @@ def test_commands(sweep, checkpoint, tmp_path, capsys):
     assert main(["plan", str(config), "--ids", "--jobs", "2"]) == 0
     out = capsys.readouterr().out
     assert f"{runs[0].id}  done" in out and f"{runs[1].id}  waiting" in out and f"broken: {broken}" in out
-    assert "about 1 min 15 s with 2 at a time (6 runs of a kind that was never run here)" in out
+    assert "knn knn-k20-T0.07/1 digits: 5 to do, about" in out
+    assert "linear linear-logreg-grid13-valsplit/2 digits: 6 to do, about" in out and "by operations alone" in out
+    assert "with 2 at a time" in out and "6 of these runs are of kinds that were never run here" in out
     assert main(["status", str(config)]) == 0
     assert "done" in capsys.readouterr().out
     assert main(["plan", str(config), "--set", "tasks.0.protocols=['knn-k1/1']"]) == 2
