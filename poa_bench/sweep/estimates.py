@@ -4,9 +4,11 @@ A kind is a task with protocol and data set. In this order the seconds of a run 
 
 1. the median of the finished runs of its kind and size,
 2. of other sizes of its kind: seconds = a + b * operations of the backbone, fitted to the medians of the sizes that are
-   finished; with one of them, in proportion to operations,
+   finished; with one of them, in proportion to operations ** `GROWTH`,
 3. only where asked (`poa-bench plan`): operations, at the rate that finished runs of other kinds reached here, or else
    of this machine (`seconds_per_operation`). Heads and data loading are not in it. A profile's protocol says its time.
+
+A run that trains spends `START` seconds beside that, whatever its size.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from poa_bench.runs.results import Result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.work import backbone_macs, operations, seconds_of_protocol, seconds_per_operation
 from poa_bench.tasks import find_task
+
+START = 15.0  # seconds until the first iteration, and of the evaluation: measured on two busy CPU cores
+GROWTH = 0.75  # larger networks reach more of a machine's rate; k-NN on two CPU cores
 
 Kind = tuple[str, str, str]
 
@@ -69,7 +74,7 @@ class Estimates:
         for result in results:
             self._seen.setdefault(kind_of(result), {}).setdefault(result.spec, []).append(result.seconds)
         self._examples = {(kind_of(run), run.spec): run for run in runs}
-        self._fits: dict[Kind, tuple[float, float]] = {}
+        self._fits: dict[Kind, Callable[[float], float] | None] = {}
         self._rates: dict[bool, float] = {}
 
     def of(self, run: Run) -> float | None:
@@ -100,28 +105,29 @@ class Estimates:
         kind = kind_of(run)
         if kind not in self._fits:
             self._fits[kind] = self._fit(kind)
-        constant, slope = self._fits[kind]
-        macs = self.macs(run) if slope else None
-        if macs is None:  # raw pixels; or it is not known how sizes differ
+        fit = self._fits[kind]
+        macs = fit and self.macs(run)
+        if not macs:  # raw pixels; or it is not known how sizes differ
             return median(seconds for found in self._seen[kind].values() for seconds in found)
-        return constant + slope * macs
+        return _start(run) + fit(macs)
 
-    def _fit(self, kind: Kind) -> tuple[float, float]:
-        """Constant and slope over the MACs of sizes, neither below 0; (0, 0) where no finished size is planned."""
+    def _fit(self, kind: Kind) -> Callable[[float], float] | None:
+        """Seconds beside the start as a function of MACs; None where no finished size is planned."""
         points = []
         for spec, seconds in self._seen[kind].items():
             example = self._examples.get((kind, spec))
             if example is not None and (macs := self.macs(example)):
-                points.append((macs, median(seconds)))
+                points.append((macs, max(median(seconds) - _start(example), 0.0)))
         if not points:
-            return 0.0, 0.0
-        macs, seconds = np.array(points, dtype=float).T
+            return None
         if len(points) == 1:
-            return 0.0, float(seconds[0] / macs[0])
-        # relative errors count: each row is divided by its seconds
-        weights = 1 / np.maximum(seconds, 1e-9)
+            ((known, seconds),) = points
+            return lambda macs: seconds * (macs / known) ** GROWTH
+        macs, seconds = np.array(points, dtype=float).T
+        # relative errors count: each row is divided by its seconds; neither constant nor slope is below 0
+        weights = 1 / np.maximum(seconds, 1e-3)
         (constant, slope), _ = nnls(np.stack([weights, macs / macs.max() * weights], axis=1), seconds * weights)
-        return float(constant), float(slope / macs.max())
+        return lambda other: float(constant + slope * other / macs.max())
 
     def _guessed(self, run: Run) -> float | None:
         if (said := seconds_of_protocol(run)) is not None:
@@ -132,7 +138,7 @@ class Estimates:
         light = find_task(run.task).is_light
         if light not in self._rates:
             self._rates[light] = self._rate_of(light)
-        return work * self._rates[light] / max(run.gpus, 1)
+        return _start(run) + work * self._rates[light] / max(run.gpus, 1)
 
     def _rate_of(self, light: bool) -> float:
         """Seconds of an operation: the median over finished runs of other kinds, light ones for light ones."""
@@ -140,5 +146,9 @@ class Estimates:
         for (kind, spec), example in self._examples.items():
             seconds = self._seen.get(kind, {}).get(spec)
             if seconds and find_task(kind[0]).is_light == light and (work := self.work(example)):
-                found.append(median(seconds) * max(example.gpus, 1) / work)
+                found.append(max(median(seconds) - _start(example), 0.0) * max(example.gpus, 1) / work)
         return median(found) if found else self.rate()
+
+
+def _start(run: Run) -> float:
+    return 0.0 if find_task(run.task).is_light else START

@@ -2,7 +2,7 @@
 
 import pytest
 
-from poa_bench.sweep.estimates import Estimates, Left, kind_of
+from poa_bench.sweep.estimates import GROWTH, START, Estimates, Left, kind_of
 from poa_bench.sweep.plan import expand, load_sweep, make_sweep
 from poa_bench.sweep.work import backbone_macs, operations
 from tests.sweep.conftest import save_checkpoint
@@ -73,26 +73,28 @@ def test_time_of_a_size_that_was_run_is_its_median(runs):
 
 
 def test_time_of_other_sizes_follows_operations(runs):
-    """7 s for whatever is the same for all sizes, and 2 s for a billion operations; with one size, in proportion."""
+    """27 s for whatever is the same for all sizes, and 2 s for a billion operations; with one size, by a power."""
     detection = runs["detection"]
-    seconds = {run.id: 7 + 2e-9 * operations(run) for run in detection}
+    seconds = {run.id: 27 + 2e-9 * operations(run) for run in detection}
     two = Estimates([finished(run, seconds[run.id]) for run in (detection[0], detection[3])], detection)
     assert [two.of(run) for run in detection] == pytest.approx([seconds[run.id] for run in detection], rel=1e-6)
-    one = Estimates([finished(detection[0], 10.0)], detection)
-    shares = [operations(run) / operations(detection[0]) for run in detection]
-    assert [one.of(run) for run in detection] == pytest.approx([10 * share for share in shares])
-    assert one.left(detection) == Left(pytest.approx(10 * sum(shares)), 6, 0, 0)
-    falling = Estimates([finished(detection[0], 9.0), finished(detection[5], 3.0)], detection)
-    assert 3 <= falling.of(detection[2]) <= 9, "a larger size never takes less by this"
+    one = Estimates([finished(detection[0], START + 10.0)], detection)
+    expected = [START + 10 * (operations(run) / operations(detection[0])) ** GROWTH for run in detection]
+    assert [one.of(run) for run in detection] == pytest.approx(expected)
+    assert one.left(detection) == Left(pytest.approx(sum(expected)), 6, 0, 0)
+    falling = Estimates([finished(detection[0], 39.0), finished(detection[5], 33.0)], detection)
+    assert 33 <= falling.of(detection[2]) <= 39, "a larger size never takes less by this"
+    short = Estimates([finished(run, 5.0) for run in detection[:2]], detection)
+    assert short.of(detection[5]) == START
 
 
 def test_kinds_that_were_never_run_are_guessed_only_where_asked(runs):
     everything = [run for of_task in runs.values() for run in of_task]
-    results = [finished(run, 1e-9 * operations(run)) for run in runs["detection"]]
+    results = [finished(run, START + 1e-9 * operations(run)) for run in runs["detection"]]
     plain, asked = (Estimates(results, everything, guess, rate=lambda: 5e-9) for guess in (False, True))
     assert plain.of(runs["segmentation"][0]) is None and plain.left(runs["segmentation"]) == Left(0, 6, 0, 6)
     for run in runs["segmentation"]:  # at the rate of the detection runs
-        assert asked.of(run) == pytest.approx(1e-9 * operations(run))
+        assert asked.of(run) == pytest.approx(START + 1e-9 * operations(run))
     for run in runs["knn"]:  # no light run tells the rate: the machine's
         assert asked.of(run) == pytest.approx(5e-9 * operations(run))
     assert asked.of(runs["profile"][0]) == 0.5, "a quarter of a second for each of two batch sizes"

@@ -11,7 +11,7 @@ from poa_bench.cli import main
 from poa_bench.runs.results import load_results, write_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep import state
-from poa_bench.sweep.estimates import Estimates
+from poa_bench.sweep.estimates import GROWTH, Estimates
 from poa_bench.sweep.plan import expand, make_sweep
 from poa_bench.sweep.status import _pace, duration, render
 from poa_bench.sweep.unplanned import unplanned
@@ -88,7 +88,7 @@ def test_time_left_follows_what_was_measured(sweep):
     # 120 s of work in the last 60 s: two at a time; the five linear runs that are left are of other sizes, whose
     # networks have so many multiply-accumulates: of the patches, and of all blocks on 17 tokens
     macs = [16 * 192 * w + d * (17 * 12 * w**2 + 2 * 17**2 * w) for w in (32, 48) for d in (2, 3, 4)]
-    assert snapshot.eta == pytest.approx(60 * sum(macs[1:]) / macs[0] / 2, rel=0.05)
+    assert snapshot.eta == pytest.approx(60 * sum((each / macs[0]) ** GROWTH for each in macs[1:]) / 2, rel=0.05)
     assert "linear linear-logreg-grid13-valsplit/2 digits: 5 to do, about " in text_of(directory, runs)
     assert snapshot.per_minute == pytest.approx(7, rel=0.05)
     results, _ = load_results(directory)
