@@ -78,7 +78,7 @@ def finished(chart: Spec, data: ChartData | None, description: str) -> Spec:
 def score_against_cost(data: ChartData, chosen: tuple[str, str] | None = None) -> Spec:
     """Every size as a point, the Pareto front of each series as a line, raw pixels as a level, published values hollow.
 
-    Controls that would leave the pre-trained sizes a small part of the axis are left out; the page can show them.
+    Lower controls that would leave the pre-trained sizes a small part of the axis are left out; the page can show them.
 
     Args:
         chosen: short names of a score and a cost; by default the reader of the page chooses.
@@ -104,9 +104,15 @@ def score_against_cost(data: ChartData, chosen: tuple[str, str] | None = None) -
 
 
 def controls_fit(data: ChartData, score: str) -> bool:
-    """Whether the axis of a score can show the controls and still give the pre-trained sizes `LEAST_SHARE` of it."""
+    """Whether the axis of a score can show the controls and still give the pre-trained sizes `LEAST_SHARE` of it.
+
+    Controls that score as much as any of these sizes are never left out.
+    """
     every = [row[score] for row in data.rows if score in row]
     ours = [row[score] for row in data.rows if score in row and row["series"] in data.ours]
+    controls = [row[score] for row in data.rows if score in row and row["series"] in data.controls]
+    if ours and controls and max(controls) >= min(ours):
+        return True
     return len(ours) < 2 or max(ours) - min(ours) >= LEAST_SHARE * (max(every) - min(every))
 
 

@@ -183,10 +183,12 @@ def _wide(chart: figures.Spec) -> figures.Spec:
 def _cost_caption(data: ReportData) -> str:
     if not data.pretrained or "parameters" not in data.costs or not data.primaries:
         return "Scores against costs."
-    front = sentences.front_list(data, data.primaries[0], "parameters")
+    column = data.primaries[0]
+    said = sentences.warnings(data, column)
+    front = sentences.front_list(data, column, "parameters")
     if len(front) > FRONT_IN_CAPTION:
         front = [*front[:2], f"... ({len(front) - 4} more are listed below)", *front[-2:]]
-    return f"Pareto front of {data.primaries[0]} against parameters, cheapest first: {'; '.join(front)}."
+    return " ".join([*said, f"Pareto front of {column} against parameters, cheapest first: {'; '.join(front)}."])
 
 
 def fronts(data: ReportData) -> dict[str, list[str]]:

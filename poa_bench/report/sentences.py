@@ -49,6 +49,14 @@ def headline(data: ReportData, series: str, column: str) -> str:
     return f"{text}."
 
 
+def warnings(data: ReportData, column: str) -> list[str]:
+    """The headlines of the series whose scores in a column are not known to be above the controls and chance."""
+    rows = {series: series_rows(data, series, column) for series in data.pretrained}
+    measured = [series for series, scores in rows.items() if len(scores)]
+    kinds = {series: verdict(data, column, rows[series]).standing.kind for series in measured}
+    return [headline(data, series, column) for series, kind in kinds.items() if kind != "above"]
+
+
 def _cheaper(scores: pd.Series, parameters: pd.Series, found: Verdict, decimals: int) -> str:
     """How much less the largest and the smallest size score, and which smaller one is about as good."""
     largest, smallest, best = scores.index[-1], scores.index[0], found.score.name

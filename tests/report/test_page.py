@@ -13,6 +13,7 @@ from poa_bench.report.page import page_html
 from poa_bench.report.pick import candidates, pick
 from poa_bench.runs.results import results_frame
 from tests.report.made import made_result
+from tests.report.test_verdict import KINDS
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -235,6 +236,18 @@ def test_published_values_are_hollow_marks_that_say_whose_they_are(browser, tmp_
     assert "method: DINO" in labels and "published score: 76.78" in labels
     answer = page.locator("#pick-answer").inner_text()
     assert "Chosen by knn top1 · knn-k10-T0.07/1: vit-w384-d12 (pre-trained)" in answer
+    page.close()
+
+
+def test_the_choice_says_what_its_score_is_worth_and_what_is_noise(browser, tmp_path):
+    results, _ = KINDS["a tie"]
+    page = browser.new_page()
+    page.goto(write_page(report_data(results_frame(results)), tmp_path).as_uri())
+    answer = page.locator("#pick-answer").inner_text()
+    assert "Its score is above raw pixels." in answer
+    runner_up = answer.partition("Runner-up:")[2].partition("\n")[0]
+    assert "vit-w32-d1" in runner_up and runner_up.endswith("(within the noise)")
+    assert "Next cheaper: vit-w32-d1 loses 2 (within the noise) and" in answer
     page.close()
 
 

@@ -10,9 +10,10 @@ from poa_bench.report.analysis import series_rows, verdict
 from poa_bench.report.build import report_context
 from poa_bench.report.cards import card_contexts
 from poa_bench.report.chart_data import chart_data
+from poa_bench.report.figures import controls_fit
 from poa_bench.report.frame import load_report_data, report_data
 from poa_bench.report.latex import marked
-from poa_bench.report.page import page_html, render
+from poa_bench.report.page import page_charts, page_html, render
 from poa_bench.report.sentences import headline, payoff, rivals, trust
 from poa_bench.report.tables import size_table
 from poa_bench.runs.results import results_frame, write_result
@@ -116,6 +117,18 @@ def test_report_page_and_command_say_the_same(kind, tmp_path, capsys):
     assert main(["pick", str(tmp_path), "--task", "knn"]) == 0
     verdict_line = capsys.readouterr().out.splitlines()[1]
     assert verdict_line.startswith("verdict: ") and expected.startswith(verdict_line.removeprefix("verdict:").strip())
+
+
+def test_figures_never_hide_controls_that_are_as_good():
+    """Sizes are within two points, controls twenty away: above the sizes they are drawn, below them left out."""
+    ours = scored([26.0, 26.5, 25.0])
+    for pixels, shown in ((48.8, True), (5.0, False)):
+        data = report_data(results_frame([*ours, *scored([pixels], "pixels", facts={}), *scored([4.0] * 3, "random")]))
+        drawn = chart_data(data)
+        assert controls_fit(drawn, "s0") == shown
+        caption = page_charts(data, drawn)["cost"]["caption"]
+        assert caption.startswith("knn top1: raw pixels (48.80) are better; the highest of 3 sizes") == shown
+        assert "Pareto front of knn top1 against parameters" in caption
 
 
 def test_the_word_best_is_for_the_best_alone():
