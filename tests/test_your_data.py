@@ -117,9 +117,9 @@ def test_every_command_of_the_page_works(folder):
         assert {(spec, start) for kind, spec, start in measured if kind == task} == {
             (spec, start) for spec in ("vit-w64-d2", "vit-w64-d3") for start in ("pretrained", "random")
         }
-    report = (folder / "reports" / "mine" / "report.md").read_text()
-    for column in ("WBC_AP", "mIoU", "knn top1", "linear top1"):
-        assert column in report
+    columns = (folder / "reports" / "mine" / "results_wide.csv").read_text().splitlines()[0]
+    for column in ("detection bbox_mAP", "WBC_AP", "segmentation mIoU", "knn top1", "linear top1"):
+        assert column in columns
 
 
 def test_building_blocks_of_the_page_exist():
