@@ -120,7 +120,9 @@ def describe_plan(sweep: Sweep, jobs: int = 1, ids: bool = False) -> str:
     snapshot = Watch(directory, runs).look()
     lines = [f"{run.id}  {snapshot.states[run.id]:<7}  {run}" for run in runs] if ids else []
     left = [run for run in runs if snapshot.states[run.id] != "done"]
-    estimates = Estimates(results, runs, guess=True)
+    contents = {run.config.get("content") for run in runs}  # of configs; light runs have none
+    alike = [result for result in results if result.config.get("content") in contents]
+    estimates = Estimates(alike, runs, guess=True)
     for task, counter in snapshot.counts.items():
         lines.append(f"{task}: {counter.total()} runs, {counter['done']} done")
         lines += _kinds(estimates.by_kind(run for run in left if run.task == task))
@@ -132,8 +134,8 @@ def describe_plan(sweep: Sweep, jobs: int = 1, ids: bool = False) -> str:
         lines.append((known if whole.unknown < whole.runs else "time not known") + beside)
         if whole.guessed:
             lines.append(
-                f"{whole.guessed} of these runs are of kinds that were never run here: their time follows from the "
-                "operations of their backbones alone, and may be wrong by a factor of 10"
+                f"{whole.guessed} of these runs are of kinds that were never finished here: their time is guessed from "
+                "the operations of their backbones (a profile's from its protocol), and may be wrong by a factor of 10"
             )
     return "\n".join(lines + _remarks(runs, results, broken))
 
@@ -143,7 +145,7 @@ def _kinds(kinds: dict[Kind, Left]) -> list[str]:
     lines = []
     for (task, protocol, dataset), left in kinds.items():
         known = "time not known yet" if left.unknown == left.runs else f"about {duration(left.seconds)} one by one"
-        guessed = ", by operations alone" if left.guessed else ""
+        guessed = ", a guess" if left.guessed else ""
         lines.append(f"  {task} {protocol} {dataset}: {left.runs} to do, {known}{guessed}")
     return lines
 

@@ -1,5 +1,6 @@
 """What plan and status say: counts, pace, time left, failures by cause, stale and broken results."""
 
+import re
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,7 +14,7 @@ from poa_bench.runs.run import Run
 from poa_bench.sweep import state
 from poa_bench.sweep.estimates import GROWTH, Estimates
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.status import _pace, duration, render
+from poa_bench.sweep.status import _pace, describe_plan, duration, render
 from poa_bench.sweep.unplanned import unplanned
 from poa_bench.sweep.watch import Watch
 from tests.sweep.conftest import save_checkpoint
@@ -140,8 +141,8 @@ def test_commands(sweep, checkpoint, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"{runs[0].id}  done" in out and f"{runs[1].id}  waiting" in out and f"broken: {broken}" in out
     assert "knn knn-k20-T0.07/1 digits: 5 to do, about" in out
-    assert "linear linear-logreg-grid13-valsplit/2 digits: 6 to do, about" in out and "by operations alone" in out
-    assert "with 2 at a time" in out and "6 of these runs are of kinds that were never run here" in out
+    assert re.search("linear linear-logreg-grid13-valsplit/2 digits: 6 to do, about .* one by one, a guess", out)
+    assert "with 2 at a time" in out and "6 of these runs are of kinds that were never finished here" in out
     assert main(["status", str(config)]) == 0
     assert "done" in capsys.readouterr().out
     assert main(["plan", str(config), "--set", "tasks.0.protocols=['knn-k1/1']"]) == 2
@@ -160,3 +161,18 @@ def test_a_lock_is_seen_for_what_it_is(tmp_path):
 
 def test_durations():
     assert [duration(s) for s in (4.4, 75, 7300)] == ["4 s", "1 min 15 s", "2 h 1 min"]
+
+
+def test_a_plan_is_not_told_the_time_of_other_settings(checkpoint, tmp_path):
+    """Results of a quick try in the same folder; those of another checkpoint count."""
+    upernet = {"task": "segmentation", "settings": {"config": "upernet_digits.py"}}
+    other = str(save_checkpoint(tmp_path / "other.pth", seed=1))
+    values = {"name": "test", "results": str(tmp_path / "r"), "tasks": [upernet]}
+    quick = {**upernet, "settings": {**upernet["settings"], "cfg_options": {"train_cfg.max_iters": 1}}}
+    for run in expand(make_sweep({**values, "checkpoints": [checkpoint], "tasks": [quick]})):
+        finish(run, Path(values["results"]), seconds=1.0)
+    assert "6 to do, about" in (text := describe_plan(make_sweep({**values, "checkpoints": [checkpoint]})))
+    assert "a guess" in text
+    for run in expand(make_sweep({**values, "checkpoints": [other]})):
+        finish(run, Path(values["results"]), seconds=100.0)
+    assert "6 to do, about 10 min 0 s one by one" in describe_plan(make_sweep({**values, "checkpoints": [checkpoint]}))
