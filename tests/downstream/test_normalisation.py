@@ -101,6 +101,15 @@ def test_an_old_checkpoint_leaves_the_configs_numbers_and_says_so(checkpoints, w
     assert "does not say how pre-training normalised pictures" in warnings[-1]
 
 
+def test_a_trained_model_needs_no_file_of_the_pretraining(warnings, tmp_path):
+    """It is tested elsewhere with the config of its training; to train without it stops."""
+    model = build("mmseg", tmp_path / "gone.pth")
+    assert model.data_preprocessor.mean.flatten().tolist() == DIGITS["mean"]
+    assert "gone.pth is not there" in warnings[-1]
+    with pytest.raises(InputError, match="there is no file .*gone.pth"):
+        model.init_weights()
+
+
 def runs(checkpoint, config: str, **options):
     entry = {"task": "segmentation", "specs": ["smallest"], "initialisations": ["pretrained", "random"]}
     entry["settings"] = {"config": config, "cfg_options": options}
