@@ -120,6 +120,6 @@ def test_a_forgotten_size_is_the_sentence_of_the_page(folder):
 
 
 def test_page_and_commands_are_as_this_file_reads_them():
-    assert len(COMMANDS) == 8 and all(command.startswith("mim test ") for command in COMMANDS)
+    assert len(COMMANDS) == 9 and all(command.startswith("mim test ") for command in COMMANDS)
     for document in ("README.md", "downstream/README.md"):
         assert "testing.md)" in (REPOSITORY / document).read_text()

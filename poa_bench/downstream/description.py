@@ -38,7 +38,7 @@ def describe(spec: SubnetSpec, families: Mapping[str, Mapping[str, Any]], **leve
     """What has to be the same for the same network, in plain values: spec, family (its entry in `families`), levels."""
     entry = {_OUR_NAMES.get(name, name): value for name, value in families[spec.family].items()}
     family = {name: value for name, value in entry.items() if name not in _TRAINING_ONLY}
-    return json.loads(json.dumps({"spec": str(spec), "family": family, "levels": levels}))
+    return json.loads(json.dumps({"spec": str(spec), "family": family, "levels": levels}, default=str))
 
 
 def to_tensor(description: dict[str, Any]) -> Tensor:

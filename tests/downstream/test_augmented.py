@@ -100,6 +100,7 @@ def test_every_config_says_for_which_batch_its_rate_is(path):
     config = read_config(path)
     gpus = int((re.search(r"-G (\d+)", path.read_text()) or [0, 1])[1])
     assert config.auto_scale_lr.enable is False
+    assert ("tta_model" in config and "tta_pipeline" in config) == (config.measurement.task == "segmentation")
     assert config.auto_scale_lr.base_batch_size == gpus * config.train_dataloader.batch_size
 
 

@@ -158,5 +158,9 @@ def test_classifiers_in_python_and_by_their_tool(tmp_path):
     run_tool("mmpretrain", Path(checkpoint), tmp_path / "work", *options, config=name, words=tool)
     found = mmengine.load(tmp_path / "found.pkl")
     np.testing.assert_allclose(found[-1]["pred_score"].numpy(), scores, rtol=1e-4)
+    wrapped = "model.module.backbone.spec=vit-w64-d2"
+    run_tool("mmpretrain", Path(checkpoint), tmp_path / "work", *said, wrapped, config=name, words=[*tool, "--tta"])
+    found = mmengine.load(tmp_path / "found.pkl")  # a grey picture is its own mirror image
+    np.testing.assert_allclose(found[-1]["pred_score"].numpy(), scores, rtol=1e-2)
     with pytest.raises(InputError, match="add --cfg-options model.backbone.spec=vit-w64-d2$"):
         run_tool("mmpretrain", Path(checkpoint), tmp_path / "work", *said, config=name)
