@@ -47,15 +47,20 @@ def chosen_by(validation: Mapping[str, float]) -> dict[str, float]:
     return {f"{VALIDATION}{name}": validation[name] for name in ("top1", "balanced_top1")}
 
 
-def class_facts(train: Tensor, test: Tensor) -> dict[str, int]:
+def class_facts(train: Tensor, test: Tensor) -> dict[str, int | float]:
     """What a result says about its classes: how many, and how many test pictures the largest and smallest one have.
+
+    `test_balanced_images` is the number of pictures that give an accuracy the noise which the balanced one has, if all
+    classes have about the same recall: C^2 / sum(1 / n) over the C classes with n > 0 test pictures.
 
     Args:
         train, test: labels, (N,) int64.
     """
     pictures = test.bincount(minlength=int(train.max()) + 1)[train.unique()]
+    known = pictures[pictures > 0].double()
     return {
         "classes": len(pictures),
         "test_largest_class": int(pictures.max()),
         "test_smallest_class": int(pictures.min()),
+        "test_balanced_images": round(len(known) ** 2 / (1 / known).sum().item(), 2),
     }

@@ -116,7 +116,7 @@ def compare(sides: list[Side]) -> pd.DataFrame:
 def _with_noise(table: pd.DataFrame) -> pd.DataFrame:
     """What `_pair` knows of repeats and test sets as standard errors."""
     for side in ("first", "second"):
-        facts = ["mean", "std", "seeds", "test_images", "val_images"]
+        facts = ["mean", "std", "seeds", "test_images", "test_balanced_images", "val_images"]
         cells = table[[f"{name}_{side}" for name in facts]].set_axis(facts, axis=1).astype(float)
         cells = cells.assign(pretrainings=1, metric=table.metric, unit=table.unit)
         table[f"error_{side}"] = standard_errors(cells)
@@ -156,9 +156,9 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
     known = [side.controls.get((spec, *key[1:5])) for side in (first, second) for spec in (key[0], "")]
     control = max(filter(None, known), key=lambda each: each.mean, default=Score("", float("nan"), float("nan")))
     images = {
-        f"{split}_images_{place}": rows.get(f"facts.{split}_images", pd.Series([float("nan")])).iloc[-1]
+        f"{split}_{place}": rows.get(f"facts.{split}", pd.Series([float("nan")])).iloc[-1]
         for place, rows in (("first", ours), ("second", theirs))
-        for split in ("test", "val")
+        for split in ("test_images", "test_balanced_images", "val_images")
     }
     return {
         "size": key[0],

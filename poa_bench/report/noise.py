@@ -11,7 +11,14 @@ import pandas as pd
 
 SURE = 2.0  # standard errors of a difference; noise alone exceeds them in about 1 of 20 cases
 _PROPORTION = re.compile(r"(?P<val>val_)?(best_on_test_)?(?P<balanced>balanced_)?top(?P<first>[15])")
-_FACTS = ("test_images", "val_images", "classes", "test_largest_class", "test_smallest_class")
+_FACTS = (
+    "test_images",
+    "test_balanced_images",
+    "val_images",
+    "classes",
+    "test_largest_class",
+    "test_smallest_class",
+)
 
 
 def margin(first: float, second: float) -> float:
@@ -55,7 +62,8 @@ def facts_of_cells(latest: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def standard_errors(cells: pd.DataFrame) -> np.ndarray:
     """Of each mean, NaN where nothing is known: the repeats' (std / sqrt(n)) and the binomial one of the test set.
 
-    The second is sqrt(p (1 - p) / pictures) of an accuracy p; the two are independent, so that squares add up.
+    The second is sqrt(p (1 - p) / pictures) of an accuracy p, with `test_balanced_images` for that of the balanced one;
+    the two are independent, so that squares add up.
 
     Args:
         cells: `mean`, `std`, `pretrainings`, `seeds` and the columns of `facts_of_cells`.
@@ -63,7 +71,8 @@ def standard_errors(cells: pd.DataFrame) -> np.ndarray:
     repeats = cells.pretrainings.where(cells.pretrainings > 1, cells.seeds)
     of_seeds = cells["std"] / np.sqrt(repeats)
     found = cells.metric.str.extract(f"^{_PROPORTION.pattern}$")
-    pictures = cells.test_images.where(found.val.isna(), cells.val_images).where(found["first"].notna())
+    of_test = cells.test_images.where(found.balanced.isna(), cells.test_balanced_images)
+    pictures = of_test.where(found.val.isna(), cells.val_images).where(found["first"].notna())
     whole = pd.Series(np.where(cells.unit == "%", 100.0, 1.0), index=cells.index)
     share = (cells["mean"] / whole).clip(0, 1)
     of_pictures = whole * np.sqrt(share * (1 - share) / pictures)

@@ -62,4 +62,18 @@ def test_what_a_result_says_about_its_classes():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         train, test = torch.tensor([0, 1, 2, 4]), torch.tensor([0] * 6 + [1] * 2 + [4])
-        assert class_facts(train, test) == {"classes": 4, "test_largest_class": 6, "test_smallest_class": 0}
+        facts = class_facts(train, test)
+    assert facts == {
+        "classes": 4, "test_largest_class": 6, "test_smallest_class": 0, "test_balanced_images": 5.4
+    }  # fmt: skip
+    even = class_facts(torch.arange(5), torch.arange(5).repeat(7))
+    assert even["test_balanced_images"] == 35 and even["test_largest_class"] == even["test_smallest_class"] == 7
+
+
+def test_the_noise_of_the_balanced_accuracy_is_that_of_so_many_pictures():
+    """20,000 test sets whose pictures are recognised with probability 0.7: numpy's spread of the mean recall."""
+    sizes, random = [100, 100, 12, 12, 5], np.random.default_rng(0)
+    recalls = np.mean([random.binomial(size, 0.7, 20_000) / size for size in sizes], axis=0)
+    labels = torch.arange(5).repeat_interleave(torch.tensor(sizes))
+    pictures = class_facts(labels, labels)["test_balanced_images"]
+    assert recalls.std() == pytest.approx((0.7 * 0.3 / pictures) ** 0.5, rel=0.02)

@@ -197,8 +197,9 @@ def test_chance_of_an_imbalanced_set_is_its_largest_class():
         results_frame([*scored([65.0, 72.0, 60.0], facts=facts), *scored([50.0], "pixels", facts=facts)])
     )
     assert "has 72.00, NOT above chance (70.00)." in headline(data, "pre-trained", "knn top1")
-    balanced = scored([65.0], metric="balanced_top1", facts=facts)
-    assert report_data(results_frame(balanced)).cells.chance[0] == 25
+    balanced = scored([65.0], metric="balanced_top1", facts={**facts, "test_balanced_images": 50})
+    (cell,) = report_data(results_frame(balanced)).cells.itertuples()
+    assert cell.chance == 25 and cell.error == pytest.approx(100 * stats.binom(50, 0.65).std() / 50)
     five = scored([65.0], metric="top5", facts=FACTS)
     assert report_data(results_frame(five)).cells.chance[0] == 50
 
