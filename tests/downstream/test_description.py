@@ -171,9 +171,17 @@ def test_a_pretraining_is_no_trained_model(tmp_path):
         load_checkpoint(build("vit-w16-d3"), str(path))
 
 
-def test_a_foreign_description_is_a_sentence(tmp_path):
+def test_an_option_that_only_the_config_has(tmp_path):
+    families = {"resnet": {name: value for name, value in FAMILIES["resnet"].items() if name != "fixed_depths"}}
+    path = saved(build("resnet-w16-d1-1", families), tmp_path / "dense.pth")
+    with pytest.raises(InputError, match=r"fixed_depths=\(default\), but .* take it out of model.backbone.families$"):
+        load_checkpoint(build("resnet-w16-d1-1"), path)
+
+
+@pytest.mark.parametrize("foreign", [torch.zeros(3, dtype=torch.uint8), torch.rand(3), torch.tensor([51])])
+def test_a_foreign_description_is_a_sentence(foreign):
     model = build("vit-w16-d3")
-    state = model.state_dict() | {"backbone.description": torch.zeros(3, dtype=torch.uint8)}
+    state = model.state_dict() | {"backbone.description": foreign}
     with pytest.raises(InputError, match="what the checkpoint says of its backbone cannot be read"):
         model.load_state_dict(state)
 
