@@ -120,17 +120,9 @@ def test_raw_pixels_have_no_size(checkpoint):
     assert Estimates([finished(run, 4.0) for run in others], [pixels, *others]).of(pixels) == 4
 
 
-def within(factor, told, took):
-    return took / factor <= told <= took * factor
-
-
-@pytest.mark.slow  # two minutes on two cores: nine short trainings
+@pytest.mark.slow  # six minutes on two busy cores: nine short trainings
 def test_a_real_sweep_takes_about_as_long_as_told(tmp_path):
-    """Three dense kinds and k-NN. How far off it was on two busy cores (the limits are about twice that):
-
-    Guessed by operations alone, trainings took up to 4.2 times as long, k-NN a sixth; at the rate of other kinds, they
-    were told 0.6 to 2.3 times, by other sizes 0.3 to 1.6 times, by the smallest size 1 to 3.6 times what they took.
-    """
+    """Within the factor that `plan` warns of; how far off it was on two busy cores: downstream/sweeps/README.md."""
     checkpoint = str(save_checkpoint(tmp_path / "supernet.pth", widths=(32, 64, 128), depths=(2, 4)))
     short = {"train_cfg.max_iters": 40, "val_dataloader.dataset.indices": 8, "log_level": "ERROR"}
     short |= {"param_scheduler.0.end": 4, "param_scheduler.1.begin": 4, "param_scheduler.1.end": 40}
@@ -157,5 +149,6 @@ def test_a_real_sweep_takes_about_as_long_as_told(tmp_path):
         sizes = [result for result in done if result.spec != run.spec]
         smallest = [result for result in done if result.spec == specs[0]]
         told = (Estimates([], runs, guess=True), Estimates(others, runs, guess=True), Estimates(sizes, runs))
-        for factor, estimates in zip((12, 5, 6, 8), (*told, Estimates(smallest, runs)), strict=True):
-            assert within(factor, estimates.of(run), took[run.id]), (str(run), factor, estimates.of(run), took[run.id])
+        ratios = [estimates.of(run) / took[run.id] for estimates in (*told, Estimates(smallest, runs))]
+        print(run, f"took {took[run.id]:.1f} s; told / took:", *(f"{ratio:.2f}" for ratio in ratios))
+        assert all(0.1 <= ratio <= 10 for ratio in ratios), "as `poa-bench plan` says"
