@@ -11,7 +11,7 @@ tie, and the test scores of these differ by points. `docs/evaluation.md` has wha
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -39,11 +39,15 @@ class LinearAccuracy:
             `best_on_test_top1`, what choosing on the test split would have claimed.
         regulariser: the chosen penalty.
         val_log_loss: its mean log-loss on the validation split.
+        val_logits: of what was fitted to train alone, (N, C) float64.
+        test_logits: of what the metrics are of.
     """
 
     metrics: dict[str, float]
     regulariser: float
     val_log_loss: float
+    val_logits: Tensor = field(repr=False, compare=False)
+    test_logits: Tensor = field(repr=False, compare=False)
 
 
 def linear_probe(
@@ -67,21 +71,22 @@ def linear_probe(
         InputError: a class of val or test is not in train, or features are not finite.
     """
     check_classes(train[1], val=val[1], test=test[1])
-    losses, judged, scores = [], [], []
-    for of_val, *of_test in _logits(train, [val[0]] if refit else [val[0], test[0]], regularisers, device):
-        losses.append(F.cross_entropy(of_val, val[1]).item())
-        judged.append(_accuracies(of_val, val[1]))
-        scores += [_accuracies(logits, test[1]) for logits in of_test]
+    losses, of_val, of_test = [], [], []
+    for judged, *tested in _logits(train, [val[0]] if refit else [val[0], test[0]], regularisers, device):
+        losses.append(F.cross_entropy(judged, val[1]).item())
+        of_val.append(judged)
+        of_test += tested
         if _has_risen(losses):
             break
     if refit:
         everything = tuple(torch.cat(parts) for parts in zip(train, val, strict=True))
         path = _logits(everything, [test[0]], regularisers[: len(losses)], device)
-        scores = [_accuracies(logits, test[1]) for (logits,) in path]
+        of_test = [logits for (logits,) in path]
     chosen = min(range(len(losses)), key=losses.__getitem__)
+    scores = [_accuracies(logits, test[1]) for logits in of_test]
     best = {"best_on_test_top1": max(score["top1"] for score in scores)}
-    metrics = scores[chosen] | chosen_by(judged[chosen]) | best
-    return LinearAccuracy(metrics, regularisers[chosen], losses[chosen])
+    metrics = scores[chosen] | chosen_by(_accuracies(of_val[chosen], val[1])) | best
+    return LinearAccuracy(metrics, regularisers[chosen], losses[chosen], of_val[chosen], of_test[chosen])
 
 
 def _has_risen(losses: list[float]) -> bool:

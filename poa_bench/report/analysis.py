@@ -10,7 +10,6 @@ import pandas as pd
 from poa_bench.report.frame import PIXELS, RANDOM, ReportData
 from poa_bench.report.noise import tied
 from poa_bench.report.verdict import Score, Standing, Verdict, standing
-from poa_bench.tasks import find_task
 
 
 def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:
@@ -18,7 +17,8 @@ def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:
 
     Args:
         cost: lower is better.
-        score: higher is better; same index. Rows with a missing cost or score are never on the front.
+        score: higher is better (scores times the column's `sign`); same index. Rows with a missing cost or score are
+            never on the front.
     """
     known = pd.DataFrame({"cost": cost, "score": score}).dropna()
     known = known.sort_values(["cost", "score"], ascending=[True, False], kind="stable")
@@ -37,10 +37,11 @@ def gains(data: ReportData, series: str, column: str) -> pd.DataFrame:
     """What pre-training brings at each size, against the same size at random initialisation and against raw pixels.
 
     Returns:
-        Indexed by spec: `pretrained`, `random`, `pixels`, their standard errors as `..._error`, `chance`, `gain`
-        (pretrained - random), `gain_over_pixels`, and whether they are more than noise: `clear` (of `gain`; the worst
-        pre-trained repeat is above the best random one, too) and `clear_of_pixels`; `noise_known`, whether anything is
-        known of the noise of `gain`. Missing where one side was not measured.
+        Indexed by spec: `pretrained`, `random`, `pixels`, their standard errors as `..._error`, `chance`, `gain` (by
+        how much the pre-trained one is better than the random one: negative where it is worse, missing where neither
+        more nor less is better), `gain_over_pixels`, and whether they are more than noise: `clear` (of `gain`; the
+        worst pre-trained repeat is better than the best random one, too) and `clear_of_pixels`; `noise_known`, whether
+        anything is known of the noise of `gain`. Missing where one side was not measured.
     """
     ours = series_scores(data, series, column)
     random = random_scores(data, series, column).reindex(ours.index)
@@ -50,19 +51,24 @@ def gains(data: ReportData, series: str, column: str) -> pd.DataFrame:
     table["pretrained_error"], table["random_error"] = ours.error, random.error
     table["pixels_error"] = pixels.error.iloc[0] if len(pixels) else float("nan")
     table["chance"] = ours.chance
-    table["gain"] = table.pretrained - table.random
-    table["gain_over_pixels"] = table.pretrained - table.pixels
-    table["clear"] = _above(table, "random") & (ours["min"] > random["max"])
+    sign = data.columns.sign[column]
+    factor = sign or float("nan")  # of what has no better side there is no gain
+    table["gain"] = factor * (table.pretrained - table.random)
+    table["gain_over_pixels"] = factor * (table.pretrained - table.pixels)
+    apart = ours["min"] > random["max"] if sign > 0 else ours["max"] < random["min"]
+    table["clear"] = _better(table, "random", sign) & apart
     table["noise_known"] = table[["pretrained_error", "random_error"]].notna().any(axis=1)
-    table["clear_of_pixels"] = _above(table, "pixels")
+    table["clear_of_pixels"] = _better(table, "pixels", sign)
     return table
 
 
-def _above(table: pd.DataFrame, other: str) -> pd.Series:
-    """Where the pre-trained score is higher than another one by more than the noise."""
+def _better(table: pd.DataFrame, other: str, sign: int) -> pd.Series:
+    """Where the pre-trained score is better than another one by more than the noise."""
     columns = ["pretrained", "pretrained_error", other, f"{other}_error"]
     rows = table[columns].itertuples(index=False, name=None)
-    known = [ours > theirs and not tied((ours, error), (theirs, noise)) for ours, error, theirs, noise in rows]
+    known = [
+        sign * ours > sign * theirs and not tied((ours, error), (theirs, noise)) for ours, error, theirs, noise in rows
+    ]
     return pd.Series(known, index=table.index, dtype=bool)
 
 
@@ -72,12 +78,15 @@ def standings(data: ReportData, series: str, column: str) -> dict[str, Standing]
 
     Empty for a number of which neither more nor less is better.
     """
-    about, found = data.columns.loc[column], {}
-    if not find_task(about.task).metric(about.metric).higher_is_better:
+    sign, found = data.columns.sign[column], {}
+    if not sign:
         return found
     for row in gains(data, series, column).dropna(subset=["pretrained"]).itertuples():
-        controls = [Score(RANDOM, row.random, row.random_error), Score(PIXELS, row.pixels, row.pixels_error)]
-        found[row.Index] = standing(Score(row.Index, row.pretrained, row.pretrained_error), controls, row.chance)
+        controls = [
+            Score(RANDOM, row.random, row.random_error, sign),
+            Score(PIXELS, row.pixels, row.pixels_error, sign),
+        ]
+        found[row.Index] = standing(Score(row.Index, row.pretrained, row.pretrained_error, sign), controls, row.chance)
     return found
 
 
@@ -86,18 +95,19 @@ def verdict(data: ReportData, column: str, rows: pd.DataFrame, chosen: Hashable 
 
     Args:
         rows: `series`, `spec`, `score` and `error`, one row per size.
-        chosen: index of the row that is spoken of; by default the highest score.
+        chosen: index of the row that is spoken of; by default the best score.
     """
-    chosen = rows.score.idxmax() if chosen is None else chosen
+    sign = data.columns.sign[column]
+    chosen = (sign * rows.score).idxmax() if chosen is None else chosen
     several = rows.series.nunique() > 1
     names = rows.spec + (" (" + rows.series + ")") * several
-    scores = {row: Score(names[row], rows.score[row], rows.error[row]) for row in rows.index}
+    scores = {row: Score(names[row], rows.score[row], rows.error[row], sign) for row in rows.index}
     found = [gains(data, series, column).loc[own.spec] for series, own in rows.groupby("series", sort=False)]
     found = pd.concat(found, ignore_index=True)
-    controls = [Score(PIXELS, found.pixels.max(), found.pixels_error.max())]
+    controls = [Score(PIXELS, found.pixels.max(), found.pixels_error.max(), sign)]  # the same in every row
     if found.random.notna().any():
-        highest = found.loc[found.random.idxmax()]
-        controls.append(Score(RANDOM, highest.random, highest.random_error))
+        best = found.loc[(sign * found.random).idxmax()]
+        controls.append(Score(RANDOM, best.random, best.random_error, sign))
     others = tuple(score for row, score in scores.items() if row != chosen)
     return Verdict(scores[chosen], others, standing(scores[chosen], controls, found.chance.max()))
 

@@ -49,6 +49,7 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
         published=_records(published_points(data, beside(data, read_published()), scores, costs)),
         scores=scores,
         worth=texts,
+        signs={short: int(data.columns.sign[name]) for short, name in scores.items()},
         costs={short: cost_title(name) for short, name in costs.items()},
         series=series_order(data),
         random=[name for name in data.controls if name != PIXELS],

@@ -16,6 +16,7 @@ from poa_bench.report.noise import ahead_sentence, margin, standard_errors
 from poa_bench.report.published import main_rows, read_published, same_dataset
 from poa_bench.report.tables import score
 from poa_bench.report.verdict import Score
+from poa_bench.tasks import find_task
 
 PUBLISHED = "published:"
 _GROUP = ["spec", "task", "metric", "dataset", "protocol", "settings"]
@@ -64,10 +65,10 @@ def read_side(text: str, published_folder: str | None = None) -> list[Side]:
 
 def _controls(data: ReportData) -> dict[tuple, Score]:
     cells = data.cells[data.cells.series.isin(data.controls)].dropna(subset=["mean"])
-    cells = cells.join(data.columns[["task", "metric", "dataset", "protocol"]], on="column").sort_values("mean")
+    cells = cells.join(data.columns[["task", "metric", "dataset", "protocol", "sign"]], on="column").sort_values("mean")
     return {
         (row.spec, row.task, row.metric, row.dataset, row.protocol): Score(
-            PIXELS if row.series == PIXELS else RANDOM, row.mean, row.error
+            PIXELS if row.series == PIXELS else RANDOM, row.mean, row.error, row.sign
         )
         for row in cells.itertuples()
     }
@@ -93,7 +94,7 @@ def compare(sides: list[Side]) -> pd.DataFrame:
         a side has several, each the mean of its measurement seeds, else measurement seeds), `note` (what is not the
         same: protocol, settings, seeds), `error_first`, `error_second` (standard errors of the means, missing where
         nothing is known), `noise` (how large a difference must be, see `noise.margin`), `control` and `control_score`
-        (the highest one at this size, raw pixels included, where either side's folder has one).
+        (the best one at this size, raw pixels included, where either side's folder has one).
 
     Raises:
         InputError: fewer than two sides, or nothing in common.
@@ -154,7 +155,7 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
         common = a.index.intersection(b.index)
         a, b = (a[common], b[common]) if len(common) else (a, b)
     known = [side.controls.get((spec, *key[1:5])) for side in (first, second) for spec in (key[0], "")]
-    control = max(filter(None, known), key=lambda each: each.mean, default=Score("", float("nan"), float("nan")))
+    control = max(filter(None, known), key=lambda each: each.merit, default=Score("", float("nan"), float("nan")))
     images = {
         f"{split}_{place}": rows.get(f"facts.{split}", pd.Series([float("nan")])).iloc[-1]
         for place, rows in (("first", ours), ("second", theirs))
@@ -270,16 +271,25 @@ def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:
 
 def _verdict(pair: tuple[str, str], name: str, rows: pd.DataFrame) -> str:
     """Which side is ahead on one score; first, where neither is above a control."""
+    sign = _sign(rows.iloc[0])
     beaten = [row for row in rows.itertuples() if row.control and not _beats(row)]
     controls = " or ".join(sorted({row.control for row in beaten}, reverse=True))
-    text = f"neither is above {controls} at {len(beaten)} of {len(rows)} sizes, and " if beaten else ""
-    pairs = zip(rows.mean_first, rows.error_first, rows.mean_second, rows.error_second, strict=True)
+    side = "above" if sign > 0 else "below"
+    text = f"neither is {side} {controls} at {len(beaten)} of {len(rows)} sizes, and " if beaten else ""
+    means = sign * rows[["mean_first", "mean_second"]]
+    pairs = zip(means.mean_first, rows.error_first, means.mean_second, rows.error_second, strict=True)
     text = f"on {name} {text}{ahead_sentence(*pair, pairs)}"
     return text if (rows.control != "").any() else f"{text} (no control was measured)"
 
 
 def _beats(row: Any) -> bool:
-    """Whether either side is above the control by more than the noise."""
-    control = Score(row.control, row.control_score, row.control_error)
-    sides = Score("", row.mean_first, row.error_first), Score("", row.mean_second, row.error_second)
-    return any(side.above(control) for side in sides)
+    """Whether either side is better than the control by more than the noise."""
+    sign = _sign(row)
+    control = Score(row.control, row.control_score, row.control_error, sign)
+    sides = Score("", row.mean_first, row.error_first, sign), Score("", row.mean_second, row.error_second, sign)
+    return any(side.better(control) for side in sides)
+
+
+def _sign(row: Any) -> int:
+    """That of the score of a row of `compare`."""
+    return find_task(row.task).metric(row.metric).sign

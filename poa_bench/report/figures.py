@@ -31,6 +31,7 @@ class ChartData:
         published: records of `published_points`.
         scores, costs: short name -> title.
         worth: what scores are worth, in words.
+        signs: short name of a score -> 1 where more is better, -1 where less is, else 0.
         series: names in order.
         random: those of them that are random networks.
     """
@@ -42,6 +43,7 @@ class ChartData:
     scores: dict[str, str]
     costs: dict[str, str]
     worth: list[str]
+    signs: dict[str, int]
     series: list[str]
     random: list[str]
 
@@ -87,7 +89,7 @@ def score_against_cost(data: ChartData, chosen: tuple[str, str] | None = None) -
     measured = {row["series"] for row in data.rows if chosen is None or chosen[0] in row}
     names = [name for name in data.series if name in measured and (shown or not chosen or name in data.ours)]
     x, y = _quantity("x", zero=False), _quantity("y", zero=False)
-    chart = _chosen_axes(data, chosen, "", "datum[{score}]")
+    chart = _chosen_axes(data, chosen, "", "datum[{score}]", better="datum[{score}] * {sign}")
     published = any(chosen is None or chosen[0] in row for row in data.published)
     layers = [_published_layer(chart["transform"], x, y)] if published else []
     layers += _measured_layers(data, names, x, y)
@@ -106,12 +108,13 @@ def score_against_cost(data: ChartData, chosen: tuple[str, str] | None = None) -
 def controls_fit(data: ChartData, score: str) -> bool:
     """Whether the axis of a score can show the controls and still give the pre-trained sizes `LEAST_SHARE` of it.
 
-    Controls that score as much as any of these sizes are never left out.
+    Controls that are as good as any of these sizes are never left out.
     """
     every = [row[score] for row in data.rows if score in row]
     ours = [row[score] for row in data.rows if score in row and row["series"] in data.ours]
     controls = [row[score] for row in data.rows if score in row and row["series"] in data.controls]
-    if ours and controls and max(controls) >= min(ours):
+    sign = data.signs[score]
+    if ours and controls and max(sign * value for value in controls) >= min(sign * value for value in ours):
         return True
     return len(ours) < 2 or max(ours) - min(ours) >= LEAST_SHARE * (max(every) - min(every))
 
@@ -210,14 +213,15 @@ def curve_chart(data: ChartData, scalar: str | None = None) -> Spec:
     return chart
 
 
+_ARROWS = {1: "↑", -1: "↓", 0: ""}  # where better scores lie
 _DASHES = [[1, 0], [6, 2], [2, 2], [8, 2, 2, 2]]  # four, and five colours: twenty lines are told apart
 _LEGEND = {"title": None, "orient": "bottom", "labelLimit": 320, "columns": 2}
 _KNOWN = {"filter": "isValid(datum.x) && isValid(datum.y)"}
-_CHEAPEST_FIRST = {"groupby": ["series"], "sort": [{"field": "x"}, {"field": "y", "order": "descending"}]}
+_CHEAPEST_FIRST = {"groupby": ["series"], "sort": [{"field": "x"}, {"field": "better", "order": "descending"}]}
 _FRONT = [  # as poa_bench.report.analysis.pareto_front
-    {"window": [{"op": "max", "field": "y", "as": "best"}], "frame": [None, 0], **_CHEAPEST_FIRST},
+    {"window": [{"op": "max", "field": "better", "as": "best"}], "frame": [None, 0], **_CHEAPEST_FIRST},
     {"window": [{"op": "lag", "field": "best", "as": "before"}], **_CHEAPEST_FIRST},
-    {"filter": "!isValid(datum.before) || datum.y > datum.before"},
+    {"filter": "!isValid(datum.before) || datum.better > datum.before"},
 ]
 
 
@@ -225,18 +229,23 @@ def _chosen_axes(data: ChartData, chosen: tuple[str, str] | None, prefix: str, y
     """Data, title and the fields `x` (the cost), `y` and `more` for a fixed or a chosen pair of score and cost."""
     score, cost = (vega_text(name) for name in chosen) if chosen else ("score", "cost")
     fields = {"x": f"datum[{cost}]", "y": y, **more}
-    calculated = [{"calculate": text.format(score=score), "as": name} for name, text in fields.items()]
+    sign = data.signs[chosen[0]] if chosen else "signs[score]"
+    calculated = [{"calculate": text.format(score=score, sign=sign), "as": name} for name, text in fields.items()]
     chart = {"data": {"name": "rows"}, "transform": calculated}
+    arrows = {name: _ARROWS[1 if prefix else place] for name, place in data.signs.items()}  # more gain is better
     if chosen:
-        return chart | {"title": [f"{prefix}{data.scores[chosen[0]]} ↑", f"against {data.costs[chosen[1]]} →"]}
+        title = [f"{prefix}{data.scores[chosen[0]]} {arrows[chosen[0]]}", f"against {data.costs[chosen[1]]} →"]
+        return chart | {"title": title}
     parameters = [
         {"name": "titles", "value": data.scores | data.costs},
+        {"name": "signs", "value": data.signs},
+        {"name": "arrows", "value": arrows},
         _choice("score", data.scores, "s0"),
         _choice("cost", data.costs, "c0"),
     ]
     # two lines: a phone is narrow
-    title = {"text": {"expr": f"['{prefix}' + titles[score] + ' ↑', 'against ' + titles[cost] + ' →']"}}
-    return chart | {"params": parameters, "title": title}
+    lines = f"['{prefix}' + titles[score] + ' ' + arrows[score], 'against ' + titles[cost] + ' →']"
+    return chart | {"params": parameters, "title": {"text": {"expr": lines}}}
 
 
 def _choice(name: str, titles: dict[str, str], first: str) -> Spec:

@@ -42,8 +42,8 @@ class ReportData:
             `expected`. `mean` is missing where a run is: a mean over a set with a hole is no result. What is known of
             its noise and of chance: `error` (standard error of the mean), `chance`, `classes`, the numbers of test
             pictures; see `noise.py`.
-        columns: one row per column: task, dataset, split, protocol, metric, unit, primary, variant, settings. Scores:
-            higher is better.
+        columns: one row per column: task, dataset, split, protocol, metric, unit, primary, variant, settings, `sign` (1
+            where more is better, -1 where less is, 0 where neither is).
         costs: one row per (series, spec), a column per cost (`parameters`, `macs`, `weights` in bytes, the profile's).
         pretrained: the pre-trained series, the one with the most sizes first, teachers before students.
         controls: the series at random initialisation, then raw pixels.
@@ -159,6 +159,7 @@ def _describe_columns(fresh: pd.DataFrame) -> pd.DataFrame:
     described = described[about].copy()
     defaults = [protocol.name for task in light_tasks().values() for protocol in task.defaults]
     place = {name: position for position, name in enumerate(defaults)}
+    described["sign"] = [find_task(row.task).metric(row.metric).sign for row in described.itertuples()]
     described["order"] = described.task.map(lambda name: find_task(name).place)
     described["default"] = described.protocol.map(todays).map(place).fillna(len(place))
     keys = ["primary", "order", "task", "dataset", "default", "protocol", "variant"]

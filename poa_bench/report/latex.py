@@ -55,18 +55,19 @@ def latex_table(data: ReportData, caption: str, scores: list[str] | None = None)
 
 
 def marked(data: ReportData, column: str, rows: pd.DataFrame) -> list[bool]:
-    """Which rows of `size_table` have the highest score of a column or one within the noise of it.
+    """Which rows of `size_table` have the best score of a column or one within the noise of it.
 
     Controls compete like anybody; nothing is marked where no score is above zero and chance.
     """
     cells = data.cells[data.cells.column == column].set_index(["series", "spec"])
     keys = pd.MultiIndex.from_arrays([rows.series, rows["size"].replace("(none)", "")])
     cells = cells.reindex(keys).reset_index(drop=True)
-    scores = [Score("", *pair) for pair in cells[["mean", "error"]].itertuples(index=False, name=None)]
-    highest = max((score for score in scores if score.mean == score.mean), key=lambda score: score.mean, default=None)
-    if highest is None or standing(highest, [], cells.chance.max()).kind in ("zero", "chance"):
+    sign = data.columns.sign[column]
+    scores = [Score("", *pair, sign) for pair in cells[["mean", "error"]].itertuples(index=False, name=None)]
+    best = max((score for score in scores if score.mean == score.mean), key=lambda score: score.merit, default=None)
+    if not sign or best is None or standing(best, [], cells.chance.max()).kind in ("zero", "chance"):
         return [False] * len(scores)
-    return [score.ties(highest) for score in scores]
+    return [score.ties(best) for score in scores]
 
 
 def _stacked(heading: str) -> str:

@@ -39,7 +39,7 @@ def ahead_sentence(first: str, second: str, pairs: Iterable[tuple[float, float, 
 
     Args:
         first, second: names.
-        pairs: score and standard error of the first, then of the second, one item per size.
+        pairs: score (times its `sign`) and standard error of the first, then of the second, one item per size.
     """
     verdicts = [
         "tie" if tied((mine, error), (theirs, noise)) else "ahead" if theirs > mine else "behind"

@@ -102,6 +102,7 @@ def _json(data: ReportData, drawn: figures.ChartData, charts: dict[str, dict[str
         "costs": drawn.costs,
         "chosenBy": {short: titles[chosen_by(data, name)] for short, name in drawn.scores.items()},
         "worth": drawn.worth,
+        "signs": drawn.signs,
         "how": {short: choice_sentence(data, name) for short, name in drawn.scores.items()},
         "same": same_by_other_protocols(data, drawn),
     }

@@ -48,11 +48,12 @@ def candidates(data: ReportData, column: str) -> pd.DataFrame:
     """Every pre-trained size measured, and the costs in base units.
 
     Returns:
-        `series`, `spec`, `score` (mean over repeats), `std`, `error` (of the mean), `rank` (what is chosen by: the
-        validation score where every size has one, else the score), the columns of `origins`, then a column per cost.
+        `series`, `spec`, `score` (mean over repeats), `std`, `error` (of the mean), `rank` (validation score if every
+        size has one, else score, times `sign`: the larger the better), the columns of `origins`, a column per cost.
     """
     scores = _scored(data, column)
-    scores = scores.assign(rank=_scored(data, chosen_by(data, column))["mean"]).rename(columns={"mean": "score"})
+    rank = data.columns.sign[column] * _scored(data, chosen_by(data, column))["mean"]
+    scores = scores.assign(rank=rank).rename(columns={"mean": "score"})
     scores = scores.reset_index().join(origins(data), on=["series", "spec"]).join(data.costs, on=["series", "spec"])
     return scores.sort_values(["series", "spec"]).reset_index(drop=True)
 
@@ -163,6 +164,8 @@ def choose(
     """
     data = load_report_data(results)
     column, *others = find_columns(data, task, metric)
+    if not data.columns.sign[column]:
+        raise InputError(f"neither more nor less of {column} is better: choose by another metric")
     bounds = {_cost_of(data, column, name): value for name, value in limits.items() if value is not None}
     if latency[0] is not None:
         bounds = {find_latency(data, latency[1]): latency[0], **bounds}
@@ -172,6 +175,7 @@ def choose(
     choice = pick(table, bounds, cost)
     return {
         "column": column,
+        "sign": data.columns.sign[column],
         "by": choice_sentence(data, column),
         "cost": cost,
         "costs": list(data.costs),
@@ -209,7 +213,6 @@ def _cost_of(data: ReportData, column: str, name: str) -> str:
 
 
 def _devices(data: ReportData) -> list[str]:
-    """Where the latencies were measured that count."""
     profiles = data.long[costs(data.long.task) & (data.long.stale == "")]
     return sorted(profiles["facts.device"].dropna().unique()) if "facts.device" in profiles else []
 
@@ -224,7 +227,7 @@ def _why_first(data: ReportData, columns: list[str]) -> str:
 
 def pick_text(found: dict) -> str:
     """The answer of `choose` in words."""
-    choice, decimals, cost = found["choice"], found["decimals"], found["cost"]
+    choice, cost = found["choice"], found["cost"]
     limits = ", ".join(_amount(name, limit, " <=") for name, limit in found["limits"].items())
     if choice.best is None:
         lowest = [f"{_amount(name, row[name])} ({row.spec})" for name, row in found["lowest"].items()]
@@ -242,9 +245,8 @@ def pick_text(found: dict) -> str:
         lines.append(f"runner-up:     {_described(choice.runner_up, found)}")
     if choice.cheaper is not None:
         saved = 100 * (1 - choice.cheaper[cost] / best[cost])
-        lines.append(
-            f"next cheaper:  {_loss(best, choice.cheaper, decimals)} and saves {saved:.0f} % of {cost_title(cost)}"
-        )
+        loss = _loss(best, choice.cheaper, found)
+        lines.append(f"next cheaper:  {loss} and saves {saved:.0f} % of {cost_title(cost)}")
     lines.append(f"how:           {found['by']}")
     lines += [_protocol_line(best, found)] if found["others"] else []
     if choice.unknown:
@@ -254,10 +256,10 @@ def pick_text(found: dict) -> str:
     return "\n".join([*lines, *_export_lines(best)])
 
 
-def _loss(best: pd.Series, other: pd.Series, decimals: int) -> str:
-    loss = best.score - other.score
+def _loss(best: pd.Series, other: pd.Series, found: dict) -> str:
+    loss = found["sign"] * (best.score - other.score)
     noise = " (within the noise)" if tied((best.score, best.error), (other.score, other.error)) else ""
-    return f"{other.spec} {'gains' if loss < 0 else 'loses'} {abs(loss):.{decimals}f}{noise}"
+    return f"{other.spec} {'gains' if loss < 0 else 'loses'} {abs(loss):.{found['decimals']}f}{noise}"
 
 
 def _export_lines(best: pd.Series) -> list[str]:

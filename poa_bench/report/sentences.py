@@ -59,7 +59,7 @@ def warnings(data: ReportData, column: str) -> list[str]:
 
 def _cheaper(scores: pd.Series, parameters: pd.Series, found: Verdict, decimals: int) -> str:
     """How much less the largest and the smallest size score, and which smaller one is about as good."""
-    largest, smallest, best = scores.index[-1], scores.index[0], found.score.name
+    largest, smallest, best, sign = scores.index[-1], scores.index[0], found.score.name, found.score.sign
     text = ""
     if found.kind == "tie":
         near = parameters[[best, *(other.name for other in found.tied)]].idxmin()
@@ -71,7 +71,7 @@ def _cheaper(scores: pd.Series, parameters: pd.Series, found: Verdict, decimals:
             else f"; the largest, {largest}, has {scores[largest]:.{decimals}f}"
         )
         point = 1.0 if decimals == 2 else 0.01
-        near = parameters[scores.index[scores >= scores[best] - point]].idxmin()
+        near = parameters[scores.index[sign * (scores - scores[best]) >= -point]].idxmin()
         said = f"{{near}} is within {point:g} of it with {{share}} of its parameters"
     if near != best:
         text += "; " + said.format(near=near, share=_share(parameters, near, best))
@@ -79,7 +79,7 @@ def _cheaper(scores: pd.Series, parameters: pd.Series, found: Verdict, decimals:
         return f"{text}; it is the smallest"
     if smallest == near:
         return text
-    loss = f"{scores[best] - scores[smallest]:.{decimals}f}"
+    loss = f"{sign * (scores[best] - scores[smallest]):.{decimals}f}"
     return (
         f"{text}; the smallest, {smallest}, loses {loss} and has {_share(parameters, smallest, best)} of its parameters"
     )
@@ -208,8 +208,9 @@ def rivals(data: ReportData) -> list[str]:
         ahead = both.mean_mine - both.mean_theirs
         decimals = decimals_of(data, column)
         low, high = f"{ahead.min():+.{decimals}f}", f"{ahead.max():+.{decimals}f}"
-        columns = ["mean_theirs", "error_theirs", "mean_mine", "error_mine"]
-        counts = ahead_sentence(other, data.pretrained[0], both[columns].itertuples(index=False, name=None))
+        means = data.columns.sign[column] * both[["mean_theirs", "mean_mine"]]
+        pairs = zip(means.mean_theirs, both.error_theirs, means.mean_mine, both.error_mine, strict=True)
+        counts = ahead_sentence(other, data.pretrained[0], pairs)
         sentences.append(f"{column}: {counts}; the difference is {low if low == high else f'{low} to {high}'}.")
     return sentences
 
@@ -237,19 +238,20 @@ def _pixel_clause(data: ReportData, column: str, table: pd.DataFrame) -> str:
     if known.empty:
         return ""
     pixels = f"raw pixels ({known.pixels.iloc[0]:.{decimals_of(data, column)}f})"
+    side = "above" if data.columns.sign[column] > 0 else "below"
     below = list(known.index[known.gain_over_pixels <= 0])
     level = list(known.index[(known.gain_over_pixels > 0) & ~known.clear_of_pixels])
     if not below and not level:
         which = "The one size is" if len(known) == 1 else f"All {len(known)} sizes are"
-        return f" {which} above {pixels}."
-    text = f" NOT above {pixels}: {', '.join(below)}." if below else ""
-    return text + (f" Above {pixels}, but within the noise: {', '.join(level)}." if level else "")
+        return f" {which} {side} {pixels}."
+    text = f" NOT {side} {pixels}: {', '.join(below)}." if below else ""
+    return text + (f" {side.capitalize()} {pixels}, but within the noise: {', '.join(level)}." if level else "")
 
 
 def front_list(data: ReportData, column: str, cost: str) -> list[str]:
     """The Pareto front in words, cheapest first: `vit-w48-d4: 67.10 at 0.1106 params (M)`."""
     table = candidates(data, column)
-    table = table[pareto_front(table[cost], table.score)].sort_values(cost)
+    table = table[pareto_front(table[cost], data.columns.sign[column] * table.score)].sort_values(cost)
     decimals, scale, title = decimals_of(data, column), cost_scale(cost), cost_title(cost)
     rows = zip(table.spec, table.score, table[cost], strict=True)
     return [f"{spec}: {score:.{decimals}f} at {number(value / scale)} {title}" for spec, score, value in rows]

@@ -18,19 +18,28 @@ LEAST_SIZES = 3  # of fewer none is called the best
 
 
 class Score(NamedTuple):
-    """A score with its standard error (NaN where nothing is known about it), and whose it is."""
+    """A score with its standard error (NaN where nothing is known about it), and whose it is.
+
+    `sign` is 1 where more is better and -1 where less is: the one place where that decides anything is `better`.
+    """
 
     name: str
     mean: float
     error: float
+    sign: int = 1
+
+    @property
+    def merit(self) -> float:
+        """The score, or its negative: the larger, the better."""
+        return self.sign * self.mean
 
     def ties(self, other: Score) -> bool:
         """Whether the two are within the noise of each other."""
-        return tied(self[1:], other[1:])
+        return tied((self.mean, self.error), (other.mean, other.error))
 
-    def above(self, other: Score) -> bool:
-        """Whether this one is higher by more than the noise."""
-        return self.mean > other.mean and not self.ties(other)
+    def better(self, other: Score) -> bool:
+        """Whether this one is better by more than the noise."""
+        return self.merit > other.merit and not self.ties(other)
 
 
 class Standing(NamedTuple):
@@ -40,11 +49,18 @@ class Standing(NamedTuple):
         kind: `zero`, `chance` (not above it), `controls` (some are as good or better), `uncontrolled`, or `above`.
         rivals: the controls that are as good or better; for `above` those that are not.
         chance: what guessing scores; NaN where it is not known.
+        sign: of the score.
     """
 
     kind: str
     rivals: tuple[Score, ...]
     chance: float
+    sign: int = 1
+
+    @property
+    def side(self) -> str:
+        """On which side of another one a better score lies."""
+        return "above" if self.sign > 0 else "below"
 
 
 def standing(score: Score, controls: Sequence[Score], chance: float) -> Standing:
@@ -55,14 +71,14 @@ def standing(score: Score, controls: Sequence[Score], chance: float) -> Standing
         controls: their scores; those that are NaN were not measured.
         chance: what guessing scores, in the same unit; NaN where it is not known.
     """
-    known = sorted((control for control in controls if not math.isnan(control.mean)), key=lambda each: -each.mean)
-    if score.mean == 0:
+    known = sorted((control for control in controls if not math.isnan(control.mean)), key=lambda each: -each.merit)
+    if score.mean == 0 and score.sign > 0:
         return Standing("zero", (), chance)
-    if not math.isnan(chance) and not score.above(Score("chance", chance, math.nan)):
-        return Standing("chance", (), chance)
-    if rivals := tuple(control for control in known if not score.above(control)):
-        return Standing("controls", rivals, chance)
-    return Standing("above" if known else "uncontrolled", tuple(known), chance)
+    if not math.isnan(chance) and not score.better(Score("chance", chance, math.nan, score.sign)):
+        return Standing("chance", (), chance, score.sign)
+    if rivals := tuple(control for control in known if not score.better(control)):
+        return Standing("controls", rivals, chance, score.sign)
+    return Standing("above" if known else "uncontrolled", tuple(known), chance, score.sign)
 
 
 def standing_text(found: Standing, decimals: int = 2, with_numbers: bool = True) -> str:
@@ -71,10 +87,10 @@ def standing_text(found: Standing, decimals: int = 2, with_numbers: bool = True)
     chance = f" ({found.chance:.{decimals}f})" if with_numbers else ""
     return {
         "zero": "0, so nothing can be told",
-        "chance": f"NOT above chance{chance}, so nothing can be told",
-        "controls": f"NOT above {rivals}",
+        "chance": f"NOT {found.side} chance{chance}, so nothing can be told",
+        "controls": f"NOT {found.side} {rivals}",
         "uncontrolled": "no control was measured (random initialisation, raw pixels), so how good it is cannot be told",
-        "above": f"above {rivals}",
+        "above": f"{found.side} {rivals}",
     }[found.kind]
 
 
@@ -83,9 +99,9 @@ class Verdict:
     """A size among others.
 
     Attributes:
-        score: of the size that is spoken of: the highest, or the one that was chosen.
+        score: of the size that is spoken of: the one that scores best, or the one that was chosen.
         others: of the other sizes.
-        standing: of `score`, against the highest of each kind of control.
+        standing: of `score`, against the best of each kind of control.
     """
 
     score: Score
@@ -103,13 +119,13 @@ class Verdict:
         return tuple(other for other in self.others if other.ties(self.score))
 
     @property
-    def higher(self) -> tuple[Score, ...]:
-        """The others that are higher by more than the noise; there are some only where another measure chose."""
-        return tuple(other for other in self.others if other.above(self.score))
+    def ahead(self) -> tuple[Score, ...]:
+        """The others that are better by more than the noise; there are some only where another measure chose."""
+        return tuple(other for other in self.others if other.better(self.score))
 
     @property
     def kind(self) -> str:
-        """That of the standing where it is not `above`, else `few`, `lower`, `tie`, `highest` or `best`.
+        """That of the standing where it is not `above`, else `few`, `behind`, `tie`, `highest` or `best`.
 
         `highest` is what would be the best if anything were known about the noise.
         """
@@ -117,8 +133,8 @@ class Verdict:
             return self.standing.kind
         if self.count < LEAST_SIZES:
             return "few"
-        if self.higher:
-            return "lower"
+        if self.ahead:
+            return "behind"
         if self.tied:
             return "tie"
         return "highest" if math.isnan(self.score.error) else "best"
@@ -143,9 +159,10 @@ def verdict_text(found: Verdict, decimals: int = 2) -> str:
         others = "".join(f"; {other.name} has {other.mean:.{decimals}f}" for other in found.others)
         few = "one size is" if found.count == 1 else f"{found.count} sizes are"
         return f"{few} too few to call one the best: {score.name} has {value}, {worth}{others}{_ties(found, decimals)}"
-    if kind == "lower":
-        higher = max(found.higher, key=lambda other: other.mean)
-        return f"{spoken}, {score.name}, has {value}, {worth}; {_valued(higher, decimals)} is higher on this split"
+    if kind == "behind":
+        ahead = max(found.ahead, key=lambda other: other.merit)
+        how = "higher" if score.sign > 0 else "lower"
+        return f"{spoken}, {score.name}, has {value}, {worth}; {_valued(ahead, decimals)} is {how} on this split"
     if kind == "tie":
         return f"{spoken} is {score.name} with {value}, {worth}{_ties(found, decimals)}"
     if kind == "highest":
@@ -156,16 +173,17 @@ def verdict_text(found: Verdict, decimals: int = 2) -> str:
 def _spoken(found: Verdict) -> str:
     if found.count == 1:
         return "the only size"
-    highest = found.score.mean >= max(other.mean for other in found.others)
-    if found.kind == "zero" and highest:
+    first = found.score.merit >= max(other.merit for other in found.others)
+    if found.kind == "zero" and first:
         return f"every one of {found.count} sizes"
-    return f"the {'highest' if highest else 'chosen one'} of {found.count} sizes"
+    extreme = "highest" if found.score.sign > 0 else "lowest"
+    return f"the {extreme if first else 'chosen one'} of {found.count} sizes"
 
 
 def _rivals(found: Verdict, decimals: int) -> str:
     """`raw pixels (48.80) are better`: the controls that are not below, and how they stand."""
     rivals = found.standing.rivals
-    better = [rival.above(found.score) for rival in rivals]
+    better = [rival.better(found.score) for rival in rivals]
     how = "better" if all(better) else "as good or better" if any(better) else "as good"
     plural = len(rivals) > 1 or rivals[0].name.endswith("s")
     noise = max((margin(rival.error, found.score.error) for rival in rivals), default=0)

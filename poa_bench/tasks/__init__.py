@@ -15,7 +15,18 @@ from poa_bench.errors import InputError
 from poa_bench.tasks.base import Protocol, Task
 
 ENTRY_POINTS = "poa_bench.tasks"
-_BUILT_IN = ("knn", "linear", "kmeans", "retrieval", "rank", "classification", "detection", "segmentation", "profile")
+_BUILT_IN = (
+    "knn",
+    "linear",
+    "kmeans",
+    "retrieval",
+    "rank",
+    "calibration",
+    "classification",
+    "detection",
+    "segmentation",
+    "profile",
+)
 
 
 @lru_cache(maxsize=1)

@@ -31,6 +31,11 @@ class Metric(NamedTuple):
     unit: str = "%"
     higher_is_better: bool | None = True
 
+    @property
+    def sign(self) -> int:
+        """1 where more is better, -1 where less is, else 0: of numbers times it, the larger is the better one."""
+        return {True: 1, False: -1, None: 0}[self.higher_is_better]
+
 
 @dataclass
 class Measurement:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from poa_bench.tasks.base import FeatureProtocol, FrozenFeatures, Measurement, Task
 from poa_bench.tasks.linear_sgd import LinearSgdProtocol
+
+if TYPE_CHECKING:
+    from poa_bench.downstream.linear import LinearAccuracy, Split
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,23 @@ class LinearProtocol(FeatureProtocol):
 
     def measure(self, features: FrozenFeatures) -> Measurement:
         """The measurement seed matters only where the validation split is held out of train."""
-        from poa_bench.downstream.linear import hold_out, linear_probe
-
-        splits = {name: features.inputs(name) for name in features.splits}
-        held_out = "val" not in splits
-        if held_out:
-            inputs, labels = splits["train"]
-            fitted, held = hold_out(labels, features.data.val_share, features.seed)
-            splits |= {"train": (inputs[fitted], labels[fitted]), "val": (inputs[held], labels[held])}
-        three = [splits[name] for name in ("train", "val", "test")]
-        found = linear_probe(*three, self.regularisers, features.place.device, held_out)
+        found, splits = probe(self, features)
         facts = {"regulariser": found.regulariser, "val_log_loss": found.val_log_loss}
         return Measurement(found.metrics, {**facts, "val_images": len(splits["val"][1])})
+
+
+def probe(protocol: LinearProtocol, features: FrozenFeatures) -> tuple[LinearAccuracy, dict[str, Split]]:
+    """The fitted probe, and the splits that it was fitted, chosen and tested on."""
+    from poa_bench.downstream.linear import hold_out, linear_probe
+
+    splits = {name: features.inputs(name) for name in features.splits}
+    held_out = "val" not in splits
+    if held_out:
+        inputs, labels = splits["train"]
+        fitted, held = hold_out(labels, features.data.val_share, features.seed)
+        splits |= {"train": (inputs[fitted], labels[fitted]), "val": (inputs[held], labels[held])}
+    three = [splits[name] for name in ("train", "val", "test")]
+    return linear_probe(*three, protocol.regularisers, features.place.device, held_out), splits
 
 
 TASK = Task("linear", place=20, protocols=(LinearProtocol, LinearSgdProtocol), defaults=(LinearProtocol(),))

@@ -66,13 +66,13 @@ function tied(score, one, other) {
   return Math.abs(one[score] - other[score]) <= noise;
 }
 
-/** The same rule as poa_bench.report.pick: highest validation score, where there are some, the cheaper one of equals. */
+/** The same rule as poa_bench.report.pick: best validation score, where there are some, the cheaper one of equals. */
 function pick(score, limits, cost) {
   const rank = report.chosenBy[score];
   const allowed = report.datasets.rows.filter(
     (row) => row.export && score in row && Object.entries(limits).every(([name, limit]) => row[name] <= limit),
   );
-  allowed.sort((a, b) => b[rank] - a[rank] || a[cost] - b[cost]);
+  allowed.sort((a, b) => report.signs[score] * (b[rank] - a[rank]) || a[cost] - b[cost]);
   const [best, runnerUp] = allowed;
   return { best, runnerUp, cheaper: allowed.find((row) => row[cost] < best[cost]) };
 }
@@ -108,7 +108,7 @@ function showPick() {
   const lines = [paragraph("Chosen:", describe(best)), paragraph("Its score is", `${report.worth[best[score.replace("s", "v")]] ?? "no measure of better or worse"}.`)];
   if (runnerUp) lines.push(paragraph("Runner-up:", describe(runnerUp) + within(runnerUp)));
   if (cheaper) {
-    const loss = best[score] - cheaper[score];
+    const loss = report.signs[score] * (best[score] - cheaper[score]);
     const change = `${loss < 0 ? "gains" : "loses"} ${format(Math.abs(loss))}${within(cheaper)}`;
     lines.push(paragraph("Next cheaper:", `${cheaper.spec} ${change} and needs ${format(cheaper[cost])} instead of ${format(best[cost])} ${report.costs[cost]}`));
   }

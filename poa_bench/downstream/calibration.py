@@ -1,0 +1,43 @@
+"""How true predicted probabilities are (Guo et al., On Calibration of Modern Neural Networks, ICML 2017)."""
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torch.nn import functional as F
+
+LOG_RANGE = (-5.0, 5.0)  # natural logarithms of the temperatures that are looked at
+
+
+def calibration_scores(logits: Tensor, labels: Tensor, bins: int) -> dict[str, float]:
+    """Calibration of a classification.
+
+    Args:
+        logits: (N, C) float64.
+        labels: (N,) int64.
+        bins: of equal width over (0, 1], by the probability of the predicted class.
+
+    Returns:
+        `ece`, the mean over bins of |accuracy - mean confidence| weighted by their pictures, in percent; `nll`, the
+        mean negative log-likelihood in nats; `brier`, the mean over pictures of the squared distance between
+        probabilities and the one-hot label, summed over classes (0 to 2).
+    """
+    probabilities = logits.softmax(1)
+    confidence, predicted = probabilities.max(1)
+    correct = (predicted == labels).double()
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1  # bins are open below and closed above
+    gaps = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, correct - confidence)
+    truth = F.one_hot(labels, logits.shape[1]).double()
+    return {
+        "ece": 100 * gaps.abs().sum().item() / len(labels),
+        "nll": F.cross_entropy(logits, labels).item(),
+        "brier": (probabilities - truth).square().sum(1).mean().item(),
+    }
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The one number by which logits (N, C) are divided for the lowest negative log-likelihood of labels (N,)."""
+
+    def loss(logarithm: float) -> float:
+        return F.cross_entropy(logits / torch.tensor(logarithm).exp(), labels).item()
+
+    return float(torch.tensor(minimize_scalar(loss, bounds=LOG_RANGE, method="bounded").x).exp())

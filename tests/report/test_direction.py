@@ -1,0 +1,119 @@
+"""Scores of which less is better: whatever the report says, shows or chooses goes by the direction of the metric."""
+
+import json
+import re
+
+import pytest
+
+from poa_bench.cli import main
+from poa_bench.errors import InputError
+from poa_bench.report.analysis import gains, standings
+from poa_bench.report.build import write_report
+from poa_bench.report.compare import comparison_text
+from poa_bench.report.frame import load_report_data
+from poa_bench.report.latex import marked
+from poa_bench.report.pick import choose, find_columns
+from poa_bench.report.sentences import front_list, headline, payoff
+from poa_bench.report.tables import size_table
+from poa_bench.runs.results import Result, write_result
+from tests.report.made import made_result
+
+PROTOCOL = "calibration-logreg-bins15/1"
+ERRORS = {"vit-w48-d4": 9.0, "vit-w64-d4": 3.0, "vit-w80-d4": 6.0, "vit-w96-d4": 4.0}  # best: the second smallest
+RANDOM = {"vit-w48-d4": 8.0, "vit-w64-d4": 20.0, "vit-w80-d4": 21.0, "vit-w96-d4": 22.0}
+PIXELS = 5.0
+
+
+def calibration(spec, start, value, seed=0, **changes):
+    made = made_result("knn", spec, start, seed=seed, **changes)
+    metrics = {"ece": value + seed / 100, "nll": value / 10}
+    return changed(made, task="calibration", protocol=PROTOCOL, metrics=metrics, units={"ece": "%", "nll": "nats"})
+
+
+def changed(made: Result, **values) -> Result:
+    """Another result, with an id of its own."""
+    return Result(**{**made.model_dump(exclude={"run_id"}), **values})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four sizes with controls and two seeds each, whose noise is small."""
+    folder = tmp_path_factory.mktemp("less") / "results"
+    for seed in (0, 1):
+        for spec, value in ERRORS.items():
+            write_result(calibration(spec, "pretrained", value, seed), folder)
+            write_result(calibration(spec, "random", RANDOM[spec], seed), folder)
+        write_result(calibration(None, "pixels", PIXELS, seed), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    return load_report_data(folder)
+
+
+def test_the_lowest_is_the_best_and_controls_are_beaten_from_below(data):
+    (series,) = data.pretrained
+    text = headline(data, series, "calibration ece")
+    assert "vit-w64-d4" in text and "the best of 4 sizes" in text and "below raw pixels (5.0" in text
+    kinds = {spec: found.kind for spec, found in standings(data, series, "calibration ece").items()}
+    # the smallest is worse than both controls, the third is worse than raw pixels
+    assert kinds == dict(zip(ERRORS, ("controls", "above", "controls", "above"), strict=True))
+
+
+def test_a_gain_is_a_lower_error(data):
+    table = gains(data, data.pretrained[0], "calibration ece")
+    assert table.gain.to_dict() == pytest.approx({spec: RANDOM[spec] - ERRORS[spec] for spec in ERRORS})
+    assert table.clear.to_dict() == {spec: spec != "vit-w48-d4" for spec in ERRORS}
+    (sentence,) = payoff(data)
+    assert "it does NOT pay at vit-w48-d4" in sentence and "NOT below raw pixels" in sentence
+
+
+def test_the_front_falls(data):
+    front = [line.split(":")[0] for line in front_list(data, "calibration ece", "parameters")]
+    assert front == ["vit-w48-d4", "vit-w64-d4"]
+
+
+def test_pick_takes_the_lowest_and_says_what_a_cheaper_one_loses(folder, capsys):
+    choice = choose(str(folder), "calibration", None, {}, (None, "p50 batch1"))["choice"]
+    assert choice.best.spec == "vit-w64-d4" and choice.runner_up.spec == "vit-w96-d4"
+    assert main(["pick", str(folder), "--task", "calibration"]) == 0
+    assert re.search(r"next cheaper: +vit-w48-d4 loses 6.00", capsys.readouterr().out)
+
+
+def test_bold_is_the_lowest(data):
+    table = size_table(data)
+    bold = table["size"][marked(data, "calibration ece", table)]
+    assert list(bold) == ["vit-w64-d4"]
+
+
+def test_compare_says_who_is_lower(folder, tmp_path):
+    for seed in (0, 1):
+        for spec, value in ERRORS.items():
+            other = {"sha": "b" * 64, "checkpoint": "work_dirs/other/epoch_1.pth"}
+            write_result(calibration(spec, "pretrained", value - 2, seed, **other), tmp_path / "other")
+    text = comparison_text([str(folder), str(tmp_path / "other")])
+    assert "other is ahead of results at 4 of 4 common sizes" in text
+
+
+def test_the_page_and_its_charts_know_the_direction(folder, tmp_path):
+    write_report(folder, tmp_path, "less")
+    page = (tmp_path / "index.html").read_text()
+    said = json.loads(re.search(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', page, re.S)[1])
+    assert said["signs"]["s0"] == -1
+    chart = said["specs"]["score"] if "score" in said["specs"] else next(iter(said["specs"].values()))
+    arrows = {item["name"]: item["value"] for item in chart["params"] if "value" in item}["arrows"]
+    assert arrows["s0"] == "\u2193"
+
+
+def test_what_has_no_better_side_is_not_chosen(tmp_path):
+    for spec, alpha in (("vit-w48-d4", 0.8), ("vit-w64-d4", 1.2)):
+        metrics = {"rankme_share": 50.0, "alpha_req": alpha}
+        rank = {"task": "rank", "protocol": "rank-n25600/1", "units": {"rankme_share": "%"}, "metrics": metrics}
+        write_result(changed(made_result("knn", spec), **rank), tmp_path)
+        write_result(changed(made_result("knn", spec, "random"), **rank), tmp_path)
+    data = load_report_data(tmp_path)
+    assert gains(data, data.pretrained[0], "rank alpha_req").gain.isna().all()
+    assert find_columns(data, "rank", "alpha_req") == ["rank alpha_req"]
+    with pytest.raises(InputError, match="neither more nor less of rank alpha_req is better"):
+        choose(str(tmp_path), "rank", "alpha_req", {}, (None, "p50 batch1"))
