@@ -39,7 +39,7 @@ class CalibrationProtocol(FeatureProtocol):
         return (
             f"Probabilities of the linear probe `{LinearProtocol().name}` on the test split: expected calibration "
             f"error of the top class ({self.bins} bins of equal width), negative log-likelihood and Brier score, "
-            "before and (scaled_...) after division of the logits by one temperature, fitted on the validation split; less "
+            "before and (scaled_...) after the logits were divided by a temperature fitted on validation pictures; less "
             "is better."
         )
 
