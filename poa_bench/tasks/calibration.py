@@ -38,9 +38,8 @@ class CalibrationProtocol(FeatureProtocol):
         """One sentence for the report."""
         return (
             f"Probabilities of the linear probe `{LinearProtocol().name}` on the test split: expected calibration "
-            f"error of the top class ({self.bins} bins of equal width), negative log-likelihood and Brier score, "
-            "before and (scaled_...) after the logits were divided by a temperature fitted on validation pictures; less "
-            "is better."
+            f"error of the top class ({self.bins} bins of equal width), negative log-likelihood and Brier score; "
+            "scaled_... after the logits were divided by a temperature fitted on validation pictures. Less is better."
         )
 
     def measure(self, features: FrozenFeatures) -> Measurement:
