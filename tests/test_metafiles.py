@@ -12,6 +12,7 @@ from modelindex.load_model_index import load as load_model_index
 
 from poa_bench.config_files import runnable_configs
 from poa_bench.downstream.macs import count_macs
+from poa_bench.tasks.linear import LinearProtocol
 from tests.conftest import REPOSITORY
 from tests.mim_client import seen_by_mim
 
@@ -51,7 +52,7 @@ def test_mim_lists_searches_and_runs(tmp_path):
     configs = {name for name, path in runnable_configs().items() if path.parent.name == "pretrain"}
     assert configs == {Path(model["config"]).name for model in models.values()}
     assert {Path(name).stem for name in configs} <= models.keys()
-    score = "digits/linear_top1_·_linear-logreg-grid13-valsplit/1"
+    score = f"digits/linear_top1_·_{LinearProtocol().name}"
     expected = [name for name, model in models.items() if model["parameters"] < 700000 and (model[score] or 0) > 79]
     assert expected and found["small"] == expected
     sizes = [models[name]["parameters"] for name in found["digits"]]

@@ -37,6 +37,13 @@ def accuracies(counts: Tensor) -> Tensor:
     return 100 * torch.stack([first.sum(-1) / total, five.sum(-1) / total, recalls.nanmean(-1)], -1)
 
 
+def of_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """`ACCURACIES` of logits (N, C); of equal ones the class with the lower number stands first."""
+    order = logits.sort(dim=1, descending=True, stable=True).indices
+    ranks = (order == labels.unsqueeze(1)).long().argmax(1)
+    return named(accuracies(class_counts(ranks, labels, logits.shape[1])))
+
+
 def named(percent: Tensor) -> dict[str, float]:
     """The three numbers of `accuracies` by name."""
     return dict(zip(ACCURACIES, percent.tolist(), strict=True))

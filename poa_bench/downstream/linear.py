@@ -13,13 +13,17 @@ tie, and the test scores of these differ by points. `docs/evaluation.md` has wha
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poa_bench.downstream.accuracy import accuracies, chosen_by, class_counts, named
+from poa_bench.downstream.accuracy import chosen_by, of_logits
 from poa_bench.errors import InputError
+
+if TYPE_CHECKING:
+    from poa_bench.tasks.base import FrozenFeatures
 
 TOLERANCE = 1e-6  # largest gradient entry at which the minimum counts as found
 MOST_STEPS = 200  # weak penalties need them where train is (nearly) separable
@@ -83,9 +87,9 @@ def linear_probe(
         path = _logits(everything, [test[0]], regularisers[: len(losses)], device)
         of_test = [logits for (logits,) in path]
     chosen = min(range(len(losses)), key=losses.__getitem__)
-    scores = [_accuracies(logits, test[1]) for logits in of_test]
+    scores = [of_logits(logits, test[1]) for logits in of_test]
     best = {"best_on_test_top1": max(score["top1"] for score in scores)}
-    metrics = scores[chosen] | chosen_by(_accuracies(of_val[chosen], val[1])) | best
+    metrics = scores[chosen] | chosen_by(of_logits(of_val[chosen], val[1])) | best
     return LinearAccuracy(metrics, regularisers[chosen], losses[chosen], of_val[chosen], of_test[chosen])
 
 
@@ -136,6 +140,16 @@ def hold_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
             "choose the penalty of the linear probe on: give more images, or a validation split as evaluation.val"
         )
     return (~held).nonzero().squeeze(1), held.nonzero().squeeze(1)
+
+
+def validated(features: "FrozenFeatures") -> tuple[dict[str, Split], bool]:
+    """The splits with a validation one, and whether that had to be held out of train (by the measurement seed)."""
+    splits = {name: features.inputs(name) for name in features.splits}
+    if "val" in splits:
+        return splits, False
+    inputs, labels = splits["train"]
+    fitted, held = hold_out(labels, features.data.val_share, features.seed)
+    return splits | {"train": (inputs[fitted], labels[fitted]), "val": (inputs[held], labels[held])}, True
 
 
 def fit_path(
@@ -228,10 +242,3 @@ def _standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
         )
     mean, deviation = features.mean(0), features.std(0, correction=0)
     return mean, deviation.where(deviation > 1e-6 * deviation.max().clamp(min=1e-30), torch.ones_like(deviation))
-
-
-def _accuracies(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """`accuracy.ACCURACIES`; of equal logits the class with the lower number stands first."""
-    order = logits.sort(dim=1, descending=True, stable=True).indices
-    ranks = (order == labels.unsqueeze(1)).long().argmax(1)
-    return named(accuracies(class_counts(ranks, labels, logits.shape[1])))

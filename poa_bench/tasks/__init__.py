@@ -18,6 +18,7 @@ ENTRY_POINTS = "poa_bench.tasks"
 _BUILT_IN = (
     "knn",
     "linear",
+    "logistic",
     "kmeans",
     "retrieval",
     "rank",

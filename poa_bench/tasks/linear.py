@@ -62,14 +62,9 @@ class LinearProtocol(FeatureProtocol):
 
 def probe(protocol: LinearProtocol, features: FrozenFeatures) -> tuple[LinearAccuracy, dict[str, Split]]:
     """The fitted probe, and the splits that it was fitted, chosen and tested on."""
-    from poa_bench.downstream.linear import hold_out, linear_probe
+    from poa_bench.downstream.linear import linear_probe, validated
 
-    splits = {name: features.inputs(name) for name in features.splits}
-    held_out = "val" not in splits
-    if held_out:
-        inputs, labels = splits["train"]
-        fitted, held = hold_out(labels, features.data.val_share, features.seed)
-        splits |= {"train": (inputs[fitted], labels[fitted]), "val": (inputs[held], labels[held])}
+    splits, held_out = validated(features)
     three = [splits[name] for name in ("train", "val", "test")]
     return linear_probe(*three, protocol.regularisers, features.place.device, held_out), splits
 

@@ -1,0 +1,101 @@
+"""Logistic regression: the field's fine-grained, few-shot and few-label evaluation of frozen features."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, ClassVar
+
+from poa_bench.tasks.base import FeatureProtocol, FrozenFeatures, Measurement, Task
+
+if TYPE_CHECKING:
+    from poa_bench.downstream.linear import Split
+
+LEAST_DRAWS = 2  # of fewer there is no spread
+
+
+@dataclass(frozen=True)
+class LogisticProtocol(FeatureProtocol):
+    """L2 logistic regression, see `poa_bench.downstream.logistic`.
+
+    Attributes:
+        grid: values of C between 1e-6 and 1e5.
+        labels: `all`; `shot5`: five pictures of each class; `share10`: ten percent of each class.
+        draws: of the few pictures; scores are means over them.
+    """
+
+    grid: int = 45
+    labels: str = "all"
+    draws: int = 5
+
+    version: ClassVar[int] = 1
+    pattern: ClassVar[str] = (
+        r"logistic-c(?P<grid>[1-9]\d*)-(all|(?P<few>shot[1-9]\d*|share\d*\.?\d+)x(?P<draws>[1-9]\d*))"
+    )
+
+    @classmethod
+    def parse(cls, match: re.Match) -> LogisticProtocol:
+        """The protocol of a name that matches `pattern`."""
+        return cls(int(match["grid"]), match["few"] or "all", int(match["draws"] or cls.draws))
+
+    @property
+    def settings(self) -> str:
+        """As in `logistic-c45-all`, `logistic-c45-shot5x5`, `logistic-c45-share10x5`."""
+        return f"logistic-c{self.grid}-{self.labels}" + (f"x{self.draws}" if self.labels != "all" else "")
+
+    @property
+    def strengths(self) -> list[float]:
+        """Values of C, weakest first, equally spaced in the logarithm."""
+        steps = max(self.grid - 1, 1)
+        return [10 ** (-6 + 11 * step / steps) for step in range(self.grid)]
+
+    @property
+    def description(self) -> str:
+        """One sentence for the report."""
+        few = "" if self.labels == "all" else f", on {self._few()}, mean over {self.draws} draws"
+        again = ", then fitted again to train and validation" if self.labels == "all" else ""
+        return (
+            f"L2-regularised multinomial logistic regression on normalised frozen class features{few}; C is chosen "
+            f"among {self.grid} values from 1e-6 to 1e5 by accuracy on a validation split{again} (DINOv2's protocol)."
+        )
+
+    def _few(self) -> str:
+        kind, number = re.fullmatch(r"(shot|share)(.*)", self.labels).groups()
+        return f"{number} pictures of each class" if kind == "shot" else f"{number} % of the labels"
+
+    def measure(self, features: FrozenFeatures) -> Measurement:
+        """Scores of one size."""
+        from poa_bench.downstream.linear import validated
+        from poa_bench.downstream.logistic import logistic_regression
+
+        splits, _ = validated(features)
+        rest = (splits["val"], splits["test"], self.strengths)
+        if self.labels == "all":
+            found = [logistic_regression(splits["train"], *rest, device=features.place.device)]
+        else:
+            found = [
+                logistic_regression(few, *rest, refit=False, device=features.place.device)
+                for few in self._draws(splits["train"], features.seed)
+            ]
+        metrics = {name: mean(each.accuracies[name] for each in found) for name in found[0].accuracies}
+        metrics["val_top1"] = mean(each.validation["top1"] for each in found)
+        facts = {"C": found[0].strength} if len(found) == 1 else {"draws": len(found)}
+        if len(found) >= LEAST_DRAWS:
+            facts["top1_std"] = stdev(each.accuracies["top1"] for each in found)
+        return Measurement(metrics, facts)
+
+    def _draws(self, train: Split, seed: int) -> Iterator[Split]:
+        from numpy.random import SeedSequence
+
+        from poa_bench.downstream.logistic import drawn
+
+        kind, number = re.fullmatch(r"(shot|share)(.*)", self.labels).groups()
+        wanted = {"shots": int(number)} if kind == "shot" else {"share": float(number) / 100}
+        for draw in range(self.draws):
+            chosen = drawn(train[1], int(SeedSequence((seed, draw)).generate_state(1)[0]), **wanted)
+            yield train[0][chosen], train[1][chosen]
+
+
+TASK = Task("logistic", place=22, protocols=(LogisticProtocol,), defaults=(LogisticProtocol(),))
