@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from timm.models.vision_transformer import VisionTransformer
 
 from poa_bench.cli import build_parser
 from poa_bench.config_files import find_config
 from tests.conftest import REPOSITORY
+from tests.downstream.networks import tiny_supernet, write_checkpoint
 
 README = (REPOSITORY / "README.md").read_text()
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/your-data.md", "downstream/README.md"]
@@ -63,6 +65,17 @@ def test_mim_starts_the_processes_of_slurm(tmp_path, once_and_for_all):
     assert ("--time=7-0" in called.split()) is not once_and_for_all
     config, *launcher = called.split()[-3:]
     assert config.endswith("/pretrain/poa_vit_imagenet.py") and launcher == ["--launcher", "slurm"]
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    (block,) = (text for text in re.findall(r"^```python\n(.*?)^```", README, flags=re.S | re.M) if "supernet" in text)
+    write_checkpoint(tiny_supernet("vit"), tmp_path / "iter_670.pth")
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(block.replace("vit-w96-d2", "vit-w16-d3"), found)
+    assert type(found["network"]) is VisionTransformer and not found["network"].training
+    assert list(found["table"].index.get_level_values("spec")) == ["vit-w16-d3", "vit-w32-d5"]
+    assert {"knn top1 · knn-k20-T0.07/1", "kmeans accuracy"} <= set(found["table"])
 
 
 def test_every_command_shown_exists():

@@ -20,6 +20,10 @@ def calibration_scores(logits: Tensor, labels: Tensor, bins: int) -> dict[str, f
         `ece`, the mean over bins of |accuracy - mean confidence| weighted by their pictures, in percent; `nll`, the
         mean negative log-likelihood in nats; `brier`, the mean over pictures of the squared distance between
         probabilities and the one-hot label, summed over classes (0 to 2).
+
+    >>> sure = torch.tensor([[9.0, -9.0], [9.0, -9.0]], dtype=torch.float64)
+    >>> round(calibration_scores(sure, torch.tensor([0, 1]), bins=15)["ece"], 2)  # sure of both, right once
+    50.0
     """
     probabilities = logits.softmax(1)
     confidence, predicted = probabilities.max(1)

@@ -50,6 +50,9 @@ def agreement(assigned: NDArray, labels: NDArray, classes: int) -> dict[str, flo
     `accuracy`: share of pictures whose cluster is matched with their class by the assignment that makes it largest;
     what is unmatched, with fewer or more clusters than classes, is wrong. `nmi` with the arithmetic mean, `ari` and
     `fmi` as in scikit-learn; `ari` is 0 for chance and may be negative.
+
+    >>> agreement(np.array([1, 1, 0, 0]), np.array([0, 0, 1, 0]), 2)["accuracy"]
+    75.0
     """
     table = contingency_matrix(labels, assigned)
     rows, columns = linear_sum_assignment(table, maximize=True)

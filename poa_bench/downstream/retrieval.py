@@ -39,6 +39,11 @@ def retrieval_scores(
 
     Raises:
         InputError: widths differ, a feature is not finite, or no query has anything to find.
+
+    >>> gallery = torch.tensor([[1.0, 0.1], [0.0, 1.0], [1.0, 0.0]])
+    >>> scores, _ = retrieval_scores(torch.tensor([[1.0, 0.0]]), torch.tensor([7]), gallery, torch.tensor([7, 7, 3]))
+    >>> round(scores["map"], 2), scores["recall@1"]  # (1 / 2 + 2 / 3) / 2
+    (58.33, 0.0)
     """
     _check(queries, gallery)
     bank = F.normalize(gallery.to(device).double(), dim=1)

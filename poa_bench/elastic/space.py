@@ -51,6 +51,11 @@ class SubnetSpec:
 
         Raises:
             InputError: the text is none of these.
+
+        >>> SubnetSpec.parse("vit-s")
+        SubnetSpec(family='vit', width=384, depths=(12,))
+        >>> str(SubnetSpec.parse("resnet-50"))
+        'resnet-w64-d4-6'
         """
         if isinstance(text, cls):
             return text
@@ -80,6 +85,11 @@ def kept_blocks(full_depth: int, depth: int, rule: DepthRule = "floor") -> tuple
         depth: l <= L, blocks of the sub-network's.
         rule: `floor`: block floor((L - 1) * j / (l - 1)) becomes block j (paper, eq. 4); `pairs`: the same for pairs of
             neighbours (2p, 2p + 1), so that Swin's plain and shifted blocks stay what they were trained as.
+
+    >>> kept_blocks(12, 4)
+    (0, 3, 7, 11)
+    >>> kept_blocks(12, 4, rule="pairs")
+    (0, 1, 10, 11)
     """
     if rule == "pairs":
         pairs = kept_blocks((full_depth + depth % 2) // 2, (depth + 1) // 2)
@@ -103,6 +113,12 @@ class SearchSpace:
         depth_rule: which blocks a smaller depth keeps, see `kept_blocks`.
 
     Iterating gives every `SubnetSpec`, by width, then depths.
+
+    >>> space = SearchSpace("vit", widths=(96, 128), depths=((2, 4),), head_dim=32)
+    >>> [str(spec) for spec in space]
+    ['vit-w96-d2', 'vit-w96-d4', 'vit-w128-d2', 'vit-w128-d4']
+    >>> len(SearchSpace.paper("vit")), len(SearchSpace.paper("swin")), len(SearchSpace.paper("resnet"))
+    (143, 39, 465)
     """
 
     family: str

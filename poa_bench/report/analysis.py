@@ -19,6 +19,9 @@ def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:
         cost: lower is better.
         score: higher is better (scores times the column's `sign`); same index. Rows with a missing cost or score are
             never on the front.
+
+    >>> list(pareto_front(pd.Series([1, 2, 3]), pd.Series([50.0, 49.0, 51.0])))
+    [True, False, True]
     """
     known = pd.DataFrame({"cost": cost, "score": score}).dropna()
     known = known.sort_values(["cost", "score"], ascending=[True, False], kind="stable")

@@ -18,7 +18,6 @@ from poa_bench.config_files import read_config
 from poa_bench.errors import InputError
 from poa_bench.tasks import find_task, parse_protocol
 from poa_bench.tasks.base import NetworkProtocol
-from poa_bench.tasks.profile import ProfileProtocol
 
 if TYPE_CHECKING:
     from poa_bench.elastic import SubnetSpec
@@ -49,9 +48,9 @@ def backbone_macs(run: Run) -> int | None:
 
 
 def seconds_of_protocol(run: Run) -> float | None:
-    """What a profile spends by its protocol, beside warm-up; None for other tasks."""
+    """What a run spends by its protocol alone, beside warm-up; None where that says nothing."""
     protocol = parse_protocol(run.protocol, run.task) if find_task(run.task).is_light else None
-    return protocol.seconds * len(protocol.batch_sizes) if isinstance(protocol, ProfileProtocol) else None
+    return protocol.duration if isinstance(protocol, NetworkProtocol) else None
 
 
 def seconds_per_operation() -> float:

@@ -84,6 +84,9 @@ def parse_protocol(name: str, task: str | None = None) -> Protocol:
 
     Raises:
         InputError: no protocol has such a name, or it belongs to another task, or this code measures another version.
+
+    >>> parse_protocol("knn-k20-T0.07/1")
+    KnnProtocol(k=20, temperature=0.07)
     """
     protocol = _of_settings(name, [find_light_task(task)] if task else light_tasks().values())
     if protocol is not None and name.rpartition("/")[2] == str(protocol.version):
@@ -97,7 +100,11 @@ def parse_protocol(name: str, task: str | None = None) -> Protocol:
 
 
 def todays(name: str) -> str:
-    """The name with the version that this code measures, `linear-.../2` for `linear-.../1`; others stay as they are."""
+    """The name with the version that this code measures; names that are not of a light task stay as they are.
+
+    >>> todays("linear-logreg-grid13-valsplit/1")
+    'linear-logreg-grid13-valsplit/2'
+    """
     protocol = _of_settings(name, light_tasks().values())
     return name if protocol is None else f"{name.rpartition('/')[0]}/{protocol.version}"
 

@@ -142,6 +142,11 @@ class PictureProtocol(Protocol):
 class NetworkProtocol(Protocol):
     """Measured on the network alone; no picture is opened."""
 
+    @property
+    def duration(self) -> float | None:
+        """Seconds that it spends by its settings, whatever the network; None where they do not say it."""
+        return None
+
     @abstractmethod
     def measure(self, network: nn.Module, image_size: int, place: Place) -> Measurement:
         """Measure one size, a stock network in evaluation mode, for square images of so many pixels."""

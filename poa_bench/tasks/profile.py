@@ -54,6 +54,11 @@ class ProfileProtocol(NetworkProtocol):
             "multiply-accumulates of all matrix products and convolutions, attention included."
         )
 
+    @property
+    def duration(self) -> float:
+        """Warm-up apart."""
+        return self.seconds * len(self.batch_sizes)
+
     def measure(self, network: nn.Module, image_size: int, place: Place) -> Measurement:
         """Latency and memory of the stock network."""
         from poa_bench.downstream.profile import profile_module
