@@ -102,8 +102,10 @@ def test_12_runs_with_one_job_killed_and_requeued(cluster, checkpoint, few_image
     assert not list(tmp_path.rglob("failure-*.json"))
 
 
-def test_a_killed_job_is_submitted_again(cluster, checkpoint, few_images, tmp_path):
-    task = {**KNN, "settings": {"config": few_images}, "specs": ["smallest"], "protocols": KNN["protocols"][:1]}
+def test_a_killed_job_is_submitted_again(cluster, checkpoint, tmp_path):
+    # longer than the four seconds that SLURM gives a killed job
+    protocols = ["linear-sgd-i400-b64-testsplit/1"]
+    task = {"task": "linear", "dataset": "digits", "specs": ["smallest"], "protocols": protocols}
     sweep = sweep_of(checkpoint, tmp_path, task)
     kill = Disturbance(tmp_path, lambda job: command("scancel", "--signal=KILL", "--full", job))
     summary = carry_through(sweep, SlurmExecutor(tmp_path, sweep.name, sweep.slurm, queue_seconds=1), kill)
