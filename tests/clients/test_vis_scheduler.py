@@ -36,7 +36,7 @@ def test_learning_rate_of_the_digits(tmp_path):
     assert found == pytest.approx(rising + falling, rel=1e-9)
 
 
-@pytest.mark.slow  # half a minute altogether
+@pytest.mark.slow  # a minute altogether
 @pytest.mark.parametrize(
     ("config", "batch", "epochs", "parameter"),
     [
