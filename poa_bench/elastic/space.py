@@ -52,10 +52,8 @@ class SubnetSpec:
         Raises:
             InputError: the text is none of these.
 
-        >>> SubnetSpec.parse("vit-s")
-        SubnetSpec(family='vit', width=384, depths=(12,))
-        >>> str(SubnetSpec.parse("resnet-50"))
-        'resnet-w64-d4-6'
+        >>> SubnetSpec.parse("resnet-50")
+        SubnetSpec(family='resnet', width=64, depths=(4, 6))
         """
         if isinstance(text, cls):
             return text

@@ -88,11 +88,11 @@ def parse_protocol(name: str, task: str | None = None) -> Protocol:
     >>> parse_protocol("knn-k20-T0.07/1")
     KnnProtocol(k=20, temperature=0.07)
     """
-    protocol = _of_settings(name, [find_light_task(task)] if task else light_tasks().values())
+    tasks = [find_light_task(task)] if task else list(light_tasks().values())
+    protocol = _of_settings(name, tasks)
     if protocol is not None and name.rpartition("/")[2] == str(protocol.version):
         return protocol
-    kinds = [kind for each in ([find_light_task(task)] if task else light_tasks().values()) for kind in each.protocols]
-    examples = ", ".join(kind().name for kind in kinds)
+    examples = ", ".join(kind().name for each in tasks for kind in each.protocols)
     raise InputError(
         f"unknown protocol {name!r}{f' of task {task}' if task else ''}: write it like {examples} (settings, then the "
         "version that this code measures)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -67,6 +67,13 @@ class FrozenFeatures:
     data: EvaluationData
     place: Place
     seed: int = 0
+    _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made once for all protocols of this size that ask for the same key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def inputs(self, split: str) -> tuple[Tensor, Tensor]:
         """Features (N, D) float32 and labels (N,) int64 of a split, on the CPU."""

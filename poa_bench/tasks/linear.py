@@ -61,12 +61,15 @@ class LinearProtocol(FeatureProtocol):
 
 
 def probe(protocol: LinearProtocol, features: FrozenFeatures) -> tuple[LinearAccuracy, dict[str, Split]]:
-    """The fitted probe, and the splits that it was fitted, chosen and tested on."""
+    """The fitted probe, and the splits that it was fitted, chosen and tested on; fitted once for all who ask."""
     from poa_bench.downstream.linear import linear_probe, validated
 
-    splits, held_out = validated(features)
-    three = [splits[name] for name in ("train", "val", "test")]
-    return linear_probe(*three, protocol.regularisers, features.place.device, held_out), splits
+    def fit() -> tuple[LinearAccuracy, dict[str, Split]]:
+        splits, held_out = validated(features)
+        three = [splits[name] for name in ("train", "val", "test")]
+        return linear_probe(*three, protocol.regularisers, features.place.device, held_out), splits
+
+    return features.once(protocol, fit)
 
 
 TASK = Task("linear", place=20, protocols=(LinearProtocol, LinearSgdProtocol), defaults=(LinearProtocol(),))

@@ -62,8 +62,11 @@ class LogisticProtocol(FeatureProtocol):
         )
 
     def _few(self) -> str:
-        kind, number = re.fullmatch(r"(shot|share)(.*)", self.labels).groups()
+        kind, number = self._kind_and_number()
         return f"{number} pictures of each class" if kind == "shot" else f"{number} % of the labels"
+
+    def _kind_and_number(self) -> tuple[str, str]:
+        return re.fullmatch(r"(shot|share)(.*)", self.labels).groups()
 
     def measure(self, features: FrozenFeatures) -> Measurement:
         """Scores of one size."""
@@ -91,7 +94,7 @@ class LogisticProtocol(FeatureProtocol):
 
         from poa_bench.downstream.logistic import drawn
 
-        kind, number = re.fullmatch(r"(shot|share)(.*)", self.labels).groups()
+        kind, number = self._kind_and_number()
         wanted = {"shots": int(number)} if kind == "shot" else {"share": float(number) / 100}
         for draw in range(self.draws):
             chosen = drawn(train[1], int(SeedSequence((seed, draw)).generate_state(1)[0]), **wanted)

@@ -122,8 +122,10 @@ class Session:
                 yield from ((run, failures[spec]) for run in of_size)
                 continue
             splits = {split: found[spec] for split, found in features.items()}
-            for together in grouped(of_size, lambda run: (type(protocol_of(run)), run.seed)):
-                yield from guarded(together, partial(self._of_features, splits=splits))
+            for of_seed in grouped(of_size, lambda run: run.seed):
+                frozen = FrozenFeatures(splits, self.data, self.place, of_seed[0].seed)
+                for together in grouped(of_seed, lambda run: type(protocol_of(run))):
+                    yield from guarded(together, partial(self._of_features, features=frozen))
 
     def _features(
         self, specs: Iterable[str | None], failures: dict[str | None, Exception]
@@ -135,10 +137,9 @@ class Session:
         place = (self.place.device, self.place.amp, self.progress, failures)
         return {name: extract_features(extractors, images, *place) for name, images in self.data.splits.items()}
 
-    def _of_features(self, runs: Sequence["Run"], splits: dict[str, Features]) -> Iterator["Outcome"]:
+    def _of_features(self, runs: Sequence["Run"], features: FrozenFeatures) -> Iterator["Outcome"]:
         """Runs of one size, one class of protocols and one seed."""
-        protocols = {run.id: protocol_of(run) for run in runs}
-        features = FrozenFeatures(splits, self.data, self.place, runs[0].seed)
+        protocols, splits = {run.id: protocol_of(run) for run in runs}, features.splits
         forward = sum(split.seconds for split in splits.values())
         facts = {"batch": self.data.batch_size, "feature_seconds": forward}
         facts |= {f"{name}_images": len(split.labels) for name, split in splits.items()}

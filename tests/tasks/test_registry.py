@@ -8,6 +8,7 @@ from poa_bench.cli import main
 from poa_bench.errors import InputError
 from poa_bench.report.frame import load_report_data
 from poa_bench.runs.results import load_results
+from poa_bench.sweep.light import evaluate_checkpoint
 from poa_bench.tasks import all_tasks, find_task, light_tasks, parse_protocol, protocol_sentence, todays
 from poa_bench.tasks.base import FeatureProtocol, Metric
 from tests.downstream.networks import tiny_supernet, write_checkpoint
@@ -184,3 +185,12 @@ def test_a_protocol_that_fails_does_not_end_the_others():
     Half.__abstractmethods__ = frozenset()
     (_, first), (_, second) = Half.measure_all([Half(0), Half(2)], None)
     assert isinstance(first, ZeroDivisionError) and second == 0.5
+
+
+def test_linear_probe_and_calibration_share_one_fit(checkpoint, data, monkeypatch, tmp_path):
+    from poa_bench.downstream import linear
+
+    fits, real = [], linear.linear_probe
+    monkeypatch.setattr(linear, "linear_probe", lambda *given: fits.append(given) or real(*given))
+    found = evaluate_checkpoint(checkpoint, data, tmp_path, tasks=["linear", "calibration"], specs=["intact"])
+    assert sorted(result.task for result in found) == ["calibration", "linear"] and len(fits) == 1
