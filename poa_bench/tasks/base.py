@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from poa_bench.downstream.features import Features, Key, Place
     from poa_bench.downstream.images import EvaluationData
+    from poa_bench.runs.outcomes import Outcome
 
 
 class Metric(NamedTuple):
@@ -45,11 +46,13 @@ class Measurement:
         metrics: by name, the primary one first.
         facts: what else the result says, such as which penalty was chosen.
         split: what the metrics are of.
+        outcomes: what happened on each picture, by the name of the metric; its `score` is the metric.
     """
 
     metrics: dict[str, float]
     facts: dict[str, str | int | float] = field(default_factory=dict)
     split: str = "test"
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
 
 
 @dataclass
