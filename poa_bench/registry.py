@@ -76,7 +76,7 @@ MODELS = OnDemandRegistry(
 DATASETS = OnDemandRegistry(
     "dataset",
     _DATASETS,
-    ["poa_bench.datasets.classification"],
+    ["poa_bench.datasets.classification", "poa_bench.datasets.unlabelled"],
     on_demand={
         "DigitsDetection": "poa_bench.datasets.dense",
         "DigitsSegmentation": "poa_bench.datasets.dense",

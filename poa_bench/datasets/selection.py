@@ -22,12 +22,15 @@ BESIDE = "outside class folders"
 LeftOut = Mapping[str, list[str]]  # reason -> names
 
 
-def select(store: FolderStore | ArchiveStore, prefix: bytes) -> tuple[np.ndarray, list[str], LeftOut]:
-    """The pictures in class folders below ``prefix``; each file once, under its own name rather than a link's.
+def select(
+    store: FolderStore | ArchiveStore, prefix: bytes, in_class_folders: bool = True
+) -> tuple[np.ndarray, list[str], LeftOut]:
+    """The pictures below ``prefix``; each file once, under its own name rather than a link's.
 
     Args:
         store: all files.
         prefix: a folder in it, with the slash at its end, or nothing.
+        in_class_folders: take only those that lie in a folder below ``prefix``.
 
     Returns:
         Places of N pictures in the store, ascending; their N readable names below ``prefix``; what was left out.
@@ -42,7 +45,7 @@ def select(store: FolderStore | ArchiveStore, prefix: bytes) -> tuple[np.ndarray
     for place, stored in zip(inside.tolist(), store.names[inside].tolist(), strict=True):
         name = readable(stored[len(prefix) :])
         reason = "links to a picture that is there" if place in repeated else why_not(name)
-        if reason:
+        if reason and (in_class_folders or reason != BESIDE):
             left_out[reason].append(name)
         else:
             places.append(place)

@@ -141,13 +141,27 @@ def open_images(
     names = None if classes is None else read_classes(classes)
     if location.suffix == ".npz" and location.is_file():
         return _open_npz(location, split, names)
-    if not location.exists():
-        raise InputError(f"there is no folder or archive {location}; give the path of the pictures you have")
-    prefix = os.fsencode(f"{folder.strip('/')}/") if folder.strip("/") else b""
+    location, prefix = locate(path, folder)
     if ann_file is not None:
         return _listed(location, prefix, Path(ann_file).expanduser(), names)
-    store = FolderStore(location, below=prefix) if location.is_dir() else ArchiveStore(location)
-    return _in_class_folders(store, prefix, names)
+    return _in_class_folders(open_store(location, prefix), prefix, names)
+
+
+def locate(path: str, folder: str) -> tuple[Path, bytes]:
+    """The folder or archive at ``path``, and how names of files below ``folder`` of it begin.
+
+    Raises:
+        InputError: there is nothing at ``path``.
+    """
+    location = Path(path).expanduser()
+    if not location.exists():
+        raise InputError(f"there is no folder or archive {location}; give the path of the pictures you have")
+    return location, os.fsencode(f"{folder.strip('/')}/") if folder.strip("/") else b""
+
+
+def open_store(location: Path, prefix: bytes) -> FolderStore | ArchiveStore:
+    """The files of a folder (only those below ``prefix``) or of an archive (all)."""
+    return FolderStore(location, below=prefix) if location.is_dir() else ArchiveStore(location)
 
 
 def _in_class_folders(
@@ -163,8 +177,8 @@ def _in_class_folders(
         others = f" ({described(others)})" if others else ""
         raise InputError(
             f"there are no pictures in class folders {where}{beside}{others}; expected CLASS/PICTURE with one of the "
-            f"endings {' '.join(IMAGE_SUFFIXES)}, or ann_file=LIST with `path label` in each line (without labels: ls "
-            "FOLDER | sed 's/$/ 0/' > LIST)"
+            f"endings {' '.join(IMAGE_SUFFIXES)}, or ann_file=LIST with `path label` in each line (for pre-training, "
+            "which needs no labels: type='poa_bench.UnlabelledImages', sources=[dict(path=...)])"
         )
     if left_out:
         print_log(f"left out {where}: {described(left_out)}", logger="current", level=logging.WARNING)
