@@ -40,9 +40,8 @@ def time_sweep(checkpoint: Path, results: Path, profile: str) -> float:
     """Seconds of the whole sweep in a process of its own, its start included."""
     sweep = {"name": "benchmark", "checkpoints": [str(checkpoint)], "results": str(results)}
     tasks = [{"task": task, "dataset": "digits", "protocols": [profile] * (task == "profile")} for task in TASKS]
-    program = (
-        "import sys, json; from poa_bench.sweep.plan import make_sweep; from poa_bench.sweep.runner import run_sweep;"
-    )
+    program = "import sys, json; from poa_bench.sweep.plan import make_sweep; "
+    program += "from poa_bench.sweep.scheduler import run_sweep; "
     program += "sys.exit(run_sweep(make_sweep(json.loads(sys.argv[1]))).exit_code)"
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", program, make_sweep({**sweep, "tasks": tasks}).model_dump_json()], check=True)

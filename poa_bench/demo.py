@@ -107,7 +107,7 @@ class Demo:
     def measure(self, checkpoint: Path):
         """Every task of the demo's sweep; returns the sweep's summary."""
         from poa_bench.sweep.plan import load_sweep
-        from poa_bench.sweep.runner import run_sweep
+        from poa_bench.sweep.scheduler import run_sweep
 
         sweep = load_sweep(find_config(self.sweep), [str(checkpoint)], str(self.folder / "results"))
         sweep = sweep.model_copy(update={"seeds": [self.seed]})

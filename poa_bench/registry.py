@@ -70,7 +70,7 @@ MODELS = OnDemandRegistry(
         "poa_bench.pretraining.heads",
         "poa_bench.pretraining.poa",
         "poa_bench.pretraining.preprocessor",
-        "poa_bench.pretraining.teachers",
+        "poa_bench.pretraining.balancing",
     ],
 )
 DATASETS = OnDemandRegistry(

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int | None:
     """Run the sweep; the exit status is 0 only if every run has its result."""
     from poa_bench.sweep.local import visible_gpus
     from poa_bench.sweep.options import sweep_of
-    from poa_bench.sweep.runner import run_sweep
+    from poa_bench.sweep.scheduler import run_sweep
 
     if args.executor == "local" and args.jobs is None and not args.gpus and (unused := len(visible_gpus())):
         print(f"{unused} usable GPUs are here and the runs go to the CPU: --gpus {unused} takes them")

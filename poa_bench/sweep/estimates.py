@@ -22,7 +22,7 @@ from scipy.optimize import nnls
 
 from poa_bench.runs.results import Result
 from poa_bench.runs.run import Run
-from poa_bench.sweep.work import backbone_macs, operations, seconds_of_protocol, seconds_per_operation
+from poa_bench.sweep.operations import backbone_macs, operations, seconds_of_protocol, seconds_per_operation
 from poa_bench.tasks import find_task
 
 START = 15.0  # seconds until the first iteration, and of the evaluation: measured on two busy CPU cores

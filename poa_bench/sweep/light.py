@@ -15,9 +15,9 @@ from poa_bench.errors import InputError
 from poa_bench.runs.results import RESULT_FILE, Result, read_result, write_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.state import is_done
+from poa_bench.sweep.run_folder import is_done
 from poa_bench.tasks import find_light_task, find_task, task_of_protocol
-from poa_bench.tasks.evaluate import evaluate_light
+from poa_bench.tasks.light import run_light
 
 STANDARD = ("knn", "linear", "profile")  # what is measured where no task is named
 
@@ -54,7 +54,7 @@ def evaluate_checkpoint(
     errors: list[tuple[Run, Exception]] = []
     with _progress() as progress:
         bar = progress.add_task("runs", total=len(runs), completed=len(runs) - len(missing))
-        for run, outcome in evaluate_light(missing, device, progress):
+        for run, outcome in run_light(missing, device, progress):
             progress.advance(bar)
             if isinstance(outcome, Exception):
                 errors.append((run, outcome))
@@ -103,7 +103,7 @@ def plan_light(
         initialisation: `pretrained`, or a control: `random`, `pixels` (which has no profile).
         protocols: names; a task of which none is named has its defaults.
         seeds: of random initialisation and of a validation split that is held out.
-        settings: see `evaluate_light`.
+        settings: see `run_light`.
         series: name of the report's line that the results belong to; see `Sweep`.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from math import inf
 
 from poa_bench.runs.run import Run
-from poa_bench.sweep.work import operations
+from poa_bench.sweep.operations import operations
 from poa_bench.tasks import find_task
 
 

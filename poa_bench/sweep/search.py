@@ -21,8 +21,8 @@ from poa_bench.errors import InputError
 from poa_bench.runs.results import VALIDATION, Result, read_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.runner import run_sweep
-from poa_bench.sweep.state import is_done
+from poa_bench.sweep.run_folder import is_done
+from poa_bench.sweep.scheduler import run_sweep
 from poa_bench.tasks import find_light_task, light_tasks
 
 EXHAUSTIVE = 64  # candidates up to which all are measured
@@ -153,7 +153,7 @@ def search(
         task: what is to be best at, a light task. Sizes are chosen by the validation score of its primary metric where
             it has one, else by the score itself, and `describe` says so.
         protocol: of the task; its first default if None.
-        settings: of the task, see `evaluate_light`.
+        settings: of the task, see `run_light`.
         budget: sizes measured at most; by default all where they are at most 64, else a quarter of them.
         seed: of the evolution.
         report: told what is going on, a line at a time.

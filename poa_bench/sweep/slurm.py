@@ -1,6 +1,6 @@
 """Runs chunks as a job array of a SLURM cluster, through submitit.
 
-Jobs outlive the process that submitted them: a runner that is started again finds its jobs in `slurm-jobs.json` and
+Jobs outlive the process that submitted them: a scheduler that is started again finds its jobs in `slurm-jobs.json` and
 waits for them. A job that is preempted or runs out of time is requeued by submitit, skips what it has finished and goes
 on from each run's own checkpoint.
 """
@@ -71,7 +71,7 @@ class SlurmExecutor:
 
     @property
     def in_flight(self) -> list[Chunk]:
-        """Chunks that are queued or running, also those that an earlier runner submitted."""
+        """Chunks that are queued or running, also those that an earlier scheduler submitted."""
         return list(self._jobs.values())
 
     def parts(self, runs: int) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from poa_bench.runs.results import Result, load_results
 from poa_bench.runs.run import Run
-from poa_bench.sweep import state
+from poa_bench.sweep import run_folder
 from poa_bench.sweep.estimates import Estimates, Kind, Left
 from poa_bench.sweep.order import in_order
 from poa_bench.sweep.plan import Sweep, expand
@@ -20,7 +20,7 @@ from poa_bench.sweep.watch import Snapshot, Watch
 if TYPE_CHECKING:
     from rich.console import Group
 
-STATES: tuple[state.State, ...] = ("done", "running", "failed", "waiting")
+STATES: tuple[run_folder.State, ...] = ("done", "running", "failed", "waiting")
 
 
 def render(snapshot: Snapshot, runs: Sequence[Run], title: str) -> Group:
@@ -37,7 +37,7 @@ def render(snapshot: Snapshot, runs: Sequence[Run], title: str) -> Group:
         table.add_row(task, *(str(counter[name] or "") for name in STATES), str(counter.total()))
     lines = [table, Text(_pace(snapshot)), *map(Text, _kinds(snapshot.left))]
     lines += [Text(line) for line in _running(snapshot, runs)]
-    for cause, failures in state.causes(snapshot.failures).items():
+    for cause, failures in run_folder.causes(snapshot.failures).items():
         lines.append(Text(f"{len(failures)} failed: {cause} (first: {failures[0].run}, {failures[0].run_id})", "red"))
     return Group(*lines)
 
@@ -158,7 +158,7 @@ def show_status(sweep: Sweep, keep_watching: bool = False, every: float = 2.0) -
     watch = Watch(directory, runs)
     if keep_watching:
         with display(watch, sweep.name) as refresh:
-            while any(state.state_of(directory, run.id) in ("running", "waiting") for run in runs):
+            while any(run_folder.state_of(directory, run.id) in ("running", "waiting") for run in runs):
                 refresh()
                 time.sleep(every)
     console = Console(soft_wrap=True)

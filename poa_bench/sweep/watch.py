@@ -12,7 +12,7 @@ from pathlib import Path
 from poa_bench.errors import InputError
 from poa_bench.runs.results import RESULT_FILE, Result, read_result
 from poa_bench.runs.run import Run
-from poa_bench.sweep import state
+from poa_bench.sweep import run_folder
 from poa_bench.sweep.estimates import Estimates, Kind, Left
 
 
@@ -24,16 +24,16 @@ class Snapshot:
     that were done in a second of the last minutes, or the number of processes that run, whatever is more; at least 1.
     """
 
-    states: dict[str, state.State]
+    states: dict[str, run_folder.State]
     counts: dict[str, Counter]
-    owners: dict[str, state.Owner]
-    failures: list[state.Failure]
+    owners: dict[str, run_folder.Owner]
+    failures: list[run_folder.Failure]
     per_minute: float
     parallel: float
     left: dict[Kind, Left]
     expected: Estimates
 
-    def count(self, which: state.State) -> int:
+    def count(self, which: run_folder.State) -> int:
         """Runs in one state, over all tasks."""
         return sum(counter[which] for counter in self.counts.values())
 
@@ -65,16 +65,16 @@ class Watch:
 
     def look(self) -> Snapshot:
         """The sweep as it stands now."""
-        states = {run.id: state.state_of(self.directory, run.id) for run in self.runs}
+        states = {run.id: run_folder.state_of(self.directory, run.id) for run in self.runs}
         self._read([i for i, where in states.items() if where == "done"])
         # a broken result is no result: it is done again
         states |= {i: "waiting" for i, where in states.items() if where == "done" and i not in self._results}
         counts: dict[str, Counter] = {}
         for run in self.runs:
             counts.setdefault(run.task, Counter())[states[run.id]] += 1
-        owners = {i: state.owner(self.directory, i) for i, where in states.items() if where == "running"}
+        owners = {i: run_folder.owner(self.directory, i) for i, where in states.items() if where == "running"}
         owners = {i: found for i, found in owners.items() if found}
-        failures = [state.last_failure(self.directory, i) for i, where in states.items() if where == "failed"]
+        failures = [run_folder.last_failure(self.directory, i) for i, where in states.items() if where == "failed"]
         per_minute, parallel = self._pace()
         processes = len({(owner.host, owner.pid) for owner in owners.values()})
         expected = Estimates(self._results.values(), self.runs)

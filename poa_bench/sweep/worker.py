@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from poa_bench.files import atomic_path
 from poa_bench.runs.results import Result, write_result
 from poa_bench.runs.run import Run
-from poa_bench.sweep import state
+from poa_bench.sweep import run_folder
 from poa_bench.tasks import find_task
-from poa_bench.tasks.execute import evaluate
+from poa_bench.tasks.execute import execute
 
 
 class Chunk(BaseModel):
@@ -62,13 +62,13 @@ def work(chunk: Chunk) -> None:
     with ExitStack() as held:
         releases = {}
         for run in chunk.runs:
-            release = held.enter_context(state.hold(directory, run.id))
+            release = held.enter_context(run_folder.hold(directory, run.id))
             # asked after locking: somebody may have finished the run a moment ago
-            if release is not None and not state.is_done(directory, run.id):
+            if release is not None and not run_folder.is_done(directory, run.id):
                 releases[run.id] = release
         left = {run.id: run for run in chunk.runs if run.id in releases}
         try:
-            for run, outcome in evaluate(list(left.values()), directory, "cuda" if chunk.gpus else "cpu"):
+            for run, outcome in execute(list(left.values()), directory, "cuda" if chunk.gpus else "cpu"):
                 _keep(directory, run, outcome)
                 del left[run.id]
                 releases[run.id]()
@@ -83,7 +83,7 @@ def _keep(directory: Path, run: Run, outcome: Result | Exception) -> None:
     if isinstance(outcome, Exception):
         if _was_told_to_stop(outcome):
             raise SystemExit(1) from outcome
-        failure = state.record_failure(directory, run, outcome)
+        failure = run_folder.record_failure(directory, run, outcome)
         print(f"{run}: attempt {failure.attempt} failed\n{failure.error}", flush=True)
     else:
         write_result(outcome, directory)

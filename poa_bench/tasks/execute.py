@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from poa_bench.runs.results import Result
     from poa_bench.runs.run import Run
 
-LIGHT_FUNCTION = "poa_bench.tasks.evaluate:evaluate_light"
+LIGHT_FUNCTION = "poa_bench.tasks.light:run_light"
 TRAINED_FUNCTION = "poa_bench.tasks.trained:run_trained"
 TRAINED_LIBRARIES = tuple(
     f"{name}.{part}" for name in ("mmdet", "mmseg") for part in ("models", "datasets", "evaluation")
 )
 
 
-def evaluate(runs: Sequence[Run], directory: Path, device: str) -> Iterator[tuple[Run, Result | Exception]]:
+def execute(runs: Sequence[Run], directory: Path, device: str) -> Iterator[tuple[Run, Result | Exception]]:
     """Do the runs, light ones together; yield each as soon as it is finished, or the error that ended it.
 
     Args:

@@ -55,7 +55,7 @@ def resolve(task: Entry, training: Preprocessing | None = None, image_size: int 
 
 def _resolve_light(task: Entry, training: Preprocessing | None, image_size: int | None) -> Resolved:
     from poa_bench.downstream.images import EvaluationData
-    from poa_bench.tasks.evaluate import SETTINGS
+    from poa_bench.tasks.light import SETTINGS
 
     settings = {**SETTINGS, **task.settings}
     source = settings.pop("config") or task.dataset

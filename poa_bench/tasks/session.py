@@ -59,11 +59,11 @@ def grouped(runs: Iterable["Run"], key: Callable[["Run"], Hashable]) -> list[lis
     return list(groups.values())
 
 
-def guarded(runs: Sequence["Run"], evaluate: Callable[[Sequence["Run"]], Iterator["Outcome"]]) -> Iterator["Outcome"]:
-    """What `evaluate` yields; if it raises, that exception for each run that has no outcome yet."""
+def guarded(runs: Sequence["Run"], do: Callable[[Sequence["Run"]], Iterator["Outcome"]]) -> Iterator["Outcome"]:
+    """What `do` yields; if it raises, that exception for each run that has no outcome yet."""
     left = {run.id: run for run in runs}
     try:
-        for run, outcome in evaluate(runs):
+        for run, outcome in do(runs):
             del left[run.id]
             yield run, outcome
     except Exception as error:  # handed on in full: one run's error must not end the others
@@ -80,7 +80,7 @@ class Session:
     progress: Progress | None = None
     _sizes: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def evaluate(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
+    def measure(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
         """Runs of any sizes and protocols: those on features first, those that open no picture last."""
         ways = {FeatureProtocol: self._on_features, PictureProtocol: self._on_pictures, NetworkProtocol: self._alone}
         for kind, measure in ways.items():

@@ -12,7 +12,7 @@ from poa_bench.runs.results import load_results
 from poa_bench.runs.run import Run
 from poa_bench.sweep.light import evaluate_checkpoint, plan_light
 from poa_bench.tasks import session
-from poa_bench.tasks.evaluate import evaluate_light
+from poa_bench.tasks.light import run_light
 from tests.downstream.networks import tiny_supernet, write_checkpoint
 
 
@@ -57,7 +57,7 @@ def changed(run: Run, **values) -> Run:
 
 
 def outcomes(runs) -> dict:
-    return {(run.task, run.spec, run.protocol): outcome for run, outcome in evaluate_light(runs)}
+    return {(run.task, run.spec, run.protocol): outcome for run, outcome in run_light(runs)}
 
 
 def test_a_bank_of_fifteen_pictures(checkpoint, data, tmp_path, capsys):
@@ -100,7 +100,7 @@ def test_settings_and_protocols_of_one_run(checkpoint, data):
     (good,) = plan_light(checkpoint, data[5], ["knn"], ["smallest"], protocols=["knn-k3-T0.07/1"])
     newer = changed(good, protocol="knn-k3-T0.07/9")
     unknown = changed(good, settings={**good.settings, "amd": "off"}, seed=5)
-    found = {run.id: outcome for run, outcome in evaluate_light([newer, unknown, good])}
+    found = {run.id: outcome for run, outcome in run_light([newer, unknown, good])}
     assert "unknown protocol 'knn-k3-T0.07/9'" in str(found[newer.id])
     assert "unknown settings ['amd']" in str(found[unknown.id])
     assert found[good.id].metrics

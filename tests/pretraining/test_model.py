@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from poa_bench.errors import InputError
+from poa_bench.pretraining.balancing import CenteredTargets
 from poa_bench.pretraining.heads import ProjectionHead
 from poa_bench.pretraining.targets import biased_softmax
-from poa_bench.pretraining.teachers import CenteredTargets
 from poa_bench.pretraining.terms import VARIANTS, LossWeights, loss_table, pairing_matrix
 from tests.pretraining.tiny import random_crops, tiny_poa
 

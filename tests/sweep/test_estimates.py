@@ -5,9 +5,9 @@ import pytest
 from poa_bench.runs.results import load_results
 from poa_bench.sweep.estimates import GROWTH, START, Estimates, Left, kind_of
 from poa_bench.sweep.local import LocalExecutor
+from poa_bench.sweep.operations import backbone_macs, operations
 from poa_bench.sweep.plan import expand, load_sweep, make_sweep
-from poa_bench.sweep.runner import Runner
-from poa_bench.sweep.work import backbone_macs, operations
+from poa_bench.sweep.scheduler import Scheduler
 from poa_bench.tasks.execute import modules_for
 from tests.sweep.conftest import save_checkpoint
 
@@ -140,8 +140,8 @@ def test_a_real_sweep_takes_about_as_long_as_told(tmp_path):
     values = {"name": "t", "checkpoints": [checkpoint], "results": str(results), "tasks": tasks}
     runs = expand(make_sweep(values))
     results.mkdir()
-    runner = Runner(runs, results, LocalExecutor(1, preload=modules_for(runs)), 0)
-    assert runner.carry_through(lambda: None).exit_code == 0
+    scheduler = Scheduler(runs, results, LocalExecutor(1, preload=modules_for(runs)), 0)
+    assert scheduler.carry_through(lambda: None).exit_code == 0
     done, _ = load_results(results)
     took = {result.run_id: result.seconds for result in done}
     for run in runs:

@@ -13,7 +13,7 @@ from poa_bench.runs.results import load_results
 from poa_bench.sweep import worker
 from poa_bench.sweep.local import LocalExecutor, visible_gpus
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.runner import Runner
+from poa_bench.sweep.scheduler import Scheduler
 
 TASKS = [  # the dear ones first
     {"task": "detection", "seeds": [0, 1, 2]},
@@ -56,10 +56,10 @@ def note_gpus(runs, directory, device):
 
 
 def test_runs_share_the_gpus_and_none_is_used_twice_at_a_time(four_gpus, sweep, monkeypatch):
-    monkeypatch.setattr(worker, "evaluate", note_gpus)
-    monkeypatch.setattr("poa_bench.sweep.runner.POLL_SECONDS", 0.02)
-    runner = Runner(expand(sweep), Path(sweep.results), LocalExecutor(gpus=4, start="fork"), retries=0)
-    assert runner.carry_through(lambda: None).done == 6 + 6 + 3 + 2
+    monkeypatch.setattr(worker, "execute", note_gpus)
+    monkeypatch.setattr("poa_bench.sweep.scheduler.POLL_SECONDS", 0.02)
+    scheduler = Scheduler(expand(sweep), Path(sweep.results), LocalExecutor(gpus=4, start="fork"), retries=0)
+    assert scheduler.carry_through(lambda: None).done == 6 + 6 + 3 + 2
     results, _ = load_results(sweep.results)
     assert {result.facts["on"] for result in results} == {"cuda"}
     gpus = {result.run_id: set(result.facts["gpus"].split(",")) for result in results}
@@ -87,9 +87,9 @@ def test_runs_share_the_gpus_and_none_is_used_twice_at_a_time(four_gpus, sweep, 
 
 
 def test_a_run_that_needs_more_gpus_than_there_are(four_gpus, sweep):
-    runner = Runner(expand(sweep), Path(sweep.results), LocalExecutor(gpus=1, start="fork"), retries=0)
+    scheduler = Scheduler(expand(sweep), Path(sweep.results), LocalExecutor(gpus=1, start="fork"), retries=0)
     with pytest.raises(InputError, match="segmentation wants 2 GPUs for each run and there are 1: give --gpus"):
-        runner.carry_through(lambda: None)
+        scheduler.carry_through(lambda: None)
     assert not list(Path(sweep.results).rglob("result.json"))
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from poa_bench.sweep import state
+from poa_bench.sweep import run_folder
+from poa_bench.sweep.operations import operations
 from poa_bench.sweep.order import in_order
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.runner import Runner
-from poa_bench.sweep.work import operations
+from poa_bench.sweep.scheduler import Scheduler
 from tests.sweep.conftest import save_checkpoint
 
 DENSE = {
@@ -95,7 +95,7 @@ class Noting:
 
 
 def test_chunks_come_in_this_order_also_for_the_rest_of_a_sweep(runs, tmp_path, monkeypatch):
-    whole = Runner(runs, tmp_path, Noting(), 0).chunks(in_order(runs))
+    whole = Scheduler(runs, tmp_path, Noting(), 0).chunks(in_order(runs))
     assert [(len(chunk.runs), chunk.runs[0].task == "profile") for chunk in whole[:3]] == [
         (6, False), (6, False), (6, True),
     ]  # fmt: skip
@@ -104,10 +104,12 @@ def test_chunks_come_in_this_order_also_for_the_rest_of_a_sweep(runs, tmp_path, 
     for run_id in done:
         (tmp_path / run_id).mkdir()
         (tmp_path / run_id / "result.json").write_text("{}")
-    assert state.is_done(tmp_path, done[0])
-    monkeypatch.setattr(Runner, "_forget_broken_results", lambda self: None)  # these are empty
-    runner = Runner(runs, tmp_path, Noting(), 0)
-    rest = [chunk.runs[0].id for chunk in runner.chunks([runner.runs[i] for i in runner.missing]) if chunk.turn[0]]
+    assert run_folder.is_done(tmp_path, done[0])
+    monkeypatch.setattr(Scheduler, "_forget_broken_results", lambda self: None)  # these are empty
+    scheduler = Scheduler(runs, tmp_path, Noting(), 0)
+    rest = [
+        chunk.runs[0].id for chunk in scheduler.chunks([scheduler.runs[i] for i in scheduler.missing]) if chunk.turn[0]
+    ]
     assert rest == [run.id for run in heavy(in_order(runs)) if run.id not in done]
 
 

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from poa_bench.runs.results import load_results, read_results
-from poa_bench.sweep import state, worker
+from poa_bench.sweep import run_folder, worker
 from poa_bench.sweep.local import LocalExecutor
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.runner import Runner
-from poa_bench.tasks.evaluate import evaluate_light
+from poa_bench.sweep.scheduler import Scheduler
+from poa_bench.tasks.light import run_light
 
 FORK = multiprocessing.get_context("fork")
 
@@ -30,7 +30,7 @@ def one_thread(monkeypatch):
     """A process that has used several threads cannot be forked safely."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("poa_bench.sweep.runner.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("poa_bench.sweep.scheduler.POLL_SECONDS", 0.05)
     yield
     torch.set_num_threads(threads)
 
@@ -39,9 +39,7 @@ def one_thread(monkeypatch):
 def everything_imported(checkpoint, few_images):
     """What a run imports late, it imports here once."""
     task = {"task": "knn", "settings": {"config": few_images}, "specs": ["smallest"]}
-    list(
-        evaluate_light(expand(make_sweep({"name": "t", "checkpoints": [checkpoint], "results": "r", "tasks": [task]})))
-    )
+    list(run_light(expand(make_sweep({"name": "t", "checkpoints": [checkpoint], "results": "r", "tasks": [task]}))))
 
 
 @pytest.fixture
@@ -65,13 +63,13 @@ def sweep(checkpoint, tmp_path):
 
 def carry_through(sweep, jobs=2, retries=None):
     """`run_sweep` with forked processes and no display."""
-    runner = Runner(
+    scheduler = Scheduler(
         expand(sweep),
         Path(sweep.results),
         LocalExecutor(jobs, start="fork"),
         sweep.retries if retries is None else retries,
     )
-    return runner.carry_through(lambda: None)
+    return scheduler.carry_through(lambda: None)
 
 
 def metrics_of(results):
@@ -80,21 +78,21 @@ def metrics_of(results):
 
 def reference(sweep):
     """What the runs measure when they are simply done one after the other."""
-    return metrics_of(outcome for _, outcome in evaluate_light(expand(sweep), "cpu"))
+    return metrics_of(outcome for _, outcome in run_light(expand(sweep), "cpu"))
 
 
-def slow_evaluate(seconds, diary):
-    """`worker.evaluate` that takes longer for each run, and notes in a file what it has done."""
-    original = worker.evaluate
+def slow_execute(seconds, diary):
+    """`worker.execute` that takes longer for each run, and notes in a file what it has done."""
+    original = worker.execute
 
-    def evaluate(*args):
+    def execute(*args):
         for run, outcome in original(*args):
             time.sleep(seconds)
             with diary.open("a") as file:
                 file.write(f"{run.id}\n")
             yield run, outcome
 
-    return evaluate
+    return execute
 
 
 def test_everything_is_done_once_and_right(sweep, knn):
@@ -133,7 +131,7 @@ def test_a_stop_that_a_library_turns_into_an_error_is_no_failure(sweep, knn, mon
             except SyntaxError as error:
                 yield runs[0], error
 
-    monkeypatch.setattr(worker, "evaluate", stopped)
+    monkeypatch.setattr(worker, "execute", stopped)
     config = sweep(knn())
     runs, directory = expand(config), Path(config.results)
     directory.mkdir()
@@ -143,7 +141,7 @@ def test_a_stop_that_a_library_turns_into_an_error_is_no_failure(sweep, knn, mon
 
 
 def test_a_run_that_kills_its_process_is_found_out(sweep, knn, monkeypatch):
-    original = worker.evaluate
+    original = worker.execute
 
     def deadly(runs, *args):
         for run, outcome in original(runs, *args):
@@ -151,7 +149,7 @@ def test_a_run_that_kills_its_process_is_found_out(sweep, knn, monkeypatch):
                 os.kill(os.getpid(), signal.SIGKILL)
             yield run, outcome
 
-    monkeypatch.setattr(worker, "evaluate", deadly)
+    monkeypatch.setattr(worker, "execute", deadly)
     summary = carry_through(sweep(knn(1, 5), retries=1), jobs=1)
     assert summary.done == 10
     assert [failure.attempt for failure in summary.failures] == [2, 2]
@@ -163,9 +161,9 @@ def test_what_the_runs_share_is_gone(sweep, knn, tmp_path, checkpoint):
     moving = tmp_path / "moving.pth"
     moving.write_bytes(Path(checkpoint).read_bytes())
     config = sweep(knn(), checkpoints=[str(moving)], retries=0)
-    runner = Runner(expand(config), Path(config.results), LocalExecutor(2, start="fork"), 0)
+    scheduler = Scheduler(expand(config), Path(config.results), LocalExecutor(2, start="fork"), 0)
     moving.unlink()
-    summary = runner.carry_through(lambda: None)
+    summary = scheduler.carry_through(lambda: None)
     assert (summary.done, len(summary.failures)) == (0, 6)
 
 
@@ -199,7 +197,7 @@ def runner_process(config):
 
 def test_runners_at_the_same_time_share_the_work(sweep, knn, tmp_path, monkeypatch):
     """Two of one sweep, one of another sweep that has half of its runs in common."""
-    monkeypatch.setattr(worker, "evaluate", slow_evaluate(0.05, tmp_path / "diary"))
+    monkeypatch.setattr(worker, "execute", slow_execute(0.05, tmp_path / "diary"))
     one, other = sweep(knn(1, 5)), sweep(knn(5, 7))
     runners = [runner_process(config) for config in (one, one, other)]
     for runner in runners:
@@ -212,7 +210,7 @@ def test_runners_at_the_same_time_share_the_work(sweep, knn, tmp_path, monkeypat
 
 def active_pids(config):
     """Processes that hold a run right now."""
-    owners = [state.owner(Path(config.results), run.id) for run in expand(config)]
+    owners = [run_folder.owner(Path(config.results), run.id) for run in expand(config)]
     return {owner.pid for owner in owners if owner and owner.pid}
 
 
@@ -222,11 +220,11 @@ def test_30_kills_at_random_moments(sweep, knn, tmp_path, monkeypatch):
     runs = [run.id for run in expand(config)]
     assert len(runs) == 60
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "evaluate", slow_evaluate(0.5, tmp_path / "diary"))
+        patch.setattr(worker, "execute", slow_execute(0.5, tmp_path / "diary"))
         finished = kill_30_times(config)
     missing = set(runs) - {path.parent.name for path in finished}
     assert 0 < len(missing) < 60, "the kills came in the middle"
-    monkeypatch.setattr(worker, "evaluate", slow_evaluate(0, tmp_path / "last diary"))
+    monkeypatch.setattr(worker, "execute", slow_execute(0, tmp_path / "last diary"))
     assert carry_through(config).exit_code == 0
     assert sorted((tmp_path / "last diary").read_text().split()) == sorted(missing), "only what is missing, and once"
     results, _ = load_results(config.results)

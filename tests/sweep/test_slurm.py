@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from poa_bench.runs.results import load_results
-from poa_bench.sweep import state
+from poa_bench.sweep import run_folder
 from poa_bench.sweep.plan import Sweep, expand, make_sweep
-from poa_bench.sweep.runner import Runner
+from poa_bench.sweep.scheduler import Scheduler
 from poa_bench.sweep.slurm import SlurmExecutor
 from poa_bench.sweep.worker import Chunk
 
@@ -64,7 +64,7 @@ class Disturbance:
         if self.job is None:
             for job, name in json.loads((self.folder / "slurm-jobs.json").read_text()).items():
                 runs = Chunk.model_validate_json((self.folder / "chunks" / f"{name}.json").read_bytes()).runs
-                if any(state.owner(self.folder, run.id) for run in runs) and self.ready(runs):
+                if any(run_folder.owner(self.folder, run.id) for run in runs) and self.ready(runs):
                     self.act(job)
                     self.job = job
                     return
@@ -75,7 +75,7 @@ class Disturbance:
 
 
 def carry_through(sweep, executor, disturbance):
-    summary = Runner(expand(sweep), Path(sweep.results), executor, retries=1).carry_through(disturbance)
+    summary = Scheduler(expand(sweep), Path(sweep.results), executor, retries=1).carry_through(disturbance)
     assert disturbance.job is not None, "every job had ended before it could be disturbed"
     return summary
 
@@ -85,7 +85,7 @@ def test_12_runs_with_one_job_killed_and_requeued(cluster, checkpoint, few_image
     runs = expand(sweep)
     assert len(runs) == 12
     executor = SlurmExecutor(tmp_path, sweep.name, sweep.slurm, queue_seconds=1)
-    executor.submit(Runner(runs, tmp_path, executor, retries=1).chunks(runs))
+    executor.submit(Scheduler(runs, tmp_path, executor, retries=1).chunks(runs))
     assert len(executor.in_flight) == 3
 
     # the process that submitted is gone; another one finds its jobs and submits none again

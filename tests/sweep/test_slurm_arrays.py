@@ -8,7 +8,7 @@ import pytest
 from poa_bench.errors import InputError
 from poa_bench.sweep import slurm
 from poa_bench.sweep.plan import Slurm, expand, make_sweep
-from poa_bench.sweep.runner import Runner
+from poa_bench.sweep.scheduler import Scheduler
 from poa_bench.sweep.worker import Chunk
 
 errors = pytest.importorskip("submitit.core.utils", reason="submitit is not installed")
@@ -55,8 +55,8 @@ def test_light_chunks_have_arrays_of_their_own_that_are_submitted_first(executor
     upernet = {"task": "segmentation", "settings": {"config": "upernet_digits.py"}, "seeds": [1, 0]}
     tasks = [upernet, {"task": "profile", "dataset": "digits"}, {"task": "knn", "dataset": "digits"}]
     values = {"name": "t", "checkpoints": [checkpoint], "results": str(tmp_path), "tasks": tasks}
-    runner = Runner(expand(make_sweep(values)), tmp_path, executor, 0)
-    executor.submit(runner.chunks(list(runner.runs.values())))
+    scheduler = Scheduler(expand(make_sweep(values)), tmp_path, executor, 0)
+    executor.submit(scheduler.chunks(list(scheduler.runs.values())))
     asked = executor._executor(0, False).asked
     assert [(chunk.runs[0].task, alone) for (_, alone), chunk in asked] == [
         ("knn", False), ("profile", True), *[("segmentation", False)] * 12,

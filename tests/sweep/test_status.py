@@ -11,7 +11,7 @@ from rich.console import Console
 from poa_bench.cli import main
 from poa_bench.runs.results import load_results, write_result
 from poa_bench.runs.run import Run
-from poa_bench.sweep import state
+from poa_bench.sweep import run_folder
 from poa_bench.sweep.estimates import GROWTH, Estimates
 from poa_bench.sweep.plan import expand, make_sweep
 from poa_bench.sweep.status import _pace, describe_plan, duration, render
@@ -46,13 +46,13 @@ def test_states_and_causes(sweep):
     runs, directory = expand(sweep), Path(sweep.results)
     finish(runs[0], directory)
     for run in runs[1:3]:
-        state.record_failure(directory, run, ValueError("no good\nmore"))
-    state.record_failure(directory, runs[3], RuntimeError("out of memory"))
-    with state.hold(directory, runs[4].id) as release:
+        run_folder.record_failure(directory, run, ValueError("no good\nmore"))
+    run_folder.record_failure(directory, runs[3], RuntimeError("out of memory"))
+    with run_folder.hold(directory, runs[4].id) as release:
         assert release is not None
         snapshot = Watch(directory, runs).look()
         text = text_of(directory, runs)
-        with state.hold(directory, runs[4].id, patience=0) as second:
+        with run_folder.hold(directory, runs[4].id, patience=0) as second:
             assert second is None, "only one process works on a run"
     assert {name: snapshot.count(name) for name in ("done", "running", "failed", "waiting")} == {
         "done": 1, "running": 1, "failed": 3, "waiting": 7,
@@ -60,14 +60,18 @@ def test_states_and_causes(sweep):
     assert snapshot.counts["knn"].total() == snapshot.counts["linear"].total() == 6
     assert "2 failed: ValueError: no good" in text and "1 failed: RuntimeError: out of memory" in text
     assert str(runs[4]) in text and "1 of 12 done" in text
-    assert state.state_of(directory, runs[4].id) == "waiting", "the lock goes with its holder"
+    assert run_folder.state_of(directory, runs[4].id) == "waiting", "the lock goes with its holder"
     finish(runs[1], directory)
-    assert state.state_of(directory, runs[1].id) == "done", "a result counts whatever failed before"
+    assert run_folder.state_of(directory, runs[1].id) == "done", "a result counts whatever failed before"
 
 
 def test_a_process_is_one_line_however_many_runs_it_holds(sweep):
     runs, directory = expand(sweep), Path(sweep.results)
-    with state.hold(directory, runs[0].id), state.hold(directory, runs[1].id), state.hold(directory, runs[2].id):
+    with (
+        run_folder.hold(directory, runs[0].id),
+        run_folder.hold(directory, runs[1].id),
+        run_folder.hold(directory, runs[2].id),
+    ):
         (line,) = [line for line in text_of(directory, runs).splitlines() if line.startswith("running on")]
     assert line.rstrip().endswith(f"{runs[0]} and 2 more")
 
@@ -152,11 +156,11 @@ def test_commands(sweep, checkpoint, tmp_path, capsys):
 
 
 def test_a_lock_is_seen_for_what_it_is(tmp_path):
-    assert state.owner(tmp_path, "run") is None
-    with state.hold(tmp_path, "run"):
-        owner = state.owner(tmp_path, "run")
+    assert run_folder.owner(tmp_path, "run") is None
+    with run_folder.hold(tmp_path, "run"):
+        owner = run_folder.owner(tmp_path, "run")
         assert owner is not None and owner.pid > 0 and abs(owner.started - time.time()) < 60
-    assert state.owner(tmp_path, "run") is None
+    assert run_folder.owner(tmp_path, "run") is None
 
 
 def test_durations():

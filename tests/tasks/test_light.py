@@ -18,8 +18,8 @@ from poa_bench.runs.results import load_results, read_results, write_result
 from poa_bench.sweep import light
 from poa_bench.sweep.light import evaluate_checkpoint, plan_light
 from poa_bench.tasks import light_tasks, parse_protocol
-from poa_bench.tasks.evaluate import evaluate_light, random_supernet
 from poa_bench.tasks.knn import KnnProtocol
+from poa_bench.tasks.light import random_supernet, run_light
 from poa_bench.tasks.linear import LinearProtocol
 from poa_bench.tasks.profile import ProfileProtocol
 from tests.downstream.networks import SPACES, tiny_supernet, write_checkpoint
@@ -84,10 +84,10 @@ def test_every_size_has_the_numbers_it_has_alone(checkpoint, data, tmp_path):
 
 def test_one_process_gives_what_a_process_per_run_gives(checkpoint, data):
     runs = plan_light(checkpoint, data, ["knn"], ["smallest", "intact"], protocols=["knn-k10-T0.07/1"])
-    together = {run.id: result for run, result in evaluate_light(runs)}
+    together = {run.id: result for run, result in run_light(runs)}
     assert len(together) == 2
     for run in runs:
-        ((_, alone),) = evaluate_light([run])
+        ((_, alone),) = run_light([run])
         assert alone.metrics == together[run.id].metrics
 
 
@@ -97,8 +97,8 @@ def test_what_is_there_is_not_done_again(checkpoint, data, tmp_path, monkeypatch
     assert len(first) == 2 and evaluate_checkpoint(checkpoint, data, tmp_path, **arguments) == []
     (tmp_path / first[0].run_id / "result.json").unlink()
     done = []
-    real = light.evaluate_light
-    monkeypatch.setattr(light, "evaluate_light", lambda runs, *rest: done.extend(runs) or real(runs, *rest))
+    real = light.run_light
+    monkeypatch.setattr(light, "run_light", lambda runs, *rest: done.extend(runs) or real(runs, *rest))
     again = evaluate_checkpoint(checkpoint, data, tmp_path, **arguments)
     assert [run.id for run in done] == [result.run_id for result in again] == [first[0].run_id]
     assert again[0].metrics == first[0].metrics
@@ -172,7 +172,7 @@ def test_one_failure_does_not_end_the_others(checkpoint, data, tmp_path):
     gone = [run.model_copy(update={"checkpoint": str(tmp_path / "gone.pth")}) for run in good]
     changed = [run.model_copy(update={"checkpoint_sha256": "0" * 64}) for run in good]
     for broken, message in [(too_many, "k is 5000"), (gone, "gone.pth"), (changed, "has changed since the run")]:
-        outcomes = list(evaluate_light([*broken, *good]) if broken is too_many else evaluate_light(broken))
+        outcomes = list(run_light([*broken, *good]) if broken is too_many else run_light(broken))
         assert all(
             isinstance(outcome, InputError) and message in str(outcome) for _, outcome in outcomes[: len(broken)]
         )

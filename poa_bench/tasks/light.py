@@ -31,7 +31,7 @@ SETTINGS = {
 }
 
 
-def evaluate_light(
+def run_light(
     runs: Sequence["Run"], device: torch.device | str = "cpu", progress: Progress | None = None
 ) -> Iterator["Outcome"]:
     """Do runs of light tasks; one supernet and one copy of the images serve all sizes.
@@ -55,7 +55,7 @@ def evaluate_light(
         except InputError as error:
             yield run, error
     for group in grouped(sound, lambda run: (run.dataset, str(_setting(run, "config")), _cfg_options(run))):
-        yield from guarded(group, partial(_evaluate_data, device=device, progress=progress))
+        yield from guarded(group, partial(_on_data, device=device, progress=progress))
 
 
 def _check(run: "Run") -> None:
@@ -64,17 +64,17 @@ def _check(run: "Run") -> None:
     protocol_of(run)
 
 
-def _evaluate_data(runs: Sequence["Run"], device: torch.device | str, progress: Progress | None) -> Iterator["Outcome"]:
+def _on_data(runs: Sequence["Run"], device: torch.device | str, progress: Progress | None) -> Iterator["Outcome"]:
     """Runs of one data set."""
     data = EvaluationData.load(_setting(runs[0], "config") or runs[0].dataset, _setting(runs[0], "cfg_options"))
     if data.name != runs[0].dataset:
         raise InputError(f"the evaluation config is of data set {data.name!r}, but the run of {runs[0].dataset!r}")
     resolve = lru_cache(maxsize=1)(data.resolved)  # networks of the same training share the decoded pictures
     for group in grouped(runs, _network_key):
-        yield from guarded(group, partial(_evaluate_network, resolve=resolve, device=device, progress=progress))
+        yield from guarded(group, partial(_on_network, resolve=resolve, device=device, progress=progress))
 
 
-def _evaluate_network(
+def _on_network(
     runs: Sequence["Run"],
     resolve: Callable[..., EvaluationData],
     device: torch.device | str,
@@ -87,7 +87,7 @@ def _evaluate_network(
     else:
         data = resolve(net.preprocessing, net.image_size)
     place = Place(device, _setting(runs[0], "amp"))
-    yield from Session(data, net and net.to(device), place, progress).evaluate(runs)
+    yield from Session(data, net and net.to(device), place, progress).measure(runs)
 
 
 def _setting(run: "Run", name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from poa_bench.errors import InputError
 from poa_bench.runs.results import load_results
 from poa_bench.runs.run import Run
-from poa_bench.sweep import state
+from poa_bench.sweep import run_folder
 from poa_bench.sweep.local import Ended, LocalExecutor
 from poa_bench.sweep.order import in_order
 from poa_bench.sweep.plan import Sweep, expand
@@ -44,7 +44,7 @@ class Summary:
 
     total: int
     done: int
-    failures: list[state.Failure] = field(default_factory=list)
+    failures: list[run_folder.Failure] = field(default_factory=list)
     results: Path = Path()
 
     @property
@@ -54,7 +54,7 @@ class Summary:
 
     def __str__(self) -> str:
         lines = [f"{self.done} of {self.total} runs have their result in {self.results}"]
-        for cause, failures in state.causes(self.failures).items():
+        for cause, failures in run_folder.causes(self.failures).items():
             first = failures[0]
             lines.append(f"{len(failures)} failed: {cause}")
             lines.append(f"    first: {first.run}, {self.results / first.run_id}/failure-{first.attempt}.json")
@@ -65,7 +65,7 @@ class Summary:
         return "\n".join(lines)
 
 
-class Runner:
+class Scheduler:
     """Keeps the books of one sweep over one executor.
 
     Args:
@@ -80,8 +80,8 @@ class Runner:
         self.retries = retries
         self.runs = {run.id: run for run in in_order(runs)}
         self._forget_broken_results()
-        self.done = {run_id for run_id in self.runs if state.is_done(directory, run_id)}
-        self.earlier_failures = {run_id: state.count_failures(directory, run_id) for run_id in self.missing}
+        self.done = {run_id for run_id in self.runs if run_folder.is_done(directory, run_id)}
+        self.earlier_failures = {run_id: run_folder.count_failures(directory, run_id) for run_id in self.missing}
         self.given_up: set[str] = set()
 
     @property
@@ -111,7 +111,7 @@ class Runner:
 
     def summary(self) -> Summary:
         """Where the sweep stands."""
-        failures = [state.last_failure(self.directory, run_id) for run_id in self.missing]
+        failures = [run_folder.last_failure(self.directory, run_id) for run_id in self.missing]
         found = [failure for failure in failures if failure is not None]
         return Summary(len(self.runs), len(self.done), found, self.directory)
 
@@ -141,8 +141,8 @@ class Runner:
             return self.chunks([run for run in left if self._may_run(run)], most=len(left) // 2)
         if ended.death:
             for run in left:
-                state.record_failure(self.directory, run, f"{ended.log_tail}\n{ended.death}", cause=ended.death)
-        # a run without a failure is in the hands of another runner
+                run_folder.record_failure(self.directory, run, f"{ended.log_tail}\n{ended.death}", cause=ended.death)
+        # a run without a failure is in the hands of another scheduler
         return self.chunks([run for run in left if self._attempts(run) and self._may_run(run)])
 
     def _may_run(self, run: Run) -> bool:
@@ -151,19 +151,19 @@ class Runner:
         return run.id not in self.given_up
 
     def _attempts(self, run: Run) -> int:
-        return state.count_failures(self.directory, run.id) - self.earlier_failures.get(run.id, 0)
+        return run_folder.count_failures(self.directory, run.id) - self.earlier_failures.get(run.id, 0)
 
     def _look_for_results(self) -> None:
-        self.done |= {run_id for run_id in self.missing if state.is_done(self.directory, run_id)}
+        self.done |= {run_id for run_id in self.missing if run_folder.is_done(self.directory, run_id)}
 
     def _held_elsewhere(self) -> bool:
-        """Whether another runner works on something that is missing here."""
-        return any(state.owner(self.directory, run_id) for run_id in self.missing if run_id not in self.given_up)
+        """Whether another scheduler works on something that is missing here."""
+        return any(run_folder.owner(self.directory, run_id) for run_id in self.missing if run_id not in self.given_up)
 
     def _abandoned(self) -> list[Run]:
-        """Missing runs that nobody works on any more, not even another runner, and that may be tried again."""
+        """Missing runs that nobody works on any more, not even another scheduler, and that may be tried again."""
         free = [run_id for run_id in self.missing if run_id not in self.given_up]
-        return [self.runs[run_id] for run_id in free if state.owner(self.directory, run_id) is None]
+        return [self.runs[run_id] for run_id in free if run_folder.owner(self.directory, run_id) is None]
 
     def _forget_broken_results(self) -> None:
         if self.directory.is_dir():
@@ -217,6 +217,6 @@ def run_sweep(
     else:
         chosen = LocalExecutor(jobs, gpus, modules_for(runs))
     directory.mkdir(parents=True, exist_ok=True)
-    runner = Runner(runs, directory, chosen, sweep.retries if retries is None else retries)
+    scheduler = Scheduler(runs, directory, chosen, sweep.retries if retries is None else retries)
     with display(Watch(directory, runs), sweep.name, show) as report:
-        return runner.carry_through(report)
+        return scheduler.carry_through(report)
