@@ -24,6 +24,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> Path:
+    """Write a text as UTF-8, whole or not at all; returns the path."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
 def remove_leftovers(directory: str | Path, pattern: str) -> None:
     """Remove what a process that was killed inside `atomic_path` has left of files whose name matches `pattern`."""
     for leftover in Path(directory).glob(f".{pattern}.*.tmp"):

@@ -1,6 +1,6 @@
 """Writes what `mim search poa_bench` reads: model-index.yml, and a metafile per family of the pre-training configs.
 
-The numbers are those of the configs and of the reports that are kept; the reports' own metafiles are written anew too.
+The numbers are those of the configs and of the reports that are kept.
 
 usage: python tools/update_metafiles.py
 """
@@ -14,7 +14,7 @@ import torch
 from poa_bench.config_files import read_config
 from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.elastic import SubnetSpec, Supernet
-from poa_bench.report.cards import collection, metafile_results, metafile_texts, yaml_text
+from poa_bench.report.cards import collection, metafile_results, yaml_text
 from poa_bench.report.frame import ReportData, report_data
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,11 +26,7 @@ TRAINING_DATA = {"digits": "digits", "cifar10": "CIFAR-10", "caltech101": "Calte
 def metafiles(root: Path = ROOT) -> dict[str, str]:
     """The text of each file, by its path in the repository."""
     reports = {stem: kept_report(root / "reports" / name) for stem, name in REPORTS.items()}
-    texts = {
-        f"reports/{REPORTS[stem]}/{name}": text
-        for stem, data in reports.items()
-        for name, text in metafile_texts(data).items()
-    }
+    texts = {}
     families: dict[str, list[dict[str, Any]]] = {}
     for path in sorted((root / "pretrain").glob("*.py")):
         models = models_of(path, reports.get(path.stem))
@@ -38,8 +34,7 @@ def metafiles(root: Path = ROOT) -> dict[str, str]:
     for family, models in families.items():
         collections = [{**collection(family), "README": "pretrain/README.md"}]
         texts[f"pretrain/metafiles/{family}/metafile.yml"] = yaml_text({"Collections": collections, "Models": models})
-    imported = [name for name in texts if name.startswith("pretrain/")]
-    return texts | {"model-index.yml": yaml_text({"Import": imported})}
+    return texts | {"model-index.yml": yaml_text({"Import": [*texts]})}
 
 
 def kept_report(folder: Path) -> ReportData:

@@ -33,7 +33,8 @@ def results_block(root: Path = ROOT) -> str:
         shown.reset_index().to_markdown(index=False, disable_numparse=True),
         f"In brackets: the same size at random initialisation. Raw pixels: {below}. Empty: not measured.",
         f"![scores against parameters]({FIGURE.as_posix()})",
-        f"The whole report: [{REPORT.as_posix()}]({(REPORT / 'report.md').as_posix()}).",
+        f"The whole report: [{REPORT.as_posix()}]({(REPORT / 'report.md').as_posix()}); "
+        f"[as a page]({(REPORT / 'index.html').as_posix()}), to be opened in a browser.",
     ]
     return "\n\n".join(lines)
 

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from poa_bench import __version__
-from poa_bench.files import atomic_path
+from poa_bench.files import write_text
 from poa_bench.report import sentences, tables
-from poa_bench.report.cards import card_contexts, metafile_texts
 from poa_bench.report.chart_data import chart_data
 from poa_bench.report.curves import read_curves
 from poa_bench.report.figure_files import write_figures
 from poa_bench.report.fill import PLACE_HOLDERS
 from poa_bench.report.frame import ReportData, load_report_data, nearby
-from poa_bench.report.latex import latex_table
 from poa_bench.report.missing import grouped, holes
+from poa_bench.report.on_request import FIGURE_KINDS, check_kinds, write_on_request
 from poa_bench.report.page import page_html, render
 from poa_bench.tasks import protocol_sentence
 
 
 def write_report(
-    results: str | os.PathLike, out: str | os.PathLike, title: str | None = None, with_figures: bool = True
+    results: str | os.PathLike,
+    out: str | os.PathLike,
+    title: str | None = None,
+    with_figures: bool = True,
+    also: Iterable[str] = (),
 ) -> list[Path]:
     """Write every file of the report below `out`.
 
@@ -32,14 +36,16 @@ def write_report(
         results: folder with `<run_id>/result.json` at any depth.
         out: folder of the report, made if missing; files of an earlier report are replaced.
         title: heading; by default the folder's name.
-        with_figures: also SVG, PNG and PDF files.
+        with_figures: also the charts as SVG files.
+        also: more kinds of files, of `on_request.KINDS`.
 
     Returns:
         The files written.
 
     Raises:
-        InputError: the folder is missing or holds no usable result.
+        InputError: the folder is missing or holds no usable result, or what a kind of file needs is not installed.
     """
+    also = check_kinds(also)
     data = load_report_data(results)
     context = report_context(data, title or f"poa_bench report: {Path(out).resolve().name}", nearby(results))
     drawn = chart_data(data, read_curves(data, results))
@@ -48,14 +54,12 @@ def write_report(
         "results_long.csv": data.long.to_csv(index=False),
         "results_wide.csv": tables.size_table(data).to_csv(index=False),
         "report.md": render("report.md", context),
-        "report.tex": latex_table(data, context["title"]),
         "index.html": page_html(data, drawn, context),
-        **metafile_texts(data),
-        **{f"cards/{name}.md": render("card.md", card) for name, card in card_contexts(data).items()},
     }
     written = [write_text(out / name, text) for name, text in texts.items()]
-    written.append(write_parquet(data.long, out / "results_long.parquet"))
-    return written + (write_figures(data, drawn, out / "figures") if with_figures else [])
+    endings = [*["svg"] * with_figures, *(kind for kind in also if kind in FIGURE_KINDS)]
+    written += write_figures(data, drawn, out / "figures", endings) if endings else []
+    return written + write_on_request(also, data, context["title"], out)
 
 
 def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -> dict[str, Any]:
@@ -159,19 +163,3 @@ def loaded_sentence(runs: pd.DataFrame) -> str:
     pretrained = runs[(runs.initialisation == "pretrained") & runs.tensors_total.notna()]
     full = int((pretrained.tensors_loaded == pretrained.tensors_total).sum())
     return f"100 % of the backbone in {full} of {len(pretrained)} pre-trained runs that say so"
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
-
-
-def write_parquet(table: pd.DataFrame, path: Path) -> Path:
-    """The long table with its types; facts, which may be numbers in one run and words in another, as texts."""
-    facts = [name for name in table if name.startswith("facts.")]
-    texts = {name: table[name].map(str, na_action="ignore").astype("string") for name in facts}
-    with atomic_path(path) as temporary:
-        table.assign(**texts).to_parquet(temporary, index=False)
-    return path

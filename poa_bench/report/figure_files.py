@@ -1,8 +1,8 @@
-"""Figures as files for papers: SVG, PNG and PDF of the page's charts, small multiples in place of choices."""
+"""Figures as files: the page's charts as SVG, on request as PNG and PDF, small multiples in place of choices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import vl_convert
@@ -11,26 +11,25 @@ from poa_bench.files import atomic_path
 from poa_bench.report import figures, maps, tables
 from poa_bench.report.frame import ReportData
 
-FORMATS = ("svg", "png", "pdf")
 _WIDTH = 320
 _PNG_SCALE = 2.0
+_FROM_SVG = {
+    "svg": str.encode,
+    "png": lambda svg: vl_convert.svg_to_png(svg, scale=_PNG_SCALE),
+    "pdf": vl_convert.svg_to_pdf,
+}
 
 
-def write_figures(data: ReportData, drawn: figures.ChartData, folder: Path) -> list[Path]:
-    """Write every figure of a report in every format below `folder`."""
+def write_figures(data: ReportData, drawn: figures.ChartData, folder: Path, endings: Sequence[str]) -> list[Path]:
+    """Write every figure of a report below `folder`, once for each ending (`svg`, `png`, `pdf`)."""
     written = []
     for name, chart, description in figure_charts(data, drawn):
-        spec = figures.finished(chart, drawn, description)
-        svg = vl_convert.vegalite_to_svg(spec)
-        made = {
-            "svg": svg.encode(),
-            "png": vl_convert.svg_to_png(svg, scale=_PNG_SCALE),
-            "pdf": vl_convert.svg_to_pdf(svg),
-        }
-        for ending in FORMATS:
-            with atomic_path(folder / f"{name}.{ending}") as temporary:
-                temporary.write_bytes(made[ending])
-            written.append(folder / f"{name}.{ending}")
+        svg = vl_convert.vegalite_to_svg(figures.finished(chart, drawn, description))
+        for ending in endings:
+            path = folder / f"{name}.{ending}"
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(_FROM_SVG[ending](svg))
+            written.append(path)
     return written
 
 

@@ -21,6 +21,7 @@ from poa_bench.report.build import write_report
 from poa_bench.report.cards import metafile_texts
 from poa_bench.report.frame import report_data
 from poa_bench.report.latex import latex_table
+from poa_bench.report.on_request import KINDS
 from poa_bench.report.page import code_spans
 from poa_bench.report.published import read_published
 from poa_bench.runs.results import results_frame, write_result
@@ -34,7 +35,7 @@ def report(demo_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "demo"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(demo_folder.parent)  # commands in the report then name the folder as a user would: results
-        write_report(demo_folder, out)
+        write_report(demo_folder, out, also=KINDS)
     return out
 
 
@@ -145,7 +146,7 @@ def test_latex_compiles_and_fits_the_page(tmp_path, sizes):
 def test_texts_of_any_script_survive_and_cannot_break_the_page(tmp_path):
     odd = "手写数字 \"é\" & </script><b>'x'"
     write_result(made_result(dataset=odd, checkpoint=f"work/{odd}.pth"), tmp_path / "in")
-    write_report(tmp_path / "in", tmp_path / "out", with_figures=False)
+    write_report(tmp_path / "in", tmp_path / "out", with_figures=False, also=["metafile"])
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "手写数字" in page and "</script><b>" not in page
     assert odd in pd.read_csv(tmp_path / "out" / "results_long.csv").dataset.tolist()
