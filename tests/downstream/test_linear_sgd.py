@@ -6,7 +6,6 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss
-from tests.downstream.test_evaluate import DATA
 
 from poa_bench.downstream.blocks import BlockFeatures, block_features
 from poa_bench.downstream.features import Place
@@ -19,6 +18,7 @@ from poa_bench.tasks import parse_protocol, protocol_sentence
 from poa_bench.tasks.linear_sgd import Head, LinearSgdProtocol
 from tests.downstream.networks import SPACES, tiny_supernet, write_checkpoint
 from tests.downstream.test_knn import clusters
+from tests.tasks.test_light import DATA
 
 SHORT = LinearSgdProtocol(iterations=12, batch=32)
 

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from tests.downstream.test_evaluate import DATA
 
 from poa_bench.cli import main
 from poa_bench.errors import InputError
@@ -13,6 +12,7 @@ from poa_bench.sweep.light import evaluate_checkpoint
 from poa_bench.tasks import all_tasks, find_task, light_tasks, parse_protocol, protocol_sentence, todays
 from poa_bench.tasks.base import FeatureProtocol, Metric
 from tests.downstream.networks import tiny_supernet, write_checkpoint
+from tests.tasks.test_light import DATA
 
 FOREIGN = '''
 """How far features are from 0: a task of somebody else's."""
