@@ -14,6 +14,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"  # numbers and images that are too large, or not ours, to keep in the repository
+VENDORED = Path(__file__).with_name("golden")
 
 
 def _shared_path(folder: str, name: str) -> Path:
@@ -24,8 +25,12 @@ def _shared_path(folder: str, name: str) -> Path:
 
 
 def golden(name: str) -> Path:
-    """Path of a file with the official implementation's numbers, e.g. ``golden('poa_vit_step.npz')``; skips without."""
-    return _shared_path("golden", name)
+    """Path of a file with another implementation's numbers, e.g. ``golden('poa_vit_step.npz')``; skips without.
+
+    What is kept in ``tests/golden`` is read there, the rest in ``../shared/golden``.
+    """
+    vendored = VENDORED / name
+    return vendored if vendored.exists() else _shared_path("golden", name)
 
 
 def shared_data(name: str) -> Path:

@@ -11,8 +11,11 @@ from tests.conftest import golden
 
 @pytest.fixture(scope="module")
 def numbers():
-    with np.load(golden("baselines/rank_scores.npz")) as archive:
-        return {name: archive[name] for name in archive.files}
+    found = {}
+    for name in ("features", "lowrank_features"):
+        with np.load(golden(f"baselines/rank_{name}.npz")) as archive:
+            found |= {key: archive[key].astype(np.float64) for key in archive.files}
+    return found
 
 
 @pytest.mark.parametrize("name", ["features", "lowrank_features"])
