@@ -1,12 +1,15 @@
 """Accuracies of a classification, from counts per class: these can be added up over batches and processes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from poa_bench.runs.outcomes import ClassMeanOutcome, MeanOutcome, Outcome
 from poa_bench.runs.results import VALIDATION
 
+Value = TypeVar("Value")
 ACCURACIES = ("top1", "top5", "balanced_top1")
 
 
@@ -37,11 +40,44 @@ def accuracies(counts: Tensor) -> Tensor:
     return 100 * torch.stack([first.sum(-1) / total, five.sum(-1) / total, recalls.nanmean(-1)], -1)
 
 
-def of_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """`ACCURACIES` of logits (N, C); of equal ones the class with the lower number stands first."""
+def ranks_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many classes stand before the true one, (N,); of equal logits (N, C) the lower class stands first."""
     order = logits.sort(dim=1, descending=True, stable=True).indices
-    ranks = (order == labels.unsqueeze(1)).long().argmax(1)
-    return named(accuracies(class_counts(ranks, labels, logits.shape[1])))
+    return (order == labels.unsqueeze(1)).long().argmax(1)
+
+
+def of_ranks(ranks: Tensor, labels: Tensor) -> dict[str, float]:
+    """`ACCURACIES` of one classification; arguments as for `class_counts`."""
+    return named(accuracies(class_counts(ranks, labels, int(labels.max()) + 1)))
+
+
+def of_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """`ACCURACIES` of logits (N, C)."""
+    return of_ranks(ranks_of(logits, labels), labels)
+
+
+def accuracy_outcomes(ranks: Tensor | Sequence[Tensor], labels: Tensor, split: str = "") -> dict[str, Outcome]:
+    """What `ACCURACIES` are made of, picture by picture.
+
+    Args:
+        ranks: as for `class_counts`, (N,); several where the accuracies are means over these.
+        labels: true classes, (N,) int64.
+        split: of the pictures, see `Outcome`.
+    """
+    several = [ranks] if isinstance(ranks, Tensor) else ranks
+    first, five = (_share([each < depth for each in several]) for depth in (1, 5))
+    return {
+        "top1": MeanOutcome(first, split=split),
+        "top5": MeanOutcome(five, split=split),
+        "balanced_top1": ClassMeanOutcome(first, labels.cpu().numpy(), split=split),
+    }
+
+
+def _share(found: Sequence[Tensor]):
+    """Right or wrong as booleans (N,), or how often where there are several."""
+    if len(found) == 1:
+        return found[0].cpu().numpy()
+    return torch.stack([each.double() for each in found]).mean(0).cpu().numpy()
 
 
 def named(percent: Tensor) -> dict[str, float]:
@@ -49,8 +85,12 @@ def named(percent: Tensor) -> dict[str, float]:
     return dict(zip(ACCURACIES, percent.tolist(), strict=True))
 
 
-def chosen_by(validation: Mapping[str, float]) -> dict[str, float]:
-    """The accuracies of the validation split by which sizes are chosen, under the names that result rows give them."""
+def chosen_by(validation: Mapping[str, Value]) -> dict[str, Value]:
+    """The accuracies of the validation split by which sizes are chosen, under the names that result rows give them.
+
+    Args:
+        validation: by name; their outcomes have the same names.
+    """
     return {f"{VALIDATION}{name}": validation[name] for name in ("top1", "balanced_top1")}
 
 

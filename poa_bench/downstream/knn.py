@@ -14,7 +14,7 @@ from mmengine.dist import all_reduce, get_dist_info
 from torch import Tensor
 from torch.nn import functional as F
 
-from poa_bench.downstream.accuracy import accuracies, class_counts, named
+from poa_bench.downstream.accuracy import of_ranks
 from poa_bench.downstream.features import check_finite
 from poa_bench.errors import InputError
 
@@ -179,6 +179,29 @@ def knn_accuracy(
 ) -> dict[tuple[int, float], dict[str, float]]:
     """Top-1, top-5 and balanced top-1 accuracy of the weighted vote (DINO, Caron et al. 2021), in percent.
 
+    Args:
+        bank, bank_labels, queries, query_labels, votes, search: see `knn_ranks`.
+
+    Returns:
+        `{(k, temperature): {"top1": ..., "top5": ..., "balanced_top1": ...}}`, see `accuracy.accuracies`.
+
+    Raises:
+        InputError: see `nearest_neighbours`.
+    """
+    found = knn_ranks(bank, bank_labels, queries, query_labels, votes, **search)
+    return {pair: of_ranks(each, query_labels.cpu()) for pair, each in zip(votes, found, strict=True)}
+
+
+def knn_ranks(
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    query_labels: Tensor,
+    votes: Sequence[tuple[int, float]],
+    **search,
+) -> Tensor:
+    """How many classes stand before the true one by the weighted vote, see `ranks`.
+
     Under torch.distributed each process takes a share of the queries against the *whole* bank, which every process must
     hold; all of them return the same numbers, equal to those of one process.
 
@@ -191,16 +214,14 @@ def knn_accuracy(
         search: chunk sizes, device and bank dtype, see `nearest_neighbours`.
 
     Returns:
-        `{(k, temperature): {"top1": ..., "top5": ..., "balanced_top1": ...}}`, see `accuracy.accuracies`.
-
-    Raises:
-        InputError: see `nearest_neighbours`.
+        (votes, Q) int64 on the CPU.
     """
     rank, world = get_dist_info()
     classes = int(max(bank_labels.max(), query_labels.max())) + 1
     labels = query_labels[rank::world].cpu()
     neighbours = nearest_neighbours(queries[rank::world], bank, max(k for k, _ in votes), **search)
     places = [ranks(vote(neighbours, bank_labels, *pair, classes), labels) for pair in votes]
-    counts = class_counts(torch.stack(places), labels, classes)
-    all_reduce(counts)  # whole numbers, so the sum is exact
-    return {pair: named(percent) for pair, percent in zip(votes, accuracies(counts), strict=True)}
+    found = torch.zeros(len(votes), len(query_labels), dtype=torch.long)
+    found[:, rank::world] = torch.stack(places)
+    all_reduce(found)  # whole numbers, of which all but one are 0
+    return found

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poa_bench.downstream.accuracy import chosen_by, of_logits
+from poa_bench.downstream.accuracy import accuracy_outcomes, chosen_by, of_ranks, ranks_of
 from poa_bench.errors import InputError
 
 if TYPE_CHECKING:
+    from poa_bench.runs.outcomes import Outcome
     from poa_bench.tasks.base import FrozenFeatures
 
 TOLERANCE = 1e-6  # largest gradient entry at which the minimum counts as found
@@ -42,6 +43,7 @@ class LinearAccuracy:
             split with the chosen penalty, those of the validation split by which sizes are chosen, and
             `best_on_test_top1`, what choosing on the test split would have claimed.
         regulariser: the chosen penalty.
+        outcomes: of the metrics, picture by picture.
         val_log_loss: its mean log-loss on the validation split.
         val_logits: of what was fitted to train alone, (N, C) float64.
         test_logits: of what the metrics are of.
@@ -50,6 +52,7 @@ class LinearAccuracy:
     metrics: dict[str, float]
     regulariser: float
     val_log_loss: float
+    outcomes: dict[str, "Outcome"] = field(repr=False, compare=False)
     val_logits: Tensor = field(repr=False, compare=False)
     test_logits: Tensor = field(repr=False, compare=False)
 
@@ -61,6 +64,7 @@ def linear_probe(
     regularisers: Sequence[float],
     device: torch.device | str = "cpu",
     refit: bool = False,
+    val_split: str = "val",
 ) -> LinearAccuracy:
     """Fit on train for every penalty, choose by log-loss on val (the stronger of equals), report on test.
 
@@ -70,6 +74,7 @@ def linear_probe(
             `RISES` rises of the log-loss in a row are not tried.
         device: where to compute, in float64.
         refit: report on what is fitted to train and val together, as is right where val was held out of train.
+        val_split: what outcomes call the validation pictures.
 
     Raises:
         InputError: a class of val or test is not in train, or features are not finite.
@@ -87,10 +92,13 @@ def linear_probe(
         path = _logits(everything, [test[0]], regularisers[: len(losses)], device)
         of_test = [logits for (logits,) in path]
     chosen = min(range(len(losses)), key=losses.__getitem__)
-    scores = [of_logits(logits, test[1]) for logits in of_test]
-    best = {"best_on_test_top1": max(score["top1"] for score in scores)}
-    metrics = scores[chosen] | chosen_by(of_logits(of_val[chosen], val[1])) | best
-    return LinearAccuracy(metrics, regularisers[chosen], losses[chosen], of_val[chosen], of_test[chosen])
+    ranks, judged = [ranks_of(logits, test[1]) for logits in of_test], ranks_of(of_val[chosen], val[1])
+    scores = [of_ranks(each, test[1]) for each in ranks]
+    best = max(range(len(scores)), key=lambda place: scores[place]["top1"])
+    metrics = scores[chosen] | chosen_by(of_ranks(judged, val[1])) | {"best_on_test_top1": scores[best]["top1"]}
+    outcomes = accuracy_outcomes(ranks[chosen], test[1]) | chosen_by(accuracy_outcomes(judged, val[1], val_split))
+    outcomes["best_on_test_top1"] = accuracy_outcomes(ranks[best], test[1])["top1"]
+    return LinearAccuracy(metrics, regularisers[chosen], losses[chosen], outcomes, of_val[chosen], of_test[chosen])
 
 
 def _has_risen(losses: list[float]) -> bool:
@@ -140,6 +148,11 @@ def hold_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
             "choose the penalty of the linear probe on: give more images, or a validation split as evaluation.val"
         )
     return (~held).nonzero().squeeze(1), held.nonzero().squeeze(1)
+
+
+def val_split(held_out: bool, seed: int) -> str:
+    """What outcomes call the validation pictures: other ones for every seed where they are held out of train."""
+    return f"val held out by seed {seed}" if held_out else "val"
 
 
 def validated(features: "FrozenFeatures") -> tuple[dict[str, Split], bool]:

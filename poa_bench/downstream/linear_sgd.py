@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from poa_bench.downstream.accuracy import accuracies, class_counts
+from poa_bench.downstream.accuracy import accuracies, accuracy_outcomes, class_counts
 from poa_bench.downstream.blocks import BlockFeatures
 from poa_bench.downstream.features import Place, autocast, normalised
 from poa_bench.downstream.images import EvaluationData
 
 if TYPE_CHECKING:
+    from poa_bench.runs.outcomes import Outcome
     from poa_bench.tasks.linear_sgd import LinearSgdProtocol
 
 _MOMENTUM = 0.9
@@ -29,10 +30,23 @@ Batch = tuple[Tensor, Tensor]  # images (B, 3, S, S) uint8, labels (B,)
 
 
 class HeadScores(NamedTuple):
-    """Of the heads of one size on one split: `accuracies` (heads, 3) and mean log-loss (heads,), float64."""
+    """Of the heads of one size on one split.
+
+    Attributes:
+        accuracies: (heads, 3) float64.
+        log_loss: the mean, (heads,) float64.
+        ranks: how many classes stand before the true one, at most 5, (heads, pictures) uint8.
+        labels: of the pictures, (pictures,).
+    """
 
     accuracies: Tensor
     log_loss: Tensor
+    ranks: Tensor
+    labels: Tensor
+
+    def outcomes(self, head: int, split: str = "") -> dict[str, "Outcome"]:
+        """Of the accuracies of one head, see `accuracy.accuracy_outcomes`."""
+        return accuracy_outcomes(self.ranks[head], self.labels, split)
 
 
 class LinearHeads:
@@ -83,17 +97,16 @@ class LinearHeads:
 
     @torch.no_grad()
     def judge(self, features: BlockFeatures, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """`class_counts` (heads, classes, 3) of each head, and its log-loss (heads,), summed over the pictures."""
-        counts, losses = [], []
+        """Ranks (heads, B) as in `HeadScores`, and each head's log-loss (heads,), summed over the pictures."""
+        places, losses = [], []
         for logits in self.logits(features):
             losses.append(
                 F.cross_entropy(logits.double(), labels, reduction="sum").nan_to_num(nan=torch.inf, posinf=torch.inf)
             )
             logits = logits.nan_to_num(nan=-torch.inf)  # of a head that has diverged
             first = logits.topk(min(5, logits.shape[1])).indices == labels.unsqueeze(1)
-            ranks = torch.where(first.any(1), first.long().argmax(1), logits.shape[1])
-            counts.append(class_counts(ranks, labels, logits.shape[1]))
-        return torch.stack(counts), torch.stack(losses)
+            places.append(torch.where(first.any(1), first.long().argmax(1), 5).to(torch.uint8))
+        return torch.stack(places), torch.stack(losses)
 
 
 def _views(settings: Iterable) -> set[tuple[int, bool]]:
@@ -171,17 +184,22 @@ def head_scores(
     failures: dict[Key, Exception],
 ) -> dict[Key, HeadScores]:
     """Scores of every head of every size; `failures` as in training."""
-    sums: dict[Key, tuple[Tensor, Tensor]] = {}
+    judged: dict[Key, list[tuple[Tensor, Tensor]]] = {key: [] for key in extractors}
+    every: list[Tensor] = []
     for images, labels in batches:
+        every.append(labels)
         images, labels = normalised(images, data, place.device), labels.to(place.device)
 
-        def count(key: Key, images: Tensor = images, labels: Tensor = labels) -> None:
-            found = heads[key].judge(_run(extractors[key], images, place), labels)
-            sums[key] = tuple(old + new for old, new in zip(sums[key], found, strict=True)) if key in sums else found
+        def judge(key: Key, images: Tensor = images, labels: Tensor = labels) -> None:
+            ranks, losses = heads[key].judge(_run(extractors[key], images, place), labels)
+            judged[key].append((ranks.cpu(), losses.cpu()))
 
-        _each(extractors, count, failures)
-    return {
-        key: HeadScores(accuracies(counts), losses.cpu() / counts[0, :, 0].sum().item())
-        for key, (counts, losses) in sums.items()
-        if key not in failures
-    }
+        _each(extractors, judge, failures)
+    return {key: _scores(parts, torch.cat(every)) for key, parts in judged.items() if key not in failures}
+
+
+def _scores(parts: list[tuple[Tensor, Tensor]], labels: Tensor) -> HeadScores:
+    """From ranks and summed losses of each batch."""
+    ranks = torch.cat([part for part, _ in parts], 1)
+    found = accuracies(class_counts(ranks, labels, int(labels.max()) + 1))
+    return HeadScores(found, sum(losses for _, losses in parts) / len(labels), ranks, labels)

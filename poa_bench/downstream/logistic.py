@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poa_bench.downstream.accuracy import of_logits
+from poa_bench.downstream.accuracy import of_ranks, ranks_of
 from poa_bench.downstream.linear import Split, check_classes, fit_path
 from poa_bench.errors import InputError
 
@@ -22,11 +22,14 @@ class Fitted:
         accuracies: of the test split, `accuracy.ACCURACIES` in percent.
         validation: of the validation split, by what was fitted to train alone.
         strength: the chosen C.
+        ranks, val_ranks: how many classes stand before the true one, of each picture of test and validation, (N,).
     """
 
     accuracies: dict[str, float]
     validation: dict[str, float]
     strength: float
+    ranks: Tensor
+    val_ranks: Tensor
 
 
 def logistic_regression(
@@ -55,14 +58,16 @@ def logistic_regression(
     labels = [each.to(device) for _, each in (train, val, test)]
     classes, judged, found = int(labels[0].max()) + 1, [], []
     for weight, bias in _path(inputs[0], labels[0], classes, strengths):
-        judged.append(of_logits((inputs[1] @ weight + bias).cpu(), val[1]))
+        judged.append(ranks_of((inputs[1] @ weight + bias).cpu(), val[1]))
         found.append((weight, bias))
-    chosen = max(range(len(strengths)), key=lambda place: judged[place][judge])
+    scores = [of_ranks(ranks, val[1]) for ranks in judged]
+    chosen = max(range(len(strengths)), key=lambda place: scores[place][judge])
     weight, bias = found[chosen]
     if refit:
         way = [*strengths[:chosen:STRIDE], strengths[chosen]]
         *_, (weight, bias) = _path(torch.cat(inputs[:2]), torch.cat(labels[:2]), classes, way)
-    return Fitted(of_logits((inputs[2] @ weight + bias).cpu(), test[1]), judged[chosen], strengths[chosen])
+    ranks = ranks_of((inputs[2] @ weight + bias).cpu(), test[1])
+    return Fitted(of_ranks(ranks, test[1]), scores[chosen], strengths[chosen], ranks, judged[chosen])
 
 
 def _path(features: Tensor, labels: Tensor, classes: int, strengths: Sequence[float]):

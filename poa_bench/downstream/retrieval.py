@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from poa_bench.downstream.features import check_finite
 from poa_bench.errors import InputError
+from poa_bench.runs.outcomes import RatioOutcome
 
 CHUNK_BYTES = 256 * 2**20  # for the similarities of the queries that are ranked at once, in float64
 
@@ -21,7 +22,7 @@ def retrieval_scores(
     depths: Sequence[int] = (1, 5, 10),
     leave_one_out: bool = False,
     device: torch.device | str = "cpu",
-) -> tuple[dict[str, float], int]:
+) -> tuple[dict[str, float], dict[str, RatioOutcome], int]:
     """Rank the gallery for every query; relevant is what has the query's label.
 
     Similarities are float64; of equal ones the earlier picture is ranked first. Average precision is the mean of the
@@ -35,13 +36,14 @@ def retrieval_scores(
         device: where to compute.
 
     Returns:
-        `map`, then `recall@k` for each depth, in percent; and how many queries have nothing to find and are left out.
+        `map`, then `recall@k` for each depth, in percent; what they are made of, query by query (the gallery counts as
+        fixed); and how many queries have nothing to find and are left out.
 
     Raises:
         InputError: widths differ, a feature is not finite, or no query has anything to find.
 
     >>> gallery = torch.tensor([[1.0, 0.1], [0.0, 1.0], [1.0, 0.0]])
-    >>> scores, _ = retrieval_scores(torch.tensor([[1.0, 0.0]]), torch.tensor([7]), gallery, torch.tensor([7, 7, 3]))
+    >>> scores, *_ = retrieval_scores(torch.tensor([[1.0, 0.0]]), torch.tensor([7]), gallery, torch.tensor([7, 7, 3]))
     >>> round(scores["map"], 2), scores["recall@1"]  # (1 / 2 + 2 / 3) / 2
     (58.33, 0.0)
     """
@@ -67,9 +69,11 @@ def retrieval_scores(
     judged = average.isfinite()
     if not judged.any():
         raise InputError("no picture has another one of its class: there is nothing to retrieve")
-    scores = {"map": average[judged].mean()}
-    scores |= {f"recall@{depth}": (first[judged] < depth).double().mean() for depth in depths}
-    return {name: 100 * value.item() for name, value in scores.items()}, int((~judged).sum())
+    found = {"map": average} | {f"recall@{depth}": (first < depth).double() for depth in depths}
+    scores = {name: 100 * values[judged].mean().item() for name, values in found.items()}
+    counted = judged[:, None].numpy()
+    outcomes = {name: RatioOutcome(values.where(judged, 0)[:, None].numpy(), counted) for name, values in found.items()}
+    return scores, outcomes, int((~judged).sum())
 
 
 def _of_ranks(relevant: Tensor) -> tuple[Tensor, Tensor]:

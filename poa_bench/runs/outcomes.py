@@ -7,13 +7,32 @@ drawn at random give its bootstrap (Efron, 1979). An `Outcome` keeps what that f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 
+@dataclass(frozen=True)
 class Outcome(ABC):
-    """What one metric is made of; subclasses are dataclasses whose fields are arrays or numbers."""
+    """What one metric is made of; subclasses are frozen dataclasses whose fields are arrays, numbers or texts.
+
+    A subclass is known by its name as soon as it is imported (`kinds`), so that files can say which one they hold. That
+    of a task in a package of yours is defined in, or imported by, the task's file.
+
+    Attributes:
+        split: which pictures, where they are not those of the measurement's split: `val`, or another name for every
+            draw of held-out pictures. Runs of one data set are compared picture by picture where the names agree.
+    """
+
+    kinds: ClassVar[dict[str, type[Outcome]]] = {}
+
+    split: str = field(default="", kw_only=True)
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        Outcome.kinds[cls.__name__] = cls
 
     @property
     @abstractmethod
@@ -27,6 +46,16 @@ class Outcome(ABC):
         Args:
             counts: how often each picture counts in each draw, (draws, pictures).
         """
+
+    @classmethod
+    def together(cls, outcomes: Sequence[Outcome], counts: np.ndarray) -> np.ndarray:
+        """`scores` of many runs at the same pictures, (runs, draws); for those that can share their work.
+
+        Args:
+            outcomes: of this class, equal in all but their values.
+            counts: as for `scores`.
+        """
+        return np.stack([outcome.scores(counts) for outcome in outcomes])
 
     @property
     def score(self) -> float:
@@ -51,7 +80,60 @@ class MeanOutcome(Outcome):
         return len(self.values)
 
     def scores(self, counts: np.ndarray) -> np.ndarray:
-        return self.scale * (counts @ self.values.astype(float)) / counts.sum(1)
+        return self.scale * ((counts @ self.values.astype(float)) / counts.sum(1))
+
+    @classmethod
+    def together(cls, outcomes: Sequence[MeanOutcome], counts: np.ndarray) -> np.ndarray:
+        """One matrix product; float32 is exact for right and wrong."""
+        values = np.stack([outcome.values for outcome in outcomes], 1).astype(np.float32)
+        scales = np.array([outcome.scale for outcome in outcomes])
+        return scales[:, None] * (counts.astype(np.float32) @ values).T / counts.sum(1, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ClassMeanOutcome(Outcome):
+    """A mean over classes of means over their pictures, as balanced accuracy is; one without a picture does not count.
+
+    Attributes:
+        values: of each picture, (pictures,).
+        labels: true classes, (pictures,) from 0.
+        scale: of the metric: 100 for percent.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+    scale: float = 100.0
+
+    @property
+    def pictures(self) -> int:
+        return len(self.values)
+
+    def scores(self, counts: np.ndarray) -> np.ndarray:
+        return self._scores([self], counts)[0]
+
+    @classmethod
+    def together(cls, outcomes: Sequence[ClassMeanOutcome], counts: np.ndarray) -> np.ndarray:
+        """One matrix product for each class, of the runs with the same labels."""
+        same: dict[bytes, list[int]] = {}
+        for place, outcome in enumerate(outcomes):
+            same.setdefault(np.asarray(outcome.labels, np.int64).tobytes(), []).append(place)
+        found = np.empty((len(outcomes), len(counts)))
+        for places in same.values():
+            found[places] = cls._scores([outcomes[place] for place in places], counts)
+        return found
+
+    @staticmethod
+    def _scores(outcomes: Sequence[ClassMeanOutcome], counts: np.ndarray) -> np.ndarray:
+        values = np.stack([outcome.values for outcome in outcomes], 1).astype(float)
+        sums, known = np.zeros((len(counts), len(outcomes))), np.zeros(len(counts))
+        for label in np.unique(outcomes[0].labels):
+            members = np.flatnonzero(outcomes[0].labels == label)
+            times = counts[:, members].astype(float)
+            pictures = times.sum(1)
+            sums += (times @ values[members]) / np.maximum(pictures, 1)[:, None]
+            known += pictures > 0
+        scales = np.array([outcome.scale for outcome in outcomes])
+        return scales[:, None] * (sums / np.maximum(known, 1)[:, None]).T
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
+from poa_bench.runs.outcome_files import OUTCOMES_FILE, OutcomeFile, write_outcomes
 from poa_bench.runs.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
 
 if TYPE_CHECKING:
     import pandas
+
+    from poa_bench.runs.outcomes import Outcome
 
 __all__ = [
     "IDENTITY",
@@ -83,6 +86,9 @@ class Result(BaseModel):
     the checkpoint does not say it. `seed` is the measurement's: of a validation split that is held out and of a dense
     task's training; of the weights too, where these are random. `config` holds the values that `config_hash` stands
     for, long ones as hashes, and a hash of the supernet's `architecture`; results of earlier versions have none.
+
+    `outcomes_sha256` is of the file beside it that says what happened on each picture (`outcome_files.py`), None where
+    there is none; `outcomes` reads it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -116,6 +122,8 @@ class Result(BaseModel):
     tensors_loaded: Count | None = None
     tensors_total: Count | None = None
     facts: dict[Text, str | int | Finite] = {}
+    outcomes_sha256: Sha256 | None = None
+    _outcomes: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -141,6 +149,17 @@ class Result(BaseModel):
         return self
 
     @property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """What happened on each picture, by metric: of the measurement, or read from the file when it is asked for."""
+        return self._outcomes
+
+    def with_outcomes(self, outcomes: Mapping[str, Outcome]) -> Result:
+        """The same result with its outcomes, which `write_result` writes beside it."""
+        kept = self.model_copy()
+        kept._outcomes = outcomes
+        return kept
+
+    @property
     def primary(self) -> float:
         """The value of the primary metric, which is the first one."""
         return next(iter(self.metrics.values()))
@@ -149,14 +168,17 @@ class Result(BaseModel):
 def write_result(result: Result, directory: str | os.PathLike) -> Path | None:
     """Write `<directory>/<run_id>/result.json` so that it is either whole or not there at all.
 
-    Only rank 0 of a distributed run writes; other ranks get None. A temporary file in the same folder is moved
-    over the name, hence a reader and a second writer of the same run always see one complete file.
+    Its outcomes are written first, as `outcomes.npz`. Only rank 0 of a distributed run writes; other ranks get None. A
+    temporary file in the same folder is moved over the name, hence a reader and a second writer of the same run always
+    see one complete file.
     """
     if _rank() != 0:
         return None
     # values set by model_copy or model_construct skip validation: check what is about to be kept
     checked = Result.model_validate(result.model_dump())
     path = Path(directory) / checked.run_id / RESULT_FILE
+    said = write_outcomes(result.outcomes, path.with_name(OUTCOMES_FILE))
+    checked = checked.model_copy(update={"outcomes_sha256": said})
     with atomic_path(path) as temporary:
         temporary.write_text(checked.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return path
@@ -169,7 +191,10 @@ def read_result(path: str | os.PathLike) -> Result:
         InputError: the file cannot be read, is no JSON, or does not fit the schema; the sentence names it.
     """
     try:
-        return Result.model_validate_json(Path(path).read_bytes())
+        result = Result.model_validate_json(Path(path).read_bytes())
+        if result.outcomes_sha256 is None:
+            return result
+        return result.with_outcomes(OutcomeFile(Path(path).with_name(OUTCOMES_FILE), result.outcomes_sha256))
     except (OSError, ValidationError) as error:
         raise InputError(f"{path} is not a valid result: {first_reason(error)}; delete it and run again") from error
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.errors import InputError
+from poa_bench.runs.outcome_files import check_outcomes
 from poa_bench.runs.provenance import peak_memory_bytes, stamp
 from poa_bench.runs.results import IDENTITY, Result, first_reason, run_id
+
+if TYPE_CHECKING:
+    from poa_bench.runs.outcomes import Outcome
 
 Initialisation = Literal["pretrained", "random", "pixels"]
 
@@ -58,17 +63,18 @@ class Run(BaseModel):
         words += [branch] if (branch := self.config.get("branch", DEFAULT_BRANCH)) != DEFAULT_BRANCH else []
         return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
 
-    def result(self, **measured: Any) -> Result:
+    def result(self, outcomes: Mapping[str, Outcome] | None = None, **measured: Any) -> Result:
         """The `Result` of this run: its identity, where the code comes from, and what was measured (by field names).
 
         Raises:
-            InputError: a value is none that a result may hold, such as NaN.
+            InputError: a value is none that a result may hold, such as NaN, or outcomes are not those of the metrics.
         """
+        check_outcomes(outcomes or {}, measured.get("metrics", {}))
         own = {name: getattr(self, name) for name in ("checkpoint", "config", *IDENTITY)}
         said = {"series": self.series, "config": self.settings.get("config")}
         measured["facts"] = {**measured.get("facts", {}), **{name: text for name, text in said.items() if text}}
         values = {"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured}
         try:
-            return Result(**values)
+            return Result(**values).with_outcomes(outcomes or {})
         except ValidationError as error:
             raise InputError(f"{self}: what was measured is no result: {first_reason(error)}") from error

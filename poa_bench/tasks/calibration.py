@@ -49,10 +49,12 @@ class CalibrationProtocol(FeatureProtocol):
         found, splits = probe(LinearProtocol(), features)
         temperature = fit_temperature(found.val_logits, splits["val"][1])
         labels = splits["test"][1]
-        metrics = calibration_scores(found.test_logits, labels, self.bins)
+        metrics, outcomes = calibration_scores(found.test_logits, labels, self.bins)
         scaled = calibration_scores(found.test_logits / temperature, labels, self.bins)
-        metrics |= {f"scaled_{name}": value for name, value in scaled.items()}
-        return Measurement(metrics, {"temperature": temperature, "val_images": len(splits["val"][1])})
+        for plain, own in zip((metrics, outcomes), scaled, strict=True):
+            plain |= {f"scaled_{name}": value for name, value in own.items()}
+        facts = {"temperature": temperature, "val_images": len(splits["val"][1])}
+        return Measurement(metrics, facts, outcomes=outcomes)
 
 
 _LESS = {

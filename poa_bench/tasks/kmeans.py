@@ -52,8 +52,8 @@ class KmeansProtocol(FeatureProtocol):
         fitted, _ = features.inputs(self.fitted_on)
         inputs, labels = features.inputs("test")
         classes = int(max(features.inputs(split)[1].max() for split in features.splits)) + 1
-        scores, spread = kmeans_scores(fitted, inputs, labels.numpy(), classes, self.repeats, features.seed)
-        return Measurement(scores, {"accuracy_std": spread, "clusters": classes})
+        scores, outcomes, spread = kmeans_scores(fitted, inputs, labels.numpy(), classes, self.repeats, features.seed)
+        return Measurement(scores, {"accuracy_std": spread, "clusters": classes}, outcomes=outcomes)
 
 
 TASK = Task("kmeans", place=25, protocols=(KmeansProtocol,), defaults=(KmeansProtocol(),))

@@ -56,19 +56,22 @@ class KnnProtocol(FeatureProtocol):
 
 def _measure(protocols: Sequence[KnnProtocol], features: FrozenFeatures) -> list[Measurement]:
     """With `val_...` too, for choosing sizes, where there is a validation split."""
-    from poa_bench.downstream.accuracy import chosen_by
-    from poa_bench.downstream.knn import knn_accuracy
+    from poa_bench.downstream.accuracy import accuracy_outcomes, chosen_by, of_ranks
+    from poa_bench.downstream.knn import knn_ranks
     from poa_bench.downstream.linear import check_classes
 
     bank, labels = features.inputs("train")
-    queries = [features.inputs(name) for name in ("test", "val") if name in features.splits]
     check_classes(labels, **{name: split.labels for name, split in features.splits.items() if name != "train"})
     votes = [(protocol.k, protocol.temperature) for protocol in protocols]
-    found, *judged = (knn_accuracy(bank, labels, *split, votes, device=features.place.device) for split in queries)
-    return [
-        Measurement(found[pair] | {name: value for other in judged for name, value in chosen_by(other[pair]).items()})
-        for pair in votes
-    ]
+    measured = [Measurement({}) for _ in votes]
+    for split in [name for name in ("test", "val") if name in features.splits]:
+        queries, true = features.inputs(split)
+        ranks = knn_ranks(bank, labels, queries, true, votes, device=features.place.device)
+        for found, of_vote in zip(measured, ranks, strict=True):
+            metrics, outcomes = of_ranks(of_vote, true), accuracy_outcomes(of_vote, true, split)
+            found.metrics |= metrics if split == "test" else chosen_by(metrics)
+            found.outcomes |= outcomes if split == "test" else chosen_by(outcomes)
+    return measured
 
 
 TASK = Task("knn", place=10, protocols=(KnnProtocol,), defaults=(KnnProtocol(k=20), KnnProtocol(k=10)))

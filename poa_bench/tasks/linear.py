@@ -57,17 +57,19 @@ class LinearProtocol(FeatureProtocol):
         """The measurement seed matters only where the validation split is held out of train."""
         found, splits = probe(self, features)
         facts = {"regulariser": found.regulariser, "val_log_loss": found.val_log_loss}
-        return Measurement(found.metrics, {**facts, "val_images": len(splits["val"][1])})
+        facts["val_images"] = len(splits["val"][1])
+        return Measurement(found.metrics, facts, outcomes=found.outcomes)
 
 
 def probe(protocol: LinearProtocol, features: FrozenFeatures) -> tuple[LinearAccuracy, dict[str, Split]]:
     """The fitted probe, and the splits that it was fitted, chosen and tested on; fitted once for all who ask."""
-    from poa_bench.downstream.linear import linear_probe, validated
+    from poa_bench.downstream.linear import linear_probe, val_split, validated
 
     def fit() -> tuple[LinearAccuracy, dict[str, Split]]:
         splits, held_out = validated(features)
         three = [splits[name] for name in ("train", "val", "test")]
-        return linear_probe(*three, protocol.regularisers, features.place.device, held_out), splits
+        called = val_split(held_out, features.seed)
+        return linear_probe(*three, protocol.regularisers, features.place.device, held_out, called), splits
 
     return features.once(protocol, fit)
 

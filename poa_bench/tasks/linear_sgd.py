@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from poa_bench.downstream.features import Key, Place
     from poa_bench.downstream.images import EvaluationData, LabelledImages
     from poa_bench.downstream.linear_sgd import HeadScores
+    from poa_bench.runs.outcomes import Outcome
 
 
 class Head(NamedTuple):
@@ -98,12 +99,13 @@ class LinearSgdProtocol(PictureProtocol):
         """
         from poa_bench.downstream.accuracy import class_facts
         from poa_bench.downstream.blocks import block_features
-        from poa_bench.downstream.linear import check_classes
+        from poa_bench.downstream.linear import check_classes, val_split
         from poa_bench.downstream.linear_sgd import head_scores, train_heads
         from poa_bench.downstream.training_crops import TrainingCrops
 
         extractors = {key: block_features(network) for key, network in networks.items()}
         train, positions, scored = self._roles(data, seed)
+        called = val_split("val" not in data.splits, seed)
         labels = train.labels(positions.tolist())
         scored_labels = {name: split.labels() for name, split in scored.items()}
         check_classes(labels, **scored_labels)
@@ -125,25 +127,31 @@ class LinearSgdProtocol(PictureProtocol):
             if not heads[key].finite:
                 yield key, InputError(_DIVERGED)
                 continue
-            metrics, head = self.choose({name: found[key] for name, found in scores.items()})
-            yield key, Measurement(metrics, {**facts, "head": str(head)})
+            metrics, outcomes, head = self.choose({name: found[key] for name, found in scores.items()}, called)
+            yield key, Measurement(metrics, {**facts, "head": str(head)}, outcomes=outcomes)
 
-    def choose(self, scores: Mapping[str, HeadScores]) -> tuple[dict[str, float], Head]:
-        """The metrics of the head chosen on the protocol's split (of equal ones the first), and which one it is.
+    def choose(
+        self, scores: Mapping[str, HeadScores], val_split: str = "val"
+    ) -> tuple[dict[str, float], dict[str, Outcome], Head]:
+        """The head chosen on the protocol's split (of equal ones the first): its metrics, their outcomes, which it is.
 
         Args:
             scores: of the heads, by split.
+            val_split: what outcomes call the validation pictures.
         """
         from poa_bench.downstream.accuracy import chosen_by, named
 
-        test = scores["test"].accuracies
+        test = scores["test"]
         by_loss = self.chosen_on == "val"
-        position = int(scores["val"].log_loss.argmin() if by_loss else test[:, 0].argmax())
-        metrics = named(test[position])
+        position = int(scores["val"].log_loss.argmin() if by_loss else test.accuracies[:, 0].argmax())
+        metrics, outcomes = named(test.accuracies[position]), test.outcomes(position)
         if by_loss:
             metrics |= chosen_by(named(scores["val"].accuracies[position]))
-        metrics["best_on_test_top1"] = test[:, 0].max().item()
-        return metrics, self.heads[position]
+            outcomes |= chosen_by(scores["val"].outcomes(position, val_split))
+        best = int(test.accuracies[:, 0].argmax())
+        metrics["best_on_test_top1"] = test.accuracies[best, 0].item()
+        outcomes["best_on_test_top1"] = test.outcomes(best)["top1"]
+        return metrics, outcomes, self.heads[position]
 
     def _roles(self, data: EvaluationData, seed: int) -> tuple[LabelledImages, Tensor, dict[str, LabelledImages]]:
         """The training split, the positions in it that are trained on, and the splits that are scored."""

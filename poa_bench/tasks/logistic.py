@@ -70,10 +70,11 @@ class LogisticProtocol(FeatureProtocol):
 
     def measure(self, features: FrozenFeatures) -> Measurement:
         """Scores of one size."""
-        from poa_bench.downstream.linear import validated
+        from poa_bench.downstream.accuracy import accuracy_outcomes
+        from poa_bench.downstream.linear import val_split, validated
         from poa_bench.downstream.logistic import logistic_regression
 
-        splits, _ = validated(features)
+        splits, held_out = validated(features)
         rest = (splits["val"], splits["test"], self.strengths)
         if self.labels == "all":
             found = [logistic_regression(splits["train"], *rest, device=features.place.device)]
@@ -87,7 +88,10 @@ class LogisticProtocol(FeatureProtocol):
         facts = {"C": found[0].strength} if len(found) == 1 else {"draws": len(found)}
         if len(found) >= LEAST_DRAWS:
             facts["top1_std"] = stdev(each.accuracies["top1"] for each in found)
-        return Measurement(metrics, facts)
+        outcomes = accuracy_outcomes([each.ranks for each in found], splits["test"][1])
+        judged = ([each.val_ranks for each in found], splits["val"][1], val_split(held_out, features.seed))
+        outcomes["val_top1"] = accuracy_outcomes(*judged)["top1"]
+        return Measurement(metrics, facts, outcomes=outcomes)
 
     def _draws(self, train: Split, seed: int) -> Iterator[Split]:
         from numpy.random import SeedSequence

@@ -48,10 +48,10 @@ class RetrievalProtocol(FeatureProtocol):
         from poa_bench.downstream.retrieval import retrieval_scores
 
         own = self.gallery == "test"
-        scores, left_out = retrieval_scores(
+        scores, outcomes, left_out = retrieval_scores(
             *features.inputs("test"), *features.inputs(self.gallery), self.depths, own, features.place.device
         )
-        return Measurement(scores, {"queries_without_relevant": left_out})
+        return Measurement(scores, {"queries_without_relevant": left_out}, outcomes=outcomes)
 
 
 TASK = Task("retrieval", place=26, protocols=(RetrievalProtocol,), defaults=(RetrievalProtocol(),))

@@ -190,6 +190,7 @@ class Session:
         if isinstance(found, Exception):
             return found
         return run.result(
+            outcomes=found.outcomes,
             metrics=found.metrics,
             units=find_task(run.task).units(found.metrics),
             split=found.split,

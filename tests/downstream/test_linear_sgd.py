@@ -98,14 +98,22 @@ def test_the_best_head_on_the_split_that_the_protocol_says():
     losses[7] = losses[9] = 0.5
     for head, top1, top5 in ((7, 50.0, 90.0), (9, 55.0, 91.0), (11, 70.0, 95.0)):
         test[head] = torch.tensor([top1, top5, top1 - 10])
-    val, test = HeadScores(val, losses), HeadScores(test, torch.ones(52))
-    metrics, head = LinearSgdProtocol().choose({"val": val, "test": test})
+    labels = torch.tensor([0, 0, 0, 1])
+    ranks = torch.full((52, 4), 5, dtype=torch.uint8)
+    ranks[7], ranks[11] = torch.tensor([0, 5, 0, 5]), torch.tensor([0, 0, 3, 0])
+    val, test = HeadScores(val, losses, ranks, labels), HeadScores(test, torch.ones(52), ranks, labels)
+    metrics, outcomes, head = LinearSgdProtocol().choose({"val": val, "test": test}, "val held out by seed 3")
+    assert outcomes.keys() == metrics.keys()
+    assert [outcomes[name].score for name in ("top1", "best_on_test_top1")] == pytest.approx([50, 75])
+    assert outcomes["val_balanced_top1"].score == pytest.approx(100 * (2 / 3 + 0) / 2)
+    assert (outcomes["val_top1"].split, outcomes["top1"].split) == ("val held out by seed 3", "")
     assert metrics == {
         "top1": 50.0, "top5": 90.0, "balanced_top1": 40.0, "val_top1": 60.0, "val_balanced_top1": 0.0,
         "best_on_test_top1": 70.0,
     }  # fmt: skip
     assert head == Head(1, False, 2e-3) and str(head) == "blocks 1, no patches, rate 0.002"
-    metrics, head = LinearSgdProtocol(chosen_on="test").choose({"test": test})
+    metrics, outcomes, head = LinearSgdProtocol(chosen_on="test").choose({"test": test})
+    assert outcomes["top1"].score == outcomes["best_on_test_top1"].score == 75
     assert metrics == {"top1": 70.0, "top5": 95.0, "balanced_top1": 60.0, "best_on_test_top1": 70.0}
     assert head == Head(1, False, 5e-2)
 

@@ -43,6 +43,7 @@ FULL = dict(
     tensors_loaded=150,
     tensors_total=150,
     facts={"device": "cpu", "batch": 32, "regulariser": 0.5, "précision": "float32 ½"},
+    outcomes_sha256=None,
 )
 IDENTITY = (
     "checkpoint_sha256", "spec", "task", "protocol", "dataset", "seed", "initialisation", "config_hash",

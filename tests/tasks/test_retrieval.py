@@ -39,7 +39,7 @@ def test_scores_are_those_of_scikit_learn(own, chunk, monkeypatch):
     queries, labels = classes(60, 0)
     gallery, gallery_labels = (queries, labels) if own else classes(90, 1)
     monkeypatch.setattr(retrieval, "CHUNK_BYTES", 8 * len(gallery) * chunk)
-    found, left_out = retrieval_scores(queries, labels, gallery, gallery_labels, leave_one_out=own)
+    found, _, left_out = retrieval_scores(queries, labels, gallery, gallery_labels, leave_one_out=own)
     expected = by_scikit_learn(queries, labels, gallery, gallery_labels, own)
     assert found == pytest.approx(expected, abs=1e-9) and left_out == 0
     assert 30 < expected["map"] < 90 and expected["recall@1"] < expected["recall@10"]
@@ -50,13 +50,13 @@ def test_by_hand():
     angles = torch.tensor([10.0, 20, 30, 40]).deg2rad()
     gallery = torch.stack([angles.cos(), angles.sin()], 1)
     query = torch.tensor([[1.0, 0.0]])
-    found, _ = retrieval_scores(query, torch.tensor([3]), gallery, torch.tensor([1, 3, 2, 3]), depths=(1, 2))
+    found, *_ = retrieval_scores(query, torch.tensor([3]), gallery, torch.tensor([1, 3, 2, 3]), depths=(1, 2))
     assert found == {"map": pytest.approx(100 * (1 / 2 + 2 / 4) / 2), "recall@1": 0, "recall@2": 100}
 
 
 def test_queries_with_nothing_to_find_are_counted_and_left_out():
     features = torch.eye(3)[[0, 0, 1, 2]]
-    found, left_out = retrieval_scores(
+    found, _, left_out = retrieval_scores(
         features, torch.tensor([0, 0, 1, 2]), features, torch.tensor([0, 0, 1, 2]), leave_one_out=True
     )
     assert left_out == 2 and found["map"] == 100  # the two of class 0 find each other
