@@ -1,7 +1,8 @@
 """The `poa-bench` command: finds its sub-commands in `poa_bench/commands/`, one file each.
 
 A sub-command module has a docstring (its first line is the help text), `add_arguments(parser)` and
-`run(args) -> int | None`. It imports torch and the like inside `run`, so that `-h` answers at once.
+`run(args) -> int | None`; `ALIASES` are other names of the command. It imports torch and the like inside `run`, so that
+`-h` answers at once.
 """
 
 import argparse
@@ -31,7 +32,11 @@ def build_parser() -> argparse.ArgumentParser:
     for name, module in _command_modules().items():
         summary = module.__doc__.strip().splitlines()[0]
         subparser = subparsers.add_parser(
-            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            aliases=getattr(module, "ALIASES", ()),
+            help=summary,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=DEBUG)
         module.add_arguments(subparser)

@@ -1,19 +1,28 @@
-"""Write one size of a pre-trained supernet, or all, for timm, mmpretrain, the Hugging Face hub or onnx.
+"""Write one size of a pre-trained supernet, or all, as files of timm, mmpretrain, the Hugging Face hub or onnx.
 
-Examples: poa-bench export work_dirs/run/iter_1000.pth vit-w384-d12 --to onnx -o vit_s.onnx
-          poa-bench export work_dirs/run/iter_1000.pth --all --to timm -o all_sizes
+Without --to it is a safetensors file that plain timm loads. `extract` is another name of the same command.
+
+Examples: poa-bench export work_dirs/run/iter_1000.pth vit-w384-d12 -o vit_s.safetensors
+          poa-bench export work_dirs/run/iter_1000.pth vit-w384-d12 --to onnx -o vit_s.onnx
+          poa-bench export work_dirs/run/iter_1000.pth --all -o all_sizes
+          poa-bench export work_dirs/detector/epoch_36.pth -o detectors_backbone.safetensors
 """
 
 import argparse
 
 from poa_bench.argument_types import add_branch, positive
 
+ALIASES = ("extract",)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", help="training checkpoint (.pth) of a poa_bench pre-training")
-    parser.add_argument("spec", nargs="?", help="size to cut: vit-w384-d12, or an alias such as vit-s")
+    parser.add_argument(
+        "checkpoint", help="training checkpoint (.pth) of a pre-training, or of a dense or fine-tuned model"
+    )
+    parser.add_argument("spec", nargs="?", help="size to cut: vit-w384-d12, or an alias such as vit-s; a model has one")
     parser.add_argument("--all", action="store_true", help="write every size of the space; goes on where it stopped")
-    parser.add_argument("--to", required=True, choices=["timm", "mmpretrain", "hf", "onnx"], help="target library")
+    targets = ["timm", "mmpretrain", "hf", "onnx"]
+    parser.add_argument("--to", default="timm", choices=targets, help="target library [%(default)s]")
     parser.add_argument("-o", "--output", required=True, help="file to write; a folder for hf and with --all")
     add_branch(parser)
     parser.add_argument(
@@ -28,20 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from poa_bench.elastic.export import export_all, export_file
+    from poa_bench.downstream.fine_tuned import export
+    from poa_bench.elastic.export import export_all
     from poa_bench.errors import InputError
 
-    if args.all == (args.spec is not None):
-        raise InputError("give either one size or --all")
+    if args.all and args.spec is not None:
+        raise InputError(f"--all and the size {args.spec} are given: leave one of them out")
     if args.all and args.to != "timm":
         raise InputError(f"--all writes files for timm only, not for {args.to}: name the sizes one by one")
-    inputs = args.image_size, args.mean, args.std
+    inputs = {"image_size": args.image_size, "mean": args.mean, "std": args.std}
     if not args.all:
-        source = (args.checkpoint, args.spec, args.to, args.output)
-        print(export_file(*source, args.branch, *inputs))
+        print(export(args.checkpoint, args.spec, args.to, args.output, args.branch, **inputs))
         return None
     try:
-        print(export_all(args.checkpoint, args.output, args.branch, *inputs))
+        print(export_all(args.checkpoint, args.output, args.branch, **inputs))
     except KeyboardInterrupt:
         print("interrupted; what is written is kept, run the same command again to go on")
         return 130

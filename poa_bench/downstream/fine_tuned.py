@@ -1,4 +1,4 @@
-"""The backbone of a detector, segmentor or classifier that was trained from ours, as an extracted file."""
+"""Files for other libraries: one size of a pre-training, or the backbone of a model that was trained from ours."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 from poa_bench.downstream.description import BUFFER, from_tensor, space_of
 from poa_bench.elastic import SubnetSpec, Supernet
 from poa_bench.elastic.branch import DEFAULT_BRANCH, Branch
-from poa_bench.elastic.checkpoint import extract_file, load_strictly, write_extracted
+from poa_bench.elastic.checkpoint import load_strictly
+from poa_bench.elastic.export import check_output, export_file, export_size
 from poa_bench.elastic.preprocessing import Preprocessing, say_once
 from poa_bench.elastic.training_checkpoint import read_checkpoint, unwrapped
 from poa_bench.errors import InputError
@@ -15,35 +16,42 @@ _NETWORK = "backbone.network."
 _PREPROCESSOR = "data_preprocessor."
 
 
-def extract(checkpoint: str | Path, spec: str | None, output: str | Path, branch: Branch = DEFAULT_BRANCH) -> str:
-    """Write one size of a pre-training, or the backbone of a fine-tuned model, as a safetensors file.
+def export(
+    checkpoint: str | Path,
+    spec: str | None,
+    target: str,
+    output: str | Path,
+    branch: Branch = DEFAULT_BRANCH,
+    **inputs: Any,
+) -> str:
+    """Write one size of a pre-training, or the backbone of a fine-tuned model, in the format of another library.
 
     Args:
         checkpoint: of either training; the second kind has one size, and needs no `spec`.
         spec: the size.
-        output: the file.
+        target, output: see `export_file`.
         branch: of a pre-training.
+        inputs: `image_size`, `mean` and `std` of `export_file`.
 
     Returns:
         Sentences that say what was written.
 
     Raises:
-        InputError: as `extract_file`, or the spec or the branch is missing or not the checkpoint's.
+        InputError: as `export_file`, or the spec or the branch is missing or not the checkpoint's.
     """
+    check_output(target, output)
     supernet = fine_tuned_backbone(checkpoint)
     if supernet is None:
         if spec is None:
-            raise InputError(f"{checkpoint} has many sizes: say which one to cut, such as vit-w384-d12")
-        return extract_file(checkpoint, spec, output, branch)
+            raise InputError(f"{checkpoint} has many sizes: give one of them, such as vit-w384-d12, or --all")
+        return export_file(checkpoint, spec, target, output, branch, **inputs)
     if branch != DEFAULT_BRANCH:
         raise InputError(f"{checkpoint} is of a fine-tuned model, which has no {branch}: leave --branch out")
     size = supernet.space.parse(spec) if spec else supernet.space.intact
-    written = write_extracted(supernet, size, output, checkpoint, "fine-tuned backbone")
-    if supernet.preprocessing is None:
-        return written
-    return (
-        f"{written}\nmean and deviation are the training's; of size, interpolation and crop its checkpoint says nothing"
-    )
+    said = supernet.preprocessing is not None
+    written = export_size(supernet, size, target, output, checkpoint, "fine-tuned backbone", **inputs)
+    remark = "\nmean and deviation are the training's; of size, interpolation and crop its checkpoint says nothing"
+    return written + remark * said
 
 
 def fine_tuned_backbone(path: str | Path) -> Supernet | None:

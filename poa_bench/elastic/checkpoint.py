@@ -91,7 +91,21 @@ def save_subnet(
     tensors = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata)
+        _sort_metadata(temporary)
     return module
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put a safetensors file's metadata in order: the library writes them in a random one, each time another."""
+    with open(path, "r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > length:
+            raise ValueError(f"the header of {path} is {length} bytes long, and in order {len(text)}")
+        file.seek(8)
+        file.write(text.ljust(length))
 
 
 def timm_arguments(supernet: Supernet, spec: SubnetSpec) -> dict[str, Any]:
@@ -121,31 +135,6 @@ def timm_difference(supernet: Supernet, spec: SubnetSpec) -> str:
         f"timm's own class computes the same {exact}, as it shifts windows before it pads; for every "
         "size, load the file with poa_bench.elastic.load_subnet"
     )
-
-
-def extract_file(checkpoint: str | Path, spec: str, output: str | Path, branch: Branch = "teacher") -> str:
-    """Cut one size of a training checkpoint into a file.
-
-    Returns:
-        A sentence that says what was written.
-
-    Raises:
-        InputError: the checkpoint cannot be read, the spec is outside its space, or `output` is no .safetensors name.
-    """
-    supernet = load_supernet(checkpoint, branch)
-    return write_extracted(supernet, supernet.space.parse(spec), output, checkpoint, branch)
-
-
-def write_extracted(
-    supernet: Supernet, size: SubnetSpec, output: str | Path, checkpoint: str | Path, branch: str
-) -> str:
-    """`save_subnet`, and what was written in a sentence; raises InputError if `output` is no .safetensors name."""
-    if Path(output).suffix != ".safetensors":
-        raise InputError(f"cannot write {output}: extracted files end in .safetensors")
-    module = save_subnet(supernet, size, output, sha256_file(checkpoint), branch)
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    written = f"wrote {output}: {size} of the {branch}, {len(module.state_dict())} tensors, {parameters:,} parameters"
-    return "\n".join(filter(None, [written, timm_difference(supernet, size), preprocessing_remark(supernet)]))
 
 
 def preprocessing_remark(supernet: Supernet) -> str:
@@ -186,7 +175,7 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
     if lacking := sorted({"spec", "timm_arguments"} - metadata.keys()):
         raise InputError(
             f"{path} is not an extracted sub-network (its metadata lacks {', '.join(lacking)}): write one with "
-            "`poa-bench extract`"
+            "`poa-bench export`"
         )
     family = get_family(SubnetSpec.parse(metadata["spec"]).family)
     module = family.construct(json.loads(metadata["timm_arguments"]))

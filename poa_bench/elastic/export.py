@@ -47,7 +47,7 @@ def export_file(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> str:
-    """Write one size in the format of another library.
+    """Write one size of a pre-training in the format of another library.
 
     Args:
         checkpoint: a training checkpoint.
@@ -67,20 +67,43 @@ def export_file(
             the target cannot express the network exactly, or the network was built for images of another size or
             trained with another normalisation.
     """
-    suffix, write = _TARGETS[target]
-    output = Path(output)
-    if output.suffix != suffix:
-        raise InputError(f"cannot write {output} for {target}: give a {f'name with {suffix}' if suffix else 'folder'}")
+    check_output(target, output)
     supernet = load_supernet(checkpoint, branch)
-    spec = supernet.space.parse(spec)
+    return export_size(supernet, spec, target, output, checkpoint, branch, image_size, mean, std)
+
+
+def export_size(
+    supernet: Supernet,
+    spec: str | SubnetSpec,
+    target: str,
+    output: str | Path,
+    checkpoint: str | Path,
+    branch: str,
+    image_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> str:
+    """As `export_file`, of a supernet that was read from `checkpoint` and is called `branch` there."""
+    check_output(target, output)
+    output, spec = Path(output), supernet.space.parse(spec)
     size = _image_size(supernet, image_size)
     supernet.preprocessing = _preprocessing(supernet, size, mean, std)
+    write = _TARGETS[target][1]
     if target == "timm":
         usage = write(supernet, spec, output, source_sha256=sha256_file(checkpoint), branch=branch)
     else:
         usage = write(supernet, spec, output, size)
-    remarks = [timm_difference(supernet, spec) if target in ("timm", "hf") else "", preprocessing_remark(supernet)]
-    return "\n".join(filter(None, [f"wrote {output}: {spec} of the {branch}", *remarks, usage]))
+    parameters = sum(parameter.numel() for parameter in supernet.skeleton(spec).parameters())
+    written = f"wrote {output}: {spec} of the {branch}, {parameters:,} parameters"
+    difference = timm_difference(supernet, spec) if target in ("timm", "hf") else ""
+    return "\n".join(filter(None, [written, difference, preprocessing_remark(supernet), usage]))
+
+
+def check_output(target: str, output: str | Path) -> None:
+    """Raise InputError if a file or folder of this name does not suit the target."""
+    suffix = _TARGETS[target][0]
+    if Path(output).suffix != suffix:
+        raise InputError(f"cannot write {output} for {target}: give a {f'name with {suffix}' if suffix else 'folder'}")
 
 
 def _preprocessing(
@@ -196,8 +219,8 @@ def _to_mmpretrain(supernet: Supernet, spec: SubnetSpec, output: Path, size: int
     network = supernet.extract(spec)
     config, tensors = mmpretrain_backbone(spec, arguments, network)
     inputs = mmpretrain_inputs(supernet.preprocessing) if supernet.preprocessing else {}
-    with atomic_path(output) as temporary:
-        torch.save({"state_dict": tensors, "meta": {"spec": str(spec), "backbone": config, **inputs}}, temporary)
+    with atomic_path(output) as temporary, open(temporary, "wb") as file:  # torch would write the name into it
+        torch.save({"state_dict": tensors, "meta": {"spec": str(spec), "backbone": config, **inputs}}, file)
     config["init_cfg"] = {"type": "Pretrained", "checkpoint": str(output)}
     lines = "".join(f"    {name}={value!r},\n" for name, value in config.items())
     pictures = "".join(f"  {name}={value!r},\n" for name, value in inputs.items())

@@ -102,7 +102,7 @@ def _way_out(checkpoint: dict[str, Any]) -> str:
     names = [str(name) for name in checkpoint.get("state_dict", checkpoint)]
     if any(name.startswith(_FINE_TUNED) for name in names):
         return (
-            "it is a detector, segmentor or classifier, whose backbone has one size; `poa-bench extract` without a "
+            "it is a detector, segmentor or classifier, whose backbone has one size; `poa-bench export` without a "
             "size makes a file of it that can be given here; or give the checkpoint of the pre-training it started from"
         )
     if any("teacher." in name for name in names):

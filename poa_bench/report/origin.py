@@ -41,7 +41,7 @@ def origins(data: ReportData) -> pd.DataFrame:
 
 def export_command(checkpoint: str, spec: str, branch: str = "") -> str:
     """The command that cuts the size out of a branch of a checkpoint; '' is the teacher."""
-    words = ["poa-bench", "extract", checkpoint, spec, "-o", f"{spec}.safetensors"]
+    words = ["poa-bench", "export", checkpoint, spec, "-o", f"{spec}.safetensors"]
     return shlex.join(words + (["--branch", branch] if branch not in ("", DEFAULT_BRANCH) else []))
 
 

@@ -295,5 +295,5 @@ def describe(found: Found, checkpoint: str, most: int = 5) -> str:
         )
     else:
         lines.append(f"chosen by {found.metric}; nothing was chosen on the {found.split} split")
-    lines.append(f"chosen: {found.best}; poa-bench extract {checkpoint} {found.best} -o {found.best}.safetensors")
+    lines.append(f"chosen: {found.best}; poa-bench export {checkpoint} {found.best} -o {found.best}.safetensors")
     return "\n".join(lines)

@@ -135,7 +135,7 @@ def test_extract_errors_leave_no_file(checkpoint, tmp_path, capsys):
     for spec, output, message in (
         ("vit-w64-d2", "a.safetensors", "not in this supernet's space"),
         ("vit", "a.safetensors", "unknown sub-network"),
-        (str(SPEC), "a.bin", "end in .safetensors"),
+        (str(SPEC), "a.bin", "give a name with .safetensors"),
     ):
         assert main(["extract", str(checkpoint), spec, "-o", str(tmp_path / output)]) == 2
         assert message in capsys.readouterr().err

@@ -237,13 +237,34 @@ def test_all_sizes_stream_and_resume(folder, tmp_path, monkeypatch, capsys):
     assert "another checkpoint" in capsys.readouterr().err
 
 
+def test_extract_is_another_name_of_export(folder, tmp_path, monkeypatch, capsys):
+    """The same options, the same words, the same bytes, with targets and defaults alike, and every time again."""
+    files = [("vit.pth", "vit-w16-d2", "x.safetensors"), ("vit.pth", "vit-w16-d2", "--to", "mmpretrain", "x.pth")]
+    made = []
+    for name in ("extract", "export", "export"):
+        (tmp_path / str(len(made))).mkdir()
+        monkeypatch.chdir(tmp_path / str(len(made)))
+        for checkpoint, *options, output in files:
+            assert main([name, str(folder / checkpoint), *options, "-o", output]) == 0
+        contents = {path.name: path.read_bytes() for path in (tmp_path / str(len(made))).iterdir()}
+        made.append((capsys.readouterr().out, contents))
+    assert made[0] == made[1] == made[2] and set(made[0][1]) == {"x.safetensors", "x.pth"}
+    helps = []
+    for name in ("extract", "export"):
+        with pytest.raises(SystemExit):
+            main([name, "-h"])
+        helps.append(capsys.readouterr().out)
+    assert helps[0] == helps[1] and "`extract` is another name of the same command" in helps[0]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["vit.pth", "vit-w16-d2", "--to", "onnx", "-o", "x.pth"], "give a name with .onnx"),
         (["vit.pth", "vit-w16-d2", "--to", "hf", "-o", "x.pth"], "give a folder"),
         (["vit.pth", "vit-w64-d2", "--to", "timm", "-o", "x.safetensors"], "not in this supernet's space"),
-        (["vit.pth", "--to", "timm", "-o", "x.safetensors"], "either one size or --all"),
+        (["vit.pth", "--to", "timm", "-o", "x.safetensors"], "has many sizes: give one of them"),
+        (["vit.pth", "vit-w16-d2", "--all", "-o", "x"], "--all and the size vit-w16-d2 are given"),
         (["vit.pth", "--all", "--to", "onnx", "-o", "x"], "for timm only"),
         (
             ["vit.pth", "vit-w16-d2", "--to", "onnx", "-o", "x.onnx", "--image-size", "48"],

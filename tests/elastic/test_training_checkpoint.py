@@ -186,5 +186,5 @@ def test_what_cannot_be_cut_is_explained(trained, model, tmp_path):
         load_supernet(tmp_path / "tensors.pth")
     dense = {"state_dict": {"backbone.network.norm.bias": torch.zeros(3)}, "meta": {"cfg": ""}}
     torch.save(dense, tmp_path / "detector.pth")
-    with pytest.raises(InputError, match="whose backbone has one size; `poa-bench extract` without a size"):
+    with pytest.raises(InputError, match="whose backbone has one size; `poa-bench export` without a size"):
         load_supernet(tmp_path / "detector.pth")

@@ -111,7 +111,7 @@ def test_model_cards_are_read_by_the_hubs_library(report):
     card = ModelCard.load(report / "cards" / "poa_vit-w64-d6.md")
     values = {result.metric_name: result.metric_value for result in card.data.eval_results}
     assert values["detection bbox_mAP (mask-rcnn-sfp-digits/3)"] == 30.0 and len(values) == 5
-    assert "poa-bench extract work_dirs/poa/epoch_10.pth vit-w64-d6" in card.text
+    assert "poa-bench export work_dirs/poa/epoch_10.pth vit-w64-d6" in card.text
 
 
 def test_latex_marks_the_best_of_each_score():

@@ -222,14 +222,14 @@ def test_a_path_used_for_another_repeat_makes_nothing_stale_and_pick_looks_at_th
     assert (data.long.stale == "").all() and len(cells_of(data)) == 2
     text = pick_text(choose(str(tmp_path / "results"), "knn", None, {}, (None, "")))
     assert "chosen:        vit-w48-d4 (iter_9 (aaaaaaaa)): 67.00" in text
-    assert f"has other contents now (sha256 {owners[1][:8]})" in text and "poa-bench extract" not in text
+    assert f"has other contents now (sha256 {owners[1][:8]})" in text and "poa-bench export" not in text
 
 
 def test_pick_cuts_the_first_repeat_and_says_so(tmp_path):
     for result in repeats([10.0, 12.0]):
         write_result(result, tmp_path)
     text = pick_text(choose(str(tmp_path), "knn", None, {}, (None, "")))
-    assert "vit-w48-d4 (POA): 11.00 ± 1.41" in text and "extract runs/0/iter_9.pth vit-w48-d4" in text
+    assert "vit-w48-d4 (POA): 11.00 ± 1.41" in text and "export runs/0/iter_9.pth vit-w48-d4" in text
     assert "(sha256 11111111, pre-training seed 0, branch not said by the results), one of 2 pre-trainings" in text
 
 

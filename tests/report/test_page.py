@@ -145,7 +145,7 @@ def test_the_slider_gives_the_same_answers_as_the_command(opened, data):
             assert "Its score is above random initialisation" in text
             assert choice.runner_up is None or f"Runner-up: {choice.runner_up.spec} " in text
             assert ("Next cheaper: " in text) == (choice.cheaper is not None)
-            assert f"poa-bench extract work_dirs/poa/epoch_10.pth {choice.best.spec}" in text
+            assert f"poa-bench export work_dirs/poa/epoch_10.pth {choice.best.spec}" in text
     assert slider.get_attribute("aria-valuetext") != "any"
     slider.focus()
     opened.keyboard.press("End")  # no limit

@@ -47,7 +47,7 @@ def test_words(demo_folder):
         "next cheaper:  vit-w48-d8 loses 1.00 and saves 44 % of params (M)",
         "how:           chosen on the test split itself, for want of validation scores of every size: the chosen one's "
         "score is likely to be a little too high",
-        "export:        poa-bench extract work_dirs/poa/epoch_10.pth vit-w64-d8 -o vit-w64-d8.safetensors",
+        "export:        poa-bench export work_dirs/poa/epoch_10.pth vit-w64-d8 -o vit-w64-d8.safetensors",
         "from:          teacher of epoch_10.pth (sha256 aaaaaaaa, branch not said by the results)",
     ]
 
