@@ -20,7 +20,7 @@ from poa_bench.report.frame import ReportData, load_report_data, nearby
 from poa_bench.report.missing import grouped, holes
 from poa_bench.report.on_request import FIGURE_KINDS, check_kinds, write_on_request
 from poa_bench.report.page import page_html, render
-from poa_bench.tasks import protocol_sentence
+from poa_bench.tasks import find_task, protocol_sentence
 
 
 def write_report(
@@ -93,11 +93,23 @@ def stale_table(data: ReportData) -> pd.DataFrame:
 
 
 def protocol_table(data: ReportData) -> pd.DataFrame:
-    """One row per protocol: task, data set, split, name, the sentence."""
-    columns = ["task", "dataset", "split", "protocol"]
-    used = data.columns[columns].drop_duplicates().reset_index(drop=True)
-    sentences = [protocol_sentence(row.task, row.protocol) for row in used.itertuples()]
-    return used.assign(sentence=sentences)
+    """One row per protocol: task, data set, split, name, the sentence and what is unusual of its metrics."""
+    keys = ["task", "dataset", "split", "protocol"]
+    groups = data.columns.groupby(keys, sort=False)
+    rows = [(*key, f"{protocol_sentence(key[0], key[3])}{_unusual(metrics)}") for key, metrics in groups]
+    return pd.DataFrame(rows, columns=[*keys, "sentence"])
+
+
+def _unusual(metrics: pd.DataFrame) -> str:
+    """Units and directions of the scores of a protocol that are not percentages of which more is better."""
+    if find_task(metrics.task.iloc[0]).is_cost:
+        return ""
+    sides = {1: "", -1: "less is better", 0: "neither more nor less is better"}
+    said = {
+        row.metric: ", ".join(filter(None, ["" if row.unit == "%" else row.unit or "no unit", sides[row.sign]]))
+        for row in metrics.fillna({"unit": ""}).itertuples()
+    }
+    return "".join(f" `{name}`: {text}." for name, text in said.items() if text)
 
 
 def stamp_table(data: ReportData) -> pd.DataFrame:

@@ -10,13 +10,12 @@ import pandas as pd
 from scipy import stats
 
 from poa_bench.errors import InputError
-from poa_bench.report.frame import PIXELS, RANDOM, ReportData, costs, load_report_data, sort_specs
+from poa_bench.report.frame import PIXELS, RANDOM, ReportData, costs, load_report_data, signs, sort_specs
 from poa_bench.report.naming import variants
 from poa_bench.report.noise import ahead_sentence, margin, standard_errors
 from poa_bench.report.published import main_rows, read_published, same_dataset
 from poa_bench.report.tables import score
 from poa_bench.report.verdict import Score
-from poa_bench.tasks import find_task
 
 PUBLISHED = "published:"
 _GROUP = ["spec", "task", "metric", "dataset", "protocol", "settings"]
@@ -29,7 +28,7 @@ class Side:
     Attributes:
         name: how it is called in the table.
         rows: `spec`, `task`, `dataset`, `metric`, `protocol`, `variant`, `settings` (a text that says number type and
-            settings as `config_hash`), `seed`, `pretraining_seed`, `value`; one row per run. Published: seed 0.
+            settings as `config_hash`), `seed`, `pretraining_seed`, `value`, `sign`; one row per run. Published: seed 0.
         published: its numbers were not measured here.
         controls: (size, task, metric, data set, protocol) -> the highest control of its folder; raw pixels: size "".
     """
@@ -81,7 +80,7 @@ def _published(method: str, folder: str | None) -> Side:
         known = sorted(set(table.method[table.spec != ""]))
         raise InputError(f"no published numbers of {method!r}: there are {', '.join(known) or 'none'}")
     unsaid = {"seed": 0, "pretraining_seed": float("nan"), "variant": "", "settings": ""}
-    return Side(f"{method} (published)", rows.assign(**unsaid), True)
+    return Side(f"{method} (published)", rows.assign(sign=signs(rows), **unsaid), True)
 
 
 def compare(sides: list[Side]) -> pd.DataFrame:
@@ -94,7 +93,8 @@ def compare(sides: list[Side]) -> pd.DataFrame:
         a side has several, each the mean of its measurement seeds, else measurement seeds), `note` (what is not the
         same: protocol, settings, seeds), `error_first`, `error_second` (standard errors of the means, missing where
         nothing is known), `noise` (how large a difference must be, see `noise.margin`), `control` and `control_score`
-        (the best one at this size, raw pixels included, where either side's folder has one).
+        (the best one at this size, raw pixels included, where either side's folder has one), `sign` (1 where more is
+        better, -1 where less is, else 0).
 
     Raises:
         InputError: fewer than two sides, or nothing in common.
@@ -181,6 +181,7 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
         "control": control.name,
         "control_score": control.mean,
         "control_error": control.error,
+        "sign": (theirs if first.published else ours).sign.iloc[-1],
         "unit": ours.get("unit", theirs.get("unit", pd.Series(["%"]))).iloc[0],
         "seeds_first": len(a),
         "seeds_second": len(b),
@@ -271,7 +272,7 @@ def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:
 
 def _verdict(pair: tuple[str, str], name: str, rows: pd.DataFrame) -> str:
     """Which side is ahead on one score; first, where neither is above a control."""
-    sign = _sign(rows.iloc[0])
+    sign = rows.sign.iloc[0]
     beaten = [row for row in rows.itertuples() if row.control and not _beats(row)]
     controls = " or ".join(sorted({row.control for row in beaten}, reverse=True))
     side = "above" if sign > 0 else "below"
@@ -284,12 +285,6 @@ def _verdict(pair: tuple[str, str], name: str, rows: pd.DataFrame) -> str:
 
 def _beats(row: Any) -> bool:
     """Whether either side is better than the control by more than the noise."""
-    sign = _sign(row)
-    control = Score(row.control, row.control_score, row.control_error, sign)
-    sides = Score("", row.mean_first, row.error_first, sign), Score("", row.mean_second, row.error_second, sign)
+    control = Score(row.control, row.control_score, row.control_error, row.sign)
+    sides = Score("", row.mean_first, row.error_first, row.sign), Score("", row.mean_second, row.error_second, row.sign)
     return any(side.better(control) for side in sides)
-
-
-def _sign(row: Any) -> int:
-    """That of the score of a row of `compare`."""
-    return find_task(row.task).metric(row.metric).sign

@@ -35,7 +35,7 @@ class ReportData:
     Attributes:
         long: one row per run and metric, as `read_results`, plus `series`, `column`, `variant` (what the column says
             beside task and metric), `settings` (the end of it), `pretraining` (which one of its series) and `stale`
-            (empty, or why).
+            (empty, or why), and `sign` filled in.
         cells: one row per (series, spec, column): `mean`, `min` and `max` over all its runs, `std` over its
             pre-trainings, each the mean of its measurement seeds, or over measurement seeds where there is one
             pre-training; how many `pretrainings`, `seeds` (of measurement) and `runs` it has, and how many runs are
@@ -101,6 +101,7 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> Rep
     long["spec"] = long.spec.fillna("")
     long["checkpoint"] = long.checkpoint.map(nearby, na_action="ignore")
     long["stale"] = long.stale.fillna("") if "stale" in long else stale_reasons(long)
+    long["sign"] = signs(long)
     long["series"] = series_names(long)
     long["settings"] = settings_labels(long)
     long["variant"] = variants(long) + long.settings
@@ -115,6 +116,13 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> Rep
     return ReportData(
         long, cells, columns, _costs(fresh, cells, columns), _pretrained_series(fresh), _controls(fresh), broken or {}
     )
+
+
+def signs(rows: pd.DataFrame) -> pd.Series:
+    """The `sign` of each row's metric: what its result says, else what the registered task does."""
+    known = [find_task(task).metric(metric).sign for task, metric in zip(rows.task, rows.metric, strict=True)]
+    said = rows.sign if "sign" in rows else pd.Series(index=rows.index, dtype="Int64")
+    return said.astype("Int64").fillna(pd.Series(known, index=rows.index)).astype(int)
 
 
 parse = lru_cache(maxsize=None)(SubnetSpec.parse)
@@ -159,7 +167,7 @@ def _describe_columns(fresh: pd.DataFrame) -> pd.DataFrame:
     described = described[about].copy()
     defaults = [protocol.name for task in light_tasks().values() for protocol in task.defaults]
     place = {name: position for position, name in enumerate(defaults)}
-    described["sign"] = [find_task(row.task).metric(row.metric).sign for row in described.itertuples()]
+    described["sign"] = fresh.sort_values("created").groupby("column").sign.last()  # what the newest result says
     described["order"] = described.task.map(lambda name: find_task(name).place)
     described["default"] = described.protocol.map(todays).map(place).fillna(len(place))
     keys = ["primary", "order", "task", "dataset", "default", "protocol", "variant"]
@@ -201,7 +209,7 @@ def _costs(fresh: pd.DataFrame, cells: pd.DataFrame, columns: pd.DataFrame) -> p
         table[name] = _shared(table[name], table.parameters)
     table["weights"] = 4 * table.parameters  # what an extracted file holds: float32
     for column in columns[costs(columns.task)].itertuples():
-        if find_task(column.task).metric(column.metric).higher_is_better:  # throughput, which is latency again
+        if column.sign > 0:  # throughput, which is latency again
             continue
         name, metric = column.Index, column.Index.removeprefix(f"{column.task} ")
         if metric in table:  # the profile repeats what every result carries

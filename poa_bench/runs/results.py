@@ -43,6 +43,7 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
+SIGNS = {True: 1, False: -1, None: 0}  # of `higher_is_better`: of numbers times it, the larger is the better one
 VALIDATION = "val_"  # begins the name of a metric of the validation split, which sizes are chosen by
 
 # the fields that define a run, in the order in which they are hashed
@@ -79,7 +80,8 @@ class Result(BaseModel):
     """One finished run. `run_id` is derived from the other fields when left out, and checked against them when given.
 
     Quantities: `macs` per image at `image_size`, `seconds` of wall clock, `peak_memory_bytes` of the process (host) or
-    of the GPU where one was used. The first entry of `metrics` is the primary one; `units` names a metric's unit.
+    of the GPU where one was used. The first entry of `metrics` is the primary one; `units` names a metric's unit,
+    and `higher_is_better` its direction (None: neither); results of earlier versions do not say it.
     The raw-pixel control has no `spec` and no checkpoint, random initialisation no `checkpoint_sha256`.
 
     There are two seeds. `pretraining_seed` is the one that the checkpoint was trained with, None for controls and where
@@ -108,6 +110,7 @@ class Result(BaseModel):
     seed: int
     metrics: Annotated[dict[Text, Finite], Field(min_length=1)]
     units: dict[Text, str] = {}
+    higher_is_better: dict[Text, bool | None] = {}
     parameters: Count | None = None
     macs: Count | None = None
     image_size: Count | None = None
@@ -142,8 +145,9 @@ class Result(BaseModel):
             raise ValueError(f"pretraining_seed belongs to pretrained runs, not to {self.initialisation!r}")
         if self.tensors_loaded != self.tensors_total and self.initialisation == "pretrained":
             raise ValueError(f"only {self.tensors_loaded} of {self.tensors_total} backbone tensors were loaded")
-        if unknown := self.units.keys() - self.metrics.keys():
-            raise ValueError(f"units for metrics that are not there: {sorted(unknown)}")
+        for field in ("units", "higher_is_better"):
+            if unknown := getattr(self, field).keys() - self.metrics.keys():
+                raise ValueError(f"{field} for metrics that are not there: {sorted(unknown)}")
         if self.run_id != (expected := run_id(**{name: getattr(self, name) for name in IDENTITY})):
             raise ValueError(f"run_id is {self.run_id}, but the fields that define the run hash to {expected}")
         return self
@@ -228,10 +232,10 @@ def load_results(directory: str | os.PathLike, on_broken: Literal["raise", "asid
 def read_results(directory: str | os.PathLike, on_broken: Literal["raise", "aside"] = "raise") -> pandas.DataFrame:
     """The long table below `directory`: one row per run and metric.
 
-    Columns: the fields of `Result`, with `metric`, `value`, `unit`, `primary` in place of `metrics` and `units`, and
-    `config.<name>`, `versions.<name>`, `facts.<name>` in place of the three dicts. What a run lacks is missing
-    (NaN/None), never 0. With `on_broken='aside'` broken files are left out and listed in `frame.attrs['broken']`
-    ({path: why}).
+    Columns: the fields of `Result`, with `metric`, `value`, `unit`, `sign` (1 where more is better, -1 where less is, 0
+    where neither is), `primary` in place of `metrics`, `units` and `higher_is_better`, and `config.<name>`,
+    `versions.<name>`, `facts.<name>` in place of the three dicts. What a run lacks is missing (NaN/None), never 0. With
+    `on_broken='aside'` broken files are left out and listed in `frame.attrs['broken']` ({path: why}).
 
     Raises:
         InputError: as `load_results`.
@@ -249,21 +253,30 @@ def results_frame(results: list[Result]) -> pandas.DataFrame:
     rows = [row for result in results for row in _rows(result)]
     fixed = [name for name in Result.model_fields if name not in _DICTS]
     extra = sorted({name for row in rows for name in row if name.split(".")[0] in ("config", "versions", "facts")})
-    frame = pandas.DataFrame(rows, columns=[*fixed, "metric", "value", "unit", "primary", *extra])
-    integers = ["pretraining_seed", "parameters", "macs", "image_size", "tensors_loaded", "tensors_total"]
+    frame = pandas.DataFrame(rows, columns=[*fixed, "metric", "value", "unit", "sign", "primary", *extra])
+    integers = ["sign", "pretraining_seed", "parameters", "macs", "image_size", "tensors_loaded", "tensors_total"]
     return frame.astype(dict.fromkeys(integers, "Int64"))
 
 
-_DICTS = ("metrics", "units", "config", "versions", "facts")
+_DICTS = ("metrics", "units", "higher_is_better", "config", "versions", "facts")
 
 
 def _rows(result: Result) -> list[dict[str, Any]]:
     fields = {name: value for name, value in result if name not in _DICTS}
     for group in ("config", "versions", "facts"):
         fields |= {f"{group}.{name}": value for name, value in getattr(result, group).items()}
+    signs = {metric: SIGNS[said] for metric, said in result.higher_is_better.items()}
+    primary = next(iter(result.metrics))
     return [
-        {**fields, "metric": metric, "value": value, "unit": result.units.get(metric), "primary": position == 0}
-        for position, (metric, value) in enumerate(result.metrics.items())
+        {
+            **fields,
+            "metric": metric,
+            "value": value,
+            "unit": result.units.get(metric),
+            "sign": signs.get(metric),
+            "primary": metric == primary,
+        }
+        for metric, value in result.metrics.items()
     ]
 
 

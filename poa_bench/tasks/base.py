@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from poa_bench.runs.results import VALIDATION
+from poa_bench.runs.results import SIGNS, VALIDATION
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11
@@ -35,7 +35,7 @@ class Metric(NamedTuple):
     @property
     def sign(self) -> int:
         """1 where more is better, -1 where less is, else 0: of numbers times it, the larger is the better one."""
-        return {True: 1, False: -1, None: 0}[self.higher_is_better]
+        return SIGNS[self.higher_is_better]
 
 
 @dataclass
@@ -205,3 +205,7 @@ class Task:
     def units(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         """The unit of each metric that has one."""
         return {name: unit for name in metrics if (unit := self.metric(name).unit)}
+
+    def directions(self, metrics: Mapping[str, Any]) -> dict[str, bool | None]:
+        """Whether more of each metric is better, None where neither is."""
+        return {name: self.metric(name).higher_is_better for name in metrics}

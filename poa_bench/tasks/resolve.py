@@ -12,6 +12,7 @@ from poa_bench.elastic.preprocessing import say_once
 from poa_bench.errors import InputError
 from poa_bench.runs.provenance import canonical_hash
 from poa_bench.tasks import find_task, light_tasks, parse_protocol
+from poa_bench.tasks.measurement import read_measurement
 
 if TYPE_CHECKING:
     from poa_bench.elastic.preprocessing import Preprocessing
@@ -90,16 +91,14 @@ def _resolve_trained(task: Entry, training: Preprocessing | None) -> Resolved:
     if other := set_normalisation(source, training):
         taken = "the config's" if source.model.get("normalisation") == "config" else "pre-training's"
         say_once(f"config {name} has {other} of pre-training; {taken} are taken")
-    said = config.get("measurement")
-    if said is None:
-        raise InputError(f"config {task.settings['config']} does not say what it measures: it needs `measurement`")
-    _check_same(task, "task", task.task, said["task"])
-    _check_same(task, "dataset", task.dataset, said["dataset"])
-    _check_same(task, "protocols", task.protocols or None, [said["protocol"]])
+    said = read_measurement(config, name)
+    _check_same(task, "task", task.task, said.task)
+    _check_same(task, "dataset", task.dataset, said.dataset)
+    _check_same(task, "protocols", task.protocols or None, [said.protocol])
     _check_branch(task, config)
     # the whole config would be hundreds of values: what was changed in it, and a hash of all
     said_of_it = {**leaves(options), "branch": "teacher", "content": canonical_hash(config)[:8]}
-    return Resolved(said["dataset"], [said["protocol"]], {"config": config}, said_of_it)
+    return Resolved(said.dataset, [said.protocol], {"config": config}, said_of_it)
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float]:

@@ -193,6 +193,7 @@ class Session:
             outcomes=found.outcomes,
             metrics=found.metrics,
             units=find_task(run.task).units(found.metrics),
+            higher_is_better=find_task(run.task).directions(found.metrics),
             split=found.split,
             image_size=self.data.image_size,
             seconds=seconds,

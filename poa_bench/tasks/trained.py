@@ -1,12 +1,6 @@
 """One dense or fine-tuning run: train the config's stock model on one sub-network, evaluate it, say what was found.
 
-Every runnable config in `downstream/` says how its outcome is recorded::
-
-    measurement = dict(
-        task='detection', protocol='mask-rcnn-sfp-digits/4', dataset='digits-scenes', split='val',
-        metrics={'bbox_mAP': 'coco/bbox_mAP', 'segm_mAP': 'coco/segm_mAP'},  # our name: the evaluator's
-        scale=100,  # to percent
-    )
+The config's `measurement` says how its outcome is recorded, see `measurement.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +19,7 @@ from poa_bench.config_files import read_config
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
+from poa_bench.tasks.measurement import read_measurement
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -71,7 +66,8 @@ def measure_trained(run: Run, work_dir: Path) -> dict[str, Any]:
     runner.train()  # mmengine's loops evaluate after their last iteration
     if last.metrics is None:  # nothing was left to train; not `runner.val`, which would start moving averages anew
         runner.val_loop.run()
-    measured = {"seconds": time.perf_counter() - start, **_metrics(last.metrics, config.measurement)}
+    recorded = read_measurement(config, run.settings["config"]).recorded(last.metrics)
+    measured = {"seconds": time.perf_counter() - start, **recorded}
     return measured | _facts(runner, config)
 
 
@@ -90,7 +86,8 @@ def dense_config(run: Run, work_dir: Path) -> Config:
 
     name = run.settings["config"]
     config = read_config(name, run.settings.get("cfg_options"))
-    said = (config.measurement.task, config.measurement.protocol, config.measurement.dataset)
+    measurement = read_measurement(config, name)
+    said = (measurement.task, measurement.protocol, measurement.dataset)
     if said != (run.task, run.protocol, run.dataset):
         raise InputError(
             f"{name} measures {' '.join(said)}, but the run is {run.task} {run.protocol} {run.dataset}: "
@@ -125,14 +122,6 @@ def _family_options(description: dict[str, Any]) -> dict[str, Any]:
     if description.get("position_std") is not None:  # random initialisation starts as pre-training does
         options["position_std"] = description["position_std"]
     return options
-
-
-def _metrics(found: dict[str, float], measurement: dict[str, Any]) -> dict[str, Any]:
-    scale = measurement.get("scale", 1)
-    if not found:  # mmdet says nothing at all where nothing was detected
-        found = dict.fromkeys(measurement.metrics.values(), 0.0)
-    metrics = {ours: scale * float(found[theirs]) for ours, theirs in measurement.metrics.items()}
-    return {"metrics": metrics, "units": dict.fromkeys(metrics, "%"), "split": measurement.split}
 
 
 def _facts(runner: Runner, config: Config) -> dict[str, Any]:

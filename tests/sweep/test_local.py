@@ -36,7 +36,8 @@ def sweep(checkpoint, tmp_path):
 
     def dense(task):
         config = tmp_path / f"{task['task']}.py"
-        config.write_text(f"measurement = dict(task={task['task']!r}, dataset='scenes', protocol='p/1')")
+        said = {"task": task["task"], "dataset": "scenes", "protocol": "p/1", "split": "val", "metrics": {"AP": "AP"}}
+        config.write_text(f"measurement = {said}")
         return {**task, "specs": ["smallest"], "settings": {"config": str(config)}}
 
     tasks = [task if "dataset" in task else dense(task) for task in TASKS]

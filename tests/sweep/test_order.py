@@ -115,7 +115,9 @@ def test_chunks_come_in_this_order_also_for_the_rest_of_a_sweep(runs, tmp_path, 
 
 def test_a_config_that_says_nothing_of_its_work_is_no_obstacle(checkpoint, tmp_path):
     config = tmp_path / "odd.py"
-    config.write_text("measurement = dict(task='counting', dataset='d', protocol='p/1')")
+    config.write_text(
+        "measurement = dict(task='counting', dataset='d', protocol='p/1', split='val', metrics=dict(n='n'))"
+    )
     tasks = [{"task": "counting", "settings": {"config": str(config)}}]
     tasks += [{"task": "segmentation", "settings": {"config": DENSE["upernet"]}}]
     sweep = make_sweep({"name": "t", "checkpoints": [checkpoint], "results": str(Path(tmp_path, "r")), "tasks": tasks})

@@ -92,7 +92,9 @@ def test_neighbours_share_their_features(checkpoint):
     ]  # fmt: skip
 
 
-DENSE = "measurement = dict(task='detection', dataset='scenes', protocol='p/1')\n"
+DENSE = """
+measurement = dict(task='detection', dataset='scenes', protocol='p/1', split='val', metrics={'AP': 'coco/AP'})
+"""
 
 
 def test_a_config_file_is_part_of_the_hash_and_not_its_path(checkpoint, tmp_path):

@@ -29,6 +29,7 @@ FULL = dict(
     seed=0,
     metrics={"knn_top1": 91.25, "knn_k10_top1": 90.0},
     units={"knn_top1": "%", "knn_k10_top1": "%"},
+    higher_is_better={"knn_top1": True, "knn_k10_top1": None},
     parameters=100_000,
     macs=12_000_000,
     image_size=32,
@@ -75,7 +76,7 @@ def test_id_depends_on_each_identity_field(name):
 
 def test_id_depends_on_nothing_else():
     told = {"git_sha": "other", "checkpoint": "moved.pth", "split": "val", "config": {}}
-    changed = make(seconds=9.0, metrics={"knn_top1": 1.0}, units={}, **told)
+    changed = make(seconds=9.0, metrics={"knn_top1": 1.0}, units={}, higher_is_better={}, **told)
     assert changed.run_id == FULL["run_id"]
 
 
@@ -84,6 +85,7 @@ def test_id_depends_on_nothing_else():
     [
         (dict(metrics={}), "metrics"),
         (dict(metrics={"a": float("nan")}, units={}), "finite"),
+        (dict(higher_is_better={"absent": False}), "higher_is_better for metrics that are not there"),
         (dict(protocol="knn"), "protocol"),
         (dict(checkpoint_sha256="12"), "checkpoint_sha256"),
         (dict(seed="zero"), "seed"),
@@ -160,7 +162,10 @@ def test_gathered_copies_count_once_and_the_latest_wins(tmp_path):
     early = datetime(2026, 1, 1, tzinfo=timezone.utc)
     for machine, days in (("a", 2), ("b", 1)):
         metrics = {"knn_top1": float(days)}
-        write_result(make(created=early + timedelta(days=days), metrics=metrics, units={}), tmp_path / machine)
+        write_result(
+            make(created=early + timedelta(days=days), metrics=metrics, units={}, higher_is_better={}),
+            tmp_path / machine,
+        )
     assert read_results(tmp_path).value.tolist() == [2.0]
 
 
@@ -171,7 +176,7 @@ def test_only_rank_0_writes(tmp_path, monkeypatch):
 
 def write_forever(directory, value, ready):
     metrics = {f"metric_{i}": float(value) for i in range(2000)}  # about 100 kB: a write that takes a while
-    result = make(metrics=metrics, units={})
+    result = make(metrics=metrics, units={}, higher_is_better={})
     ready.set()
     while True:
         write_result(result, directory)
