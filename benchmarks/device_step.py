@@ -34,13 +34,13 @@ def make_batch(config: Config, recipe: Recipe, device: str) -> dict:
 
     items = [
         {
-            "global_crops": crops(2, recipe.global_size),
-            "local_crops": crops(recipe.local_count, recipe.local_size),
+            "global_crops": crops(2, recipe.shape.global_size),
+            "local_crops": crops(recipe.shape.local_count, recipe.shape.local_size),
             "sample_idx": SampleIndex(index, position=index),
             "name": "noise",
             "label": 0,
         }
-        for index in range(recipe.batch_size)
+        for index in range(recipe.shape.images)
     ]
     settings = config.train_dataloader.collate_fn.to_dict()
     inputs = FUNCTIONS.get(settings.pop("type"))(items, **settings)["inputs"]
@@ -57,10 +57,11 @@ def make_step(config: Config, recipe: Recipe, device: str) -> tuple[Callable[[in
     batch, drawn = make_batch(config, recipe, device), Counter()
 
     def step(iteration: int) -> None:
-        model.spec = model.student.backbone.space.draw(0, iteration)
-        drawn[model.spec] += 1
+        size = model.supernet.space.draw(0, iteration)
+        model.decide(sizes=(size,))
+        drawn[size] += 1
         model.train_step(batch, wrapper)
-        model.update_teacher()
+        model.after_update()
 
     return step, drawn
 
@@ -76,15 +77,15 @@ def measure(arguments: argparse.Namespace, config: Config) -> str:
     seconds = seconds_of(lambda: [step(iteration) for iteration in measured], device) / arguments.steps
     counted = sum(operations(recipe, {spec: n / drawn.total() for spec, n in drawn.items()}).values())
     rate = max(matmul_rate(device, recipe.amp) for _ in range(5))
-    done = counted * recipe.batch_size / seconds
+    done = counted * recipe.shape.images / seconds
     predicted = sum(memory(recipe).values()) / GIB
     peak = f"{torch.cuda.max_memory_allocated() / GIB:.2f}" if device == "cuda" else "not measured on a CPU"
     return (
-        f"{arguments.config}, {config.optim_wrapper.type}, {recipe.batch_size} images a step, mean of "
+        f"{arguments.config}, {config.optim_wrapper.type}, {recipe.shape.images} images a step, mean of "
         f"{arguments.steps} steps with {len(drawn)} sizes\n"
         f"on {torch.cuda.get_device_name() if device == 'cuda' else 'a CPU'}, torch {torch.__version__}, "
         f"float32 products '{torch.get_float32_matmul_precision()}'\n"
-        f"  {recipe.batch_size / seconds:8.1f} images/s, {1000 * seconds:.1f} ms a step\n"
+        f"  {recipe.shape.images / seconds:8.1f} images/s, {1000 * seconds:.1f} ms a step\n"
         f"  {peak:>8} GiB at the peak, {predicted:.2f} predicted\n"
         f"  {counted / 1e9:8.1f} GFLOP per image, {done / 1e12:.4g} TFLOP/s: {done / rate:.1%} of the rate of a square "
         f"product ({rate / 1e12:.4g} TFLOP/s)"

@@ -25,8 +25,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from poa_bench.elastic import SubnetSpec
 from poa_bench.pretraining.losses import koleo
-from poa_bench.pretraining.poa import POA, Crops
-from poa_bench.pretraining.terms import loss_table, pairing_matrix
+from poa_bench.pretraining.objective import Crops
+from poa_bench.pretraining.objectives.poa import POA, loss_table
+from poa_bench.pretraining.rows import places_of_masked
+from poa_bench.pretraining.terms import pairing_matrix
 
 SPACE = {"family": "vit", "widths": [192, 256, 320, 384], "depths": [4, 6, 8], "head_dim": 64}
 
@@ -36,7 +38,7 @@ def make_model(prototypes: list[int]) -> POA:
     torch.manual_seed(0)
     backbone = {"type": "poa_bench.Supernet", "space": SPACE, "image_size": 96, "init_values": 0.1}
     model = POA(backbone, {"type": "poa_bench.ProjectionHead", "prototypes": prototypes}).train()
-    model.spec = SubnetSpec.parse("vit-w256-d6")
+    model.decide(sizes=(SubnetSpec.parse("vit-w256-d6"),))
     return model
 
 
@@ -50,24 +52,25 @@ def make_crops(images: int, local_views: int) -> Crops:
 
 def our_step(model: POA, crops: Crops) -> Tensor:
     """The project's step."""
-    return model.loss(crops)["loss"]
+    return model.loss(crops, model.settings)["loss"]
 
 
 def plain_step(model: POA, crops: Crops) -> Tensor:
     """The same loss, everything stored."""
     images = len(crops.global_crops) // 2
-    masked = crops.masks.flatten().nonzero()[:, 0]
-    students = {name: model._student_pass(name, crops, masked) for name in ("intact", "elastic")}
-    with torch.no_grad():
-        teacher = model._teacher_pass("teacher", crops, masked)
+    masked = places_of_masked(crops.masks)
+    students = model.run_students(crops, masked, model.settings)
+    teacher = model.run_teachers({"teacher"}, crops, masked, model.settings)["teacher"]
     counts = crops.masks.sum(dim=1, keepdim=True).expand_as(crops.masks)[crops.masks]
     patch_weights = 1 / (counts * 2 * images)
     total = 0.0
     logits = {name: plain_logits(model.student.head, rows) for name, rows in students.items()}
     with torch.no_grad():
         teacher_logits = plain_logits(model.teacher.head, teacher)
+    temperature = model.settings.teacher_temperature
+    temperature = model.settings.teacher_temperature
     for head in range(model.student.head.count):
-        q = {kind: plain_sinkhorn(rows, model.teacher_temperature) for kind, rows in teacher_logits[head].items()}
+        q = {kind: plain_sinkhorn(rows, temperature) for kind, rows in teacher_logits[head].items()}
         log_p = {
             name: {kind: F.log_softmax(rows / 0.1, dim=-1) for kind, rows in heads[head].items()}
             for name, heads in logits.items()

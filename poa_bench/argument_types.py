@@ -5,15 +5,15 @@
 
 from argparse import ArgumentParser, ArgumentTypeError
 
-from poa_bench.elastic.branch import BRANCHES, DEFAULT_BRANCH
+from poa_bench.elastic.branch import BRANCHES
 
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
 
 def add_branch(parser: ArgumentParser) -> None:
     """`--branch`: which network of a training checkpoint."""
-    text = f"which network (default: {DEFAULT_BRANCH}); -unaveraged: the weights before the averages of an EMAHook"
-    parser.add_argument("--branch", choices=BRANCHES, default=DEFAULT_BRANCH, help=text)
+    text = "which network (default: the one its objective evaluates, POA: teacher); -unaveraged: without EMAHook"
+    parser.add_argument("--branch", choices=BRANCHES, help=text)
 
 
 def names(text: str) -> list[str]:

@@ -7,7 +7,7 @@ gradients by count, and what one step of the real model allocates on tensors wit
 import copy
 import weakref
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mmengine.config import Config
@@ -21,8 +21,7 @@ from poa_bench.downstream.sizes import block_costs
 from poa_bench.elastic import SubnetSpec, Supernet
 from poa_bench.elastic.stochastic_depth import computed_share
 from poa_bench.errors import InputError
-from poa_bench.pretraining.poa import POA, Crops
-from poa_bench.pretraining.terms import VARIANTS, loss_table, pairing_matrix
+from poa_bench.pretraining.objective import BatchShape, Crops, Objective, Pass
 from poa_bench.registry import DATASETS, MODELS
 
 GIB = 2**30
@@ -39,38 +38,41 @@ GPUS = {
 class Recipe:
     """What of a pre-training config matters for its cost."""
 
-    model: POA  # on the meta device
-    global_size: int
-    local_size: int
-    local_count: int
-    patches: int  # of a global crop
-    masked: float  # expected masked patches per image, both views
-    batch_size: int  # per process
+    model: Objective  # on the meta device
+    shape: BatchShape
     epochs: float
     amp: bool
 
     @classmethod
     def read(cls, config: Config) -> "Recipe":
         """Raises InputError if this is no pre-training config."""
-        if config.get("model", {}).get("type") != "poa_bench.POA":
-            raise InputError(f"{config.filename} is no pre-training config: its model is not a poa_bench.POA")
         with torch.device("meta"):
-            model = MODELS.build(config.model)
+            model = _objective(config)
         loader = config.train_dataloader
         crops = next(step for step in loader.dataset.pipeline if step["type"] == "poa_bench.MultiCrop")
         collate = loader.collate_fn
+        patches = collate.grid[0] * collate.grid[1]
         share = collate.get("mask_probability", 0.5) * sum(collate.get("mask_ratio", (0.1, 0.5))) / 2
-        return cls(
-            model,
+        shape = BatchShape(
+            loader.batch_size,
             crops.get("global_size", 224),
             crops.get("local_size", 96),
             crops.get("local_count", 8),
-            collate.grid[0] * collate.grid[1],
-            2 * share * collate.grid[0] * collate.grid[1],
-            loader.batch_size,
-            config.train_cfg.get("max_epochs", 1),
-            config.optim_wrapper.type != "OptimWrapper",
+            patches,
+            2 * share * patches,
         )
+        return cls(model, shape, config.train_cfg.get("max_epochs", 1), config.optim_wrapper.type != "OptimWrapper")
+
+
+def _objective(config: Config) -> Objective:
+    name = config.get("model", {}).get("type")
+    known = MODELS.get(name) if str(name).startswith(f"{MODELS.scope}.") else None
+    if not (isinstance(known, type) and issubclass(known, Objective)):
+        raise InputError(
+            f"{config.filename} is no pre-training config: its model is a {name}, not a poa_bench.POA or another "
+            "objective"
+        )
+    return MODELS.build(config.model)
 
 
 def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None) -> dict[str, float]:
@@ -80,32 +82,28 @@ def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None)
         recipe: of the run.
         shares: how often each size is the elastic student, adding up to 1; by default as training draws them.
     """
-    net, students = recipe.model.student.backbone, VARIANTS[recipe.model.variant]
+    net, shape = recipe.model.supernet, recipe.shape
     shares = shares or net.space.probabilities()
-    views = ((recipe.global_size, 2), (recipe.local_size, recipe.local_count))
+    views = ((shape.global_size, 2), (shape.local_size, shape.local_count))
     costs = {
         size: block_costs(net.space, net.options, lambda network, size=size: count_macs(network, size))
         for size, _ in views
     }
 
-    def forward(size: int, count: int, name: str, images: int = 0) -> float:
-        """Of an image's crops of one kind, by a pass: intact, elastic, teacher or elastic_teacher.
-
-        In training with that many images in the batch.
-        """
-        sizes = {net.space.intact: 1.0} if name in ("intact", "teacher") else shares
+    def forward(size: int, count: int, one: Pass) -> float:
+        """Of an image's crops of one kind."""
+        images = shape.images if one.trained else 0
+        sizes = shares if one.sizes is None else one.sizes
         macs = sum(share * _macs(net, spec, costs[size][spec.width], count * images) for spec, share in sizes.items())
         return 2.0 * count * macs
 
-    passes = 4 if net.grad_checkpointing else 3  # forward, and two products each in backward
-    found = {
-        name.replace("_", " "): forward(*views[0], name)
-        for name in sorted({teacher for teachers in students.values() for teacher in teachers})
-    }
-    for name in students:
-        found[f"{name} student"] = passes * sum(forward(*view, name, recipe.batch_size) for view in views)
+    trained = 4 if net.grad_checkpointing else 3  # forward, and two products each in backward
+    found = {}
+    for one in recipe.model.passes():
+        seen = sum(forward(*view, one) for view in (views if one.local else views[:1]))
+        found[one.name] = (trained if one.trained else 1) * seen
     width = sum(share * spec.width for spec, share in shares.items()) / net.space.intact.width
-    return {**found, **_head_operations(recipe, width)}
+    return {**found, **recipe.model.other_operations(shape, width)}
 
 
 def _macs(net: Supernet, spec: SubnetSpec, costs: tuple[int, list[int]], batch: int) -> float:
@@ -119,35 +117,13 @@ def _macs(net: Supernet, spec: SubnetSpec, costs: tuple[int, list[int]], batch: 
     return macs
 
 
-def _head_operations(recipe: Recipe, elastic_width: float) -> dict[str, float]:
-    """Of the heads' layers and of the prototypes; `elastic_width` is the elastic passes' share of the full width."""
-    model, head = recipe.model, recipe.model.student.head
-    students = VARIANTS[model.variant]
-    rows = {"global": 2, "local": recipe.local_count, "patch": recipe.masked}
-    projected = {name: 3 * sum(rows.values()) for name in students}  # forward, and two products in backward
-    projected |= {name: rows["global"] + rows["patch"] for teachers in students.values() for name in teachers}
-    first, second, third = (head.mlp0[index].weight.numel() for index in (0, 2, 4))
-    mlps = sum(
-        count * (first * (elastic_width if name.startswith("elastic") else 1) + second + third)
-        for name, count in projected.items()
-    )
-    table = loss_table(model.loss_weights, model.variant, recipe.local_count)
-    products = 3 * sum(rows[term.rows] for term in table)  # per prototype: logits and their two gradients
-    iterations = getattr(model.targets, "iterations", 0)
-    for teacher, kind in {(term.teacher, term.target_rows) for term in table}:
-        # Sinkhorn-Knopp, then the target and its two shares of the gradients
-        products += (3 if teacher == "intact" else 3 + iterations) * rows[kind]
-    prototypes = sum(weight.numel() for weight in head.prototypes())
-    return {"heads": 2 * head.count * mlps, "prototypes": 2 * prototypes * products}
-
-
 def memory(recipe: Recipe, processes: int = 1, sharded: bool = False) -> dict[str, float]:
     """Peak bytes of one process, by part, when the elastic student is as large as the intact one."""
-    parameters = count_parameters(recipe.model.student)
-    moments = 8 * parameters / (processes if sharded else 1)
+    trained = count_parameters(recipe.model.student)
+    moments = 8 * trained / (processes if sharded else 1)
     backbones, kept, peak = _step_bytes(recipe)
     return {
-        "weights, gradients, moments, teacher": 12 * parameters + moments,
+        "weights, gradients, moments": 4 * (count_parameters(recipe.model) + trained) + moments,
         "kept of the backbones' passes": backbones,
         "kept of heads, prototypes, losses": kept - backbones,
         "more at the peak of the step": peak - kept,
@@ -156,7 +132,8 @@ def memory(recipe: Recipe, processes: int = 1, sharded: bool = False) -> dict[st
 
 def _step_bytes(recipe: Recipe) -> tuple[int, int, int]:
     """What a step holds, beside the first part of `memory`: before the heads, before backward, and at its peak."""
-    model, images = copy.deepcopy(recipe.model), recipe.batch_size  # a copy is not compiled
+    model, shape = copy.deepcopy(recipe.model), recipe.shape  # a copy is not compiled
+    settings = replace(model.settings, sizes=(model.supernet.space.intact,) * model.drawn)
     held = []
     # tensors without values: nothing is computed; the model is still on the meta device
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -165,20 +142,20 @@ def _step_bytes(recipe: Recipe) -> tuple[int, int, int]:
         for parameter, gradient in zip(model.student.parameters(), gradients, strict=True):
             parameter.grad = gradient
         crops = Crops(
-            torch.empty(2 * images, 3, recipe.global_size, recipe.global_size),
-            torch.empty(recipe.local_count * images, 3, recipe.local_size, recipe.local_size),
-            torch.empty(2 * images, recipe.patches, dtype=torch.bool),
+            torch.empty(2 * shape.images, 3, shape.global_size, shape.global_size),
+            torch.empty(shape.local_count * shape.images, 3, shape.local_size, shape.local_size),
+            torch.empty(2 * shape.images, shape.patches, dtype=torch.bool),
         )
-        step = _Allocations([*model.parameters(), *model.buffers(), *gradients, *crops], round(recipe.masked * images))
-        model.student.head.register_forward_pre_hook(lambda *_: held.append(step.held))
-        try:
-            with step:
-                with torch.autocast("cpu", torch.bfloat16, enabled=recipe.amp):
-                    loss = model.loss(crops)["loss"]
-                held.append(step.held)
-                loss.backward()
-        finally:
-            pairing_matrix.cache_clear()  # it has kept some without values
+        known = [*model.parameters(), *model.buffers(), *gradients, *crops]
+        step = _Allocations(known, round(shape.masked * shape.images))
+        for name, part in model.student.named_children():
+            if name != "backbone":  # a head
+                part.register_forward_pre_hook(lambda *_: held.append(step.held))
+        with step:
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.amp):
+                loss = model.loss(crops, settings)["loss"]
+            held.append(step.held)
+            loss.backward()
     return held[0], held[-1], step.peak
 
 
@@ -254,7 +231,8 @@ def predict(
     lines = [f"{'operations per image':38} {sum(flops.values()) / 1e9:10.1f} GFLOP"]
     lines += [f"  {part:36} {value / 1e9:10.1f}  {value / sum(flops.values()):4.0%}" for part, value in flops.items()]
     total = sum(held.values())
-    lines.append(f"{f'memory per GPU, {recipe.batch_size} images':38} {total / GIB:10.2f} GiB of {capacity / GIB:.0f}")
+    size = f"memory per GPU, {recipe.shape.images} images"
+    lines.append(f"{size:38} {total / GIB:10.2f} GiB of {capacity / GIB:.0f}")
     lines += [f"  {part:36} {value / GIB:10.2f}" for part, value in held.items()]
     if total > 0.95 * capacity:
         lines.append(

@@ -67,10 +67,11 @@ MODELS = OnDemandRegistry(
         "poa_bench.downstream.backbone",
         "poa_bench.downstream.necks",
         "poa_bench.downstream.sized_model",
-        "poa_bench.pretraining.heads",
-        "poa_bench.pretraining.poa",
-        "poa_bench.pretraining.preprocessor",
         "poa_bench.pretraining.balancing",
+        "poa_bench.pretraining.heads",
+        "poa_bench.pretraining.objective",
+        "poa_bench.pretraining.objectives.poa",
+        "poa_bench.pretraining.preprocessor",
     ],
 )
 DATASETS = OnDemandRegistry(

@@ -12,8 +12,8 @@ from benchmarks.pretrain_step import peak_bytes
 from poa_bench.config_files import find_config
 from poa_bench.cost import Recipe, count_images, memory, operations, predict
 from poa_bench.errors import InputError
-from poa_bench.pretraining.poa import Crops
-from poa_bench.pretraining.terms import VARIANTS
+from poa_bench.pretraining.objective import Crops
+from poa_bench.pretraining.objectives.poa import VARIANTS
 from poa_bench.registry import MODELS
 
 BATCH, LOCAL = 8, 4
@@ -44,13 +44,14 @@ def recipe_and_step(config: Config, amp: bool = False):
     recipe = Recipe.read(config)
     rows, columns = config.train_dataloader.collate_fn.grid
     masks = torch.zeros(2 * BATCH, rows * columns, dtype=torch.bool)
-    masks.flatten()[: round(recipe.masked * BATCH)] = True
+    masks.flatten()[: round(recipe.shape.masked * BATCH)] = True
     crops = Crops(torch.randn(2 * BATCH, 3, 32, 32), torch.randn(LOCAL * BATCH, 3, 16, 16), masks)
     model = MODELS.build(config.model).train()
+    model.decide(sizes=(model.supernet.space.intact,))
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=amp):
-            loss = model.loss(crops)["loss"]
+            loss = model.loss(crops, model.settings)["loss"]
         loss.backward()
 
     return recipe, model, step
@@ -66,12 +67,12 @@ def test_operations_are_those_of_a_step(family, variant, checkpointed):
     config = recipe_config(family, variant=variant, checkpoint_activations=checkpointed)
     config.model.head.update(prototypes=[8192, 8192], hidden_features=1024)
     recipe, model, step = recipe_and_step(config)
-    model.spec = model.student.backbone.space.smallest
+    model.decide(sizes=(model.student.backbone.space.smallest,))
     # the losses' sums of gradients, which torch's counter does not know
     counts_too = {torch.ops.aten.addmm_: lambda _sum, left, right, **_: 2 * left[0] * left[1] * right[1]}
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=counts_too) as counter:
         step()
-    predicted, counted = operations(recipe, {model.spec: 1.0}), counter.get_total_flops() / BATCH
+    predicted, counted = operations(recipe, {model.supernet.space.smallest: 1.0}), counter.get_total_flops() / BATCH
     assert min(predicted["heads"], predicted["prototypes"]) > 0.15 * counted
     print(f"predicted / counted: {sum(predicted.values()) / counted:.3f}")
     # predicted as if all were recomputed: the stem and the last norm are not
@@ -96,7 +97,7 @@ def test_memory_within_20_percent(family, amp, checkpointed):
     with torch.backends.mkldnn.flags(enabled=False):  # its scratch space for convolutions is no GPU's
         peak = peak_bytes(step)
     predicted = memory(recipe)
-    assert predicted.pop("weights, gradients, moments, teacher") == held
+    assert predicted.pop("weights, gradients, moments") == held
     print(f"predicted / measured: {sum(predicted.values()) / peak:.3f}")
     assert sum(predicted.values()) == pytest.approx(peak, rel=0.20)
 

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from poa_bench.config_files import find_config
 from poa_bench.cost import Recipe, memory
 from poa_bench.elastic import load_supernet
+from poa_bench.pretraining.objective import Crops
 from poa_bench.pretraining.photometric import Photometric, change_batch
-from poa_bench.pretraining.poa import Crops
 from poa_bench.registry import MODELS
 from poa_bench.sweep.light import evaluate_checkpoint
 from tests.downstream.learning import detection_config, trained
@@ -27,8 +27,8 @@ def losses_and_gradient(device: str) -> tuple[dict[str, float], torch.Tensor]:
     """Of one float32 step of the same network on the same batch."""
     torch.manual_seed(0)
     model = tiny_poa(loss_weights={"koleo": 0.0}).to(device)
-    model.spec = model.student.backbone.space.smallest
-    losses = model.loss(Crops(*(tensor.to(device) for tensor in random_crops())))
+    model.decide(sizes=(model.student.backbone.space.smallest,))
+    losses = model.loss(Crops(*(tensor.to(device) for tensor in random_crops())), model.settings)
     losses["loss"].backward()
     gradients = [p.grad.flatten().cpu() for p in model.student.parameters() if p.grad is not None]
     return {name: value.item() for name, value in losses.items()}, torch.cat(gradients)

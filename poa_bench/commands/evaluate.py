@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
         initialisation=args.initialisation,
         protocols=args.protocols,
         seeds=args.seeds,
-        settings={"amp": args.amp, "branch": args.branch},
+        settings={"amp": args.amp, **({"branch": args.branch} if args.branch else {})},
         series=args.series,
     )
     print(f"{len(results)} new results in {args.output}")

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from poa_bench.config_files import read_config
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
+from poa_bench.elastic.branch import DEFAULT_BRANCH, Branch, evaluated_branch
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
@@ -59,6 +60,15 @@ def pretraining_seed(source: str | Path) -> int | None:
     """
     seed = None if is_config(source) else read_training_checkpoint(source)["meta"].get("seed")  # mmengine writes it
     return seed if isinstance(seed, int) else None
+
+
+def default_branch(source: str | Path) -> Branch:
+    """The branch of a training checkpoint that is evaluated where nobody asks for another; a config has none yet.
+
+    Raises:
+        InputError: the checkpoint cannot be read.
+    """
+    return DEFAULT_BRANCH if is_config(source) else evaluated_branch(read_training_checkpoint(source))
 
 
 def choose_specs(space: SearchSpace, wanted: str | Sequence[str]) -> list[SubnetSpec]:

@@ -46,8 +46,8 @@ class SubnetBackbone(BaseModule):
             0 freezes the stem, -1 nothing, `all` the whole backbone (it then runs without gradients).
         drop_path_rate: stochastic depth, growing linearly over the blocks up to this rate.
         with_cp: recompute activations in the backward pass, to save memory.
-        init_cfg: `dict(type='Pretrained', checkpoint=PATH_OR_NONE, branch='teacher')`. A `prefix`, as other
-            backbones want it, is accepted: the checkpoint itself says where its backbone is.
+        init_cfg: `dict(type='Pretrained', checkpoint=PATH_OR_NONE, branch=None)`, see `load_supernet`. A `prefix`, as
+            other backbones want it, is accepted: the checkpoint itself says where its backbone is.
 
     Attributes:
         network: the timm module.
@@ -98,7 +98,7 @@ class SubnetBackbone(BaseModule):
         if checkpoint is None:
             logger.info(f"backbone {self.spec}: no checkpoint given, random initialisation")
             return
-        module, report = load_backbone(checkpoint, spec=self.spec, branch=init_cfg.get("branch", "teacher"))
+        module, report = load_backbone(checkpoint, spec=self.spec, branch=init_cfg.get("branch"))
         copy_weights(module, self.network, checkpoint)
         self.load_report = report
         logger.info(f"backbone: {report}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from poa_bench.downstream.description import BUFFER, from_tensor, space_of
 from poa_bench.elastic import SubnetSpec, Supernet
-from poa_bench.elastic.branch import DEFAULT_BRANCH, Branch
+from poa_bench.elastic.branch import Branch
 from poa_bench.elastic.checkpoint import load_strictly
 from poa_bench.elastic.export import check_output, export_file, export_size
 from poa_bench.elastic.preprocessing import Preprocessing, say_once
@@ -21,7 +21,7 @@ def export(
     spec: str | None,
     target: str,
     output: str | Path,
-    branch: Branch = DEFAULT_BRANCH,
+    branch: Branch | None = None,
     **inputs: Any,
 ) -> str:
     """Write one size of a pre-training, or the backbone of a fine-tuned model, in the format of another library.
@@ -30,7 +30,7 @@ def export(
         checkpoint: of either training; the second kind has one size, and needs no `spec`.
         spec: the size.
         target, output: see `export_file`.
-        branch: of a pre-training.
+        branch: of a pre-training, see `load_supernet`.
         inputs: `image_size`, `mean` and `std` of `export_file`.
 
     Returns:
@@ -45,7 +45,7 @@ def export(
         if spec is None:
             raise InputError(f"{checkpoint} has many sizes: give one of them, such as vit-w384-d12, or --all")
         return export_file(checkpoint, spec, target, output, branch, **inputs)
-    if branch != DEFAULT_BRANCH:
+    if branch is not None:
         raise InputError(f"{checkpoint} is of a fine-tuned model, which has no {branch}: leave --branch out")
     size = supernet.space.parse(spec) if spec else supernet.space.intact
     said = supernet.preprocessing is not None

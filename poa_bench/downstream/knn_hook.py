@@ -19,7 +19,7 @@ from poa_bench.registry import HOOKS
 
 @HOOKS.register_module()
 class KnnHook(Hook):
-    """Log k-NN accuracy of the teacher's sub-networks every n epochs, on a validation split, never on the test split.
+    """Log k-NN accuracy of the evaluated sub-networks every n epochs, on a validation split, never on the test split.
 
     Args:
         data: an evaluation config by name (``digits``) or path; its ``val`` split is used.
@@ -52,7 +52,7 @@ class KnnHook(Hook):
         Raises:
             InputError: a size is outside the space, splits do not fit each other, or train has fewer pictures than `k`.
         """
-        net = _teacher(runner)
+        net = _network(runner)
         self._specs(net)
         for remark in self.data.remarks(net.preprocessing):
             runner.logger.warning(remark)
@@ -65,7 +65,7 @@ class KnnHook(Hook):
         if not (self.every_n_train_iters(runner, interval) or self.is_last_train_iter(runner)):
             return
         start = time.perf_counter()
-        found = self.measure(_teacher(runner))
+        found = self.measure(_network(runner))
         # not through the message hub, whose numbers wait for the next line of the log: the last ones would be lost
         scalars = {f"knn/{size}": accuracy for size, accuracy in found.items()}
         runner.visualizer.add_scalars(scalars, runner.iter + 1, file_path=f"{runner.timestamp}.json")
@@ -96,6 +96,6 @@ class KnnHook(Hook):
         return {size: net.space.parse(size) for size in sizes}
 
 
-def _teacher(runner: Runner) -> Supernet:
+def _network(runner: Runner) -> Supernet:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return model.teacher.backbone
+    return model.evaluated_network

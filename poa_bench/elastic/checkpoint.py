@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from poa_bench import __version__
-from poa_bench.elastic.branch import Branch
+from poa_bench.elastic.branch import Branch, evaluated_branch
 from poa_bench.elastic.family import get_family
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.elastic.space import SubnetSpec
@@ -41,19 +41,19 @@ class LoadReport:
         return f"loaded {self.loaded}/{self.total} tensors ({share:.0f} %) of {self.spec} from {self.path}"
 
 
-def load_supernet(path: str | Path, branch: Branch = "teacher") -> Supernet:
+def load_supernet(path: str | Path, branch: Branch | None = None) -> Supernet:
     """Build the supernet that a training checkpoint describes, with its weights; no config is needed.
 
     Args:
         path: a mmengine checkpoint of a poa_bench pre-training.
-        branch: which network of it: the EMA `teacher` (what the paper evaluates) or the `student`; where mmengine's
-            EMAHook averaged both, `-unaveraged` takes the weights before it.
+        branch: which network of it: the EMA `teacher` or the `student`; where mmengine's EMAHook averaged them,
+            `-unaveraged` takes the weights before it. None: the one that its objective evaluates, POA the teacher.
 
     Raises:
         InputError: the file or the branch is not there, or its tensors do not fit.
     """
     checkpoint = read_training_checkpoint(path)
-    tensors = backbone_tensors(checkpoint, branch, path)
+    tensors = backbone_tensors(checkpoint, branch or evaluated_branch(checkpoint), path)
     supernet = Supernet.from_description(checkpoint["meta"]["poa_bench"])
     load_strictly(supernet, tensors, path)
     return supernet.eval()
@@ -199,14 +199,14 @@ def read_preprocessing(path: str | Path) -> Preprocessing | None:
 
 
 def load_backbone(
-    path: str | Path, spec: SubnetSpec | str | None = None, branch: Branch = "teacher"
+    path: str | Path, spec: SubnetSpec | str | None = None, branch: Branch | None = None
 ) -> tuple[nn.Module, LoadReport]:
     """The stock timm module of one size, from a supernet's training checkpoint or from an extracted file.
 
     Args:
         path: `.safetensors` is read as an extracted file, anything else as a training checkpoint.
         spec: the size; needed for a checkpoint, checked against the file otherwise.
-        branch: which network of a training checkpoint.
+        branch: which network of a training checkpoint, see `load_supernet`.
 
     Raises:
         InputError: as `load_supernet` and `load_subnet`, or the spec is missing or not the file's.

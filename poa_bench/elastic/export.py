@@ -15,7 +15,7 @@ from rich.progress import track
 from timm.models import save_for_hf
 from torch import nn
 
-from poa_bench.elastic.branch import Branch
+from poa_bench.elastic.branch import Branch, evaluated_branch
 from poa_bench.elastic.checkpoint import (
     PRETRAINED_CFG,
     load_supernet,
@@ -30,6 +30,7 @@ from poa_bench.elastic.export_mmpretrain import equal_for, mmpretrain_backbone, 
 from poa_bench.elastic.preprocessing import Preprocessing, differing, from_full_range
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
+from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path, remove_leftovers, sha256_file
 
@@ -42,7 +43,7 @@ def export_file(
     spec: str,
     target: str,
     output: str | Path,
-    branch: Branch = "teacher",
+    branch: Branch | None = None,
     image_size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -54,7 +55,7 @@ def export_file(
         spec: the size, as text or alias.
         target: `timm` (.safetensors), `mmpretrain` (.pth), `hf` (a folder) or `onnx` (.onnx).
         output: file or folder to write; whole or not at all.
-        branch: which network of the checkpoint.
+        branch: which network of the checkpoint, see `load_supernet`.
         image_size: side in pixels of the images that `onnx` takes and the files name; None: that of pre-training, or
             224 where it is not known.
         mean, std: of the training's images in units of the full range, for checkpoints that do not say them.
@@ -68,6 +69,7 @@ def export_file(
             trained with another normalisation.
     """
     check_output(target, output)
+    branch = branch or evaluated_branch(read_training_checkpoint(checkpoint))
     supernet = load_supernet(checkpoint, branch)
     return export_size(supernet, spec, target, output, checkpoint, branch, image_size, mean, std)
 
@@ -122,7 +124,7 @@ def _preprocessing(
 def export_all(
     checkpoint: str | Path,
     directory: str | Path,
-    branch: Branch = "teacher",
+    branch: Branch | None = None,
     image_size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -142,6 +144,7 @@ def export_all(
     Raises:
         InputError: the checkpoint cannot be read, or a file in the directory is of another checkpoint or branch.
     """
+    branch = branch or evaluated_branch(read_training_checkpoint(checkpoint))
     supernet, source_sha256 = load_supernet(checkpoint, branch), sha256_file(checkpoint)
     supernet.preprocessing = _preprocessing(supernet, _image_size(supernet, image_size), mean, std)
     files = {spec: Path(directory, f"{spec}.safetensors") for spec in supernet.space}

@@ -252,7 +252,7 @@ class SearchSpace:
         total = sum(weights.values())
         return {spec: weight / total for spec, weight in weights.items()}
 
-    def draw(self, seed: int, iteration: int, rank: int = 0, mode: Literal["step", "rank"] = "step") -> SubnetSpec:
+    def draw(self, seed: int, iteration: int, rank: int = 0, mode: str = "step", place: int = 0) -> SubnetSpec:
         """The elastic student of one step: a function of the arguments alone, so that resuming repeats it.
 
         Args:
@@ -260,12 +260,13 @@ class SearchSpace:
             iteration: the training step, from 0.
             rank: this process; used only with mode `rank`.
             mode: `step`: all ranks train the same size; `rank`: each its own, as the official code does.
+            place: which one of those drawn for the step, from 0.
         """
         check_draw_mode(mode)
         key = f"{seed}/{iteration}" if mode == "step" else f"{seed}/{iteration}/{rank}"
         specs = list(self)
         # a string seed is hashed with SHA-512: the same draw on every machine and Python version
-        return random.Random(key).choices(specs, [self.weight(spec) for spec in specs])[0]
+        return random.Random(key).choices(specs, [self.weight(spec) for spec in specs], k=place + 1)[place]
 
 
 def check_draw_mode(mode: str) -> None:

@@ -1,1 +1,1 @@
-"""How the supernet learns: the POA model, its losses, targets, heads, schedules and hooks (mmengine)."""
+"""How a supernet learns: objectives, and what they share: crops, heads, losses, schedules, hooks (mmengine)."""

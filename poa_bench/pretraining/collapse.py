@@ -1,4 +1,4 @@
-"""Is the teacher still telling images apart? Three numbers, and a warning in words."""
+"""Does the network still tell images apart? Up to four numbers, and a warning in words."""
 
 import math
 from typing import Any
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from poa_bench.errors import InputError
 from poa_bench.pretraining.schedules import training_model
-from poa_bench.pretraining.targets import biased_softmax
 from poa_bench.registry import HOOKS
 
 
@@ -42,13 +41,14 @@ def target_entropies(probabilities: Tensor) -> tuple[Tensor, Tensor]:
 
 @HOOKS.register_module()
 class CollapseHook(Hook):
-    """Watch the teacher on the first and every n-th batch and warn when training collapses.
+    """Watch the network that is evaluated on the first and every n-th batch and warn when training collapses.
 
-    Logs ``feature_spread``, ``feature_rank``, ``target_diversity`` and ``target_flatness`` of the intact teacher's
-    class tokens on this process (targets of the first head, before balancing).
+    Logs ``feature_spread`` and ``feature_rank`` of its class features on this process, and ``target_diversity`` and
+    ``target_flatness`` where the objective has targets over prototypes (of POA, those of the teacher's first head,
+    before balancing).
 
     Args:
-        interval: iterations between checks; each costs a forward pass of the teacher over the global crops.
+        interval: iterations between checks; each costs a forward pass over the global crops.
         begin: epochs without warnings: untrained networks give almost equal features.
         least_spread, least_rank, least_diversity, most_flatness: what lies beyond is reported.
     """
@@ -86,19 +86,18 @@ class CollapseHook(Hook):
 
     @torch.no_grad()
     def measure(self, model: Any, data_batch: dict) -> dict[str, float]:
-        """The four numbers of one batch of ``collate_crops``."""
+        """The numbers of one batch of ``collate_crops``: two, or four where there are targets."""
         images = model.data_preprocessor(data_batch, training=True)["inputs"]["global_crops"]
-        features = model.teacher.backbone(images).cls
-        rows = model.teacher.head(features)[0]
-        targets = biased_softmax(rows, model.teacher.head.prototypes()[0], model.teacher_temperature, None)
-        values = (feature_spread(features), effective_rank(features), *target_entropies(targets))
-        return dict(zip(self.limits, (value.item() for value in values), strict=True))
+        features, targets = model.watch(images)
+        values = (feature_spread(features), effective_rank(features))
+        values += () if targets is None else target_entropies(targets)
+        return dict(zip(self.limits, (value.item() for value in values), strict=False))
 
     def warnings(self, numbers: dict[str, float]) -> list[str]:
         """One sentence for every number beyond its limit."""
         found = []
-        for name, (least, most, meaning) in self.limits.items():
-            value = numbers[name]
+        for name, value in numbers.items():
+            least, most, meaning = self.limits[name]
             if (least is not None and value < least) or (most is not None and value > most):
                 limit = f"at least {least:g}" if most is None else f"at most {most:g}"
                 found.append(

@@ -91,6 +91,11 @@ class ProjectionHead(nn.Module):
         """The normalised prototypes (K, d) of every head; make them once per step."""
         return [self.get_submodule(f"last_layer{index}")() for index in range(self.count)]
 
+    def macs(self, width: float = 1.0) -> float:
+        """Multiply-accumulates of one row in the MLPs of all heads, at a share of the intact network's width."""
+        first, second, third = (self.mlp0[index].weight.numel() for index in (0, 2, 4))
+        return self.count * (first * width + second + third)
+
     def _mlp(self, index: int, features: Tensor) -> Tensor:
         mlp = self.get_submodule(f"mlp{index}")
         width = features.shape[-1]

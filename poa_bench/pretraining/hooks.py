@@ -1,6 +1,7 @@
 """What happens around a step: the size that is drawn, the random numbers, the teacher, and what is logged of it."""
 
 import hashlib
+from statistics import fmean
 from typing import Any, Literal
 
 import torch
@@ -8,6 +9,7 @@ from mmengine import dist
 from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.runner import Runner
 
+from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.elastic.space import check_draw_mode
 from poa_bench.log_names import current_name
 from poa_bench.pretraining.safety import images_per_iteration
@@ -18,7 +20,9 @@ from poa_bench.runs.provenance import peak_memory_bytes
 
 @HOOKS.register_module()
 class SubnetHook(Hook):
-    """Draw the elastic student's size before every step, as a function of (seed, iteration, rank).
+    """Draw the elastic students of every step, as a function of (seed, iteration, rank).
+
+    A sampler of another kind is a subclass that draws in its own way.
 
     Args:
         mode: ``step``: one size for all processes; ``rank``: each its own, as the official code does (about as many
@@ -29,14 +33,22 @@ class SubnetHook(Hook):
         check_draw_mode(mode)
         self.mode = mode
 
+    def draw(self, runner: Runner, space: SearchSpace, count: int) -> tuple[SubnetSpec, ...]:
+        """The sizes of this iteration, as many as the objective needs."""
+        chosen = (runner.seed, runner.iter, dist.get_rank(), self.mode)
+        return tuple(space.draw(*chosen, place) for place in range(count))
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Set ``model.spec`` and log its width and the depth of each elastic stage."""
-        model = training_model(runner)
-        model.spec = model.student.backbone.space.draw(runner.seed, runner.iter, dist.get_rank(), self.mode)
-        runner.message_hub.update_scalar("train/elastic_width", model.spec.width)
-        for stage, depth in enumerate(model.spec.depths, 1):
-            name = f"elastic_depth{stage}" if len(model.spec.depths) > 1 else "elastic_depth"
-            runner.message_hub.update_scalar(f"train/{name}", depth)
+        """Decide the sizes; log width and depth of each elastic stage, of several sizes their means."""
+        objective = training_model(runner)
+        sizes = self.draw(runner, objective.supernet.space, objective.drawn)
+        objective.decide(sizes=sizes)
+        if not sizes:
+            return
+        runner.message_hub.update_scalar("train/elastic_width", fmean(size.width for size in sizes))
+        for stage, depths in enumerate(zip(*(size.depths for size in sizes), strict=True), 1):
+            name = f"elastic_depth{stage}" if len(sizes[0].depths) > 1 else "elastic_depth"
+            runner.message_hub.update_scalar(f"train/{name}", fmean(depths))
 
 
 @HOOKS.register_module()
@@ -51,12 +63,12 @@ class StepSeedHook(Hook):
 
 @HOOKS.register_module()
 class TeacherHook(Hook):
-    """Move the teacher towards the student after every optimiser step."""
+    """Tell the objective of every step of the optimiser: a teacher that is a moving average follows its student."""
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Update the teacher, unless gradients are still being accumulated."""
+        """Unless gradients are still being accumulated."""
         if runner.optim_wrapper.should_update():
-            training_model(runner).update_teacher()
+            training_model(runner).after_update()
 
 
 @HOOKS.register_module()

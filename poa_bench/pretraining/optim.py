@@ -52,7 +52,7 @@ class PretrainOptimWrapperConstructor:
             raise InputError(f"layer_decay is {self.layer_decay}: it must lie in (0, 1]; 1 means no decay")
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the wrapper for a POA model (wrapped for several processes or not).
+        """Build the wrapper for an objective (wrapped for several processes or not).
 
         A model without a student is a stand-in: OpenMMLab's `vis_scheduler.py` draws the schedules with one.
         """

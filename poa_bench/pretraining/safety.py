@@ -104,7 +104,8 @@ class PretrainCheckpointHook(SafeCheckpointHook):
     """A ``SafeCheckpointHook`` for pre-training.
 
     ``meta.poa_bench`` says how to build the supernet again and how its pictures were normalised and cropped,
-    ``meta.images_per_iteration`` the batch; a run with other ones is not resumed. Sharded optimiser states are gathered
+    ``meta.objective`` which branches there are and which one is evaluated, ``meta.images_per_iteration`` the batch; a
+    run with other ones is not resumed. Sharded optimiser states are gathered
     first. Where gradients are accumulated, the interval is rounded up to a whole number of optimiser steps: gradients
     are not part of a checkpoint.
 
@@ -120,14 +121,14 @@ class PretrainCheckpointHook(SafeCheckpointHook):
         super().before_run(runner)
         model = training_model(runner)
         describe = getattr(model.data_preprocessor, "describe", lambda *_: None)
-        found = describe(_transforms(runner.train_dataloader.dataset), model.student.backbone.image_size)
+        found = describe(_transforms(runner.train_dataloader.dataset), model.supernet.image_size)
         if found is None:
             runner.logger.warning(
                 "checkpoints will not say how pictures are preprocessed, and evaluation configs have to: use "
                 "poa_bench.MultiCropPreprocessor, and a transform with the size of the crops as its `global_size`"
             )
-        for branch in (model.student, model.teacher):
-            branch.backbone.preprocessing = found
+        for branch in model.branches:
+            model.get_submodule(branch).backbone.preprocessing = found
 
     def before_train(self, runner: Runner) -> None:
         """As always; and round the interval."""
@@ -138,18 +139,21 @@ class PretrainCheckpointHook(SafeCheckpointHook):
             runner.logger.info(f"checkpoints every {self.interval} iterations: {accumulated} make one optimiser step")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Describe the supernet in the checkpoint."""
-        checkpoint["meta"]["poa_bench"] = training_model(runner).student.backbone.describe()
+        """Describe supernet and objective in the checkpoint."""
+        checkpoint["meta"]["poa_bench"] = training_model(runner).supernet.describe()
+        checkpoint["meta"]["objective"] = training_model(runner).describe()
         checkpoint["meta"]["images_per_iteration"] = images_per_iteration(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to go on with another batch or other inputs.
+        """Refuse to go on with another batch, other inputs or another objective.
 
         Raises:
-            InputError: the run that is resumed had another batch, or preprocessed its pictures in another way.
+            InputError: the run that is resumed had another objective or batch, or preprocessed its pictures in another
+                way.
         """
         if runner._resume:
             _refuse_other_inputs(runner, checkpoint)
+            _refuse_other_objective(runner, checkpoint)
         now = images_per_iteration(runner) if runner._resume else None  # mmengine has no public name for it
         before = checkpoint["meta"].get("images_per_iteration", now)
         if before != now and runner._resume:
@@ -174,12 +178,22 @@ def _transforms(dataset: Any) -> list[Any]:
 
 
 def _refuse_other_inputs(runner: Runner, checkpoint: dict[str, Any]) -> None:
-    ours = training_model(runner).student.backbone.preprocessing
+    ours = training_model(runner).supernet.preprocessing
     theirs = Preprocessing.from_dict(checkpoint["meta"].get("poa_bench", {}).get("preprocessing"))
     if ours and theirs and (other := differing({**ours.to_dict(), "crop_share": None}, theirs.to_dict())):
         raise InputError(
             f"the run to resume preprocessed its pictures in another way: now {other}; set the config as it was, or "
             "start a new run from its weights with --cfg-options load_from=CHECKPOINT"
+        )
+
+
+def _refuse_other_objective(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    ours = training_model(runner).describe()["type"]
+    theirs = checkpoint["meta"].get("objective", {}).get("type", ours)  # older checkpoints do not say it
+    if theirs != ours:
+        raise InputError(
+            f"the run to resume learned by {theirs}, this config says {ours}: set model.type as it was, or start a new "
+            "run from its weights with --cfg-options load_from=CHECKPOINT"
         )
 
 

@@ -1,6 +1,7 @@
 """Schedules: every value is a function of the iteration alone, so that resuming needs no state."""
 
 import math
+from dataclasses import fields
 from typing import Any
 
 from mmengine.dist import get_world_size
@@ -28,10 +29,10 @@ def interpolate(start: float, end: float, progress: float, shape: str = "linear"
 
 @HOOKS.register_module()
 class ScheduleHook(Hook):
-    """Set one attribute of the model before every step.
+    """Decide one of the objective's settings before every step.
 
     Args:
-        attribute: of the POA model: ``teacher_temperature``, ``teacher_momentum``, ``patch_weight``.
+        attribute: name of the setting; POA has ``teacher_temperature``, ``teacher_momentum``, ``patch_weight``.
         start: value until ``begin``.
         end: value from ``begin + length`` on.
         shape: ``linear`` or ``cosine``.
@@ -67,14 +68,19 @@ class ScheduleHook(Hook):
         return interpolate(self.start, self.end, (iteration - begin) / length, self.shape)
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse an attribute that the model does not have."""
-        if not hasattr(training_model(runner), self.attribute):
-            raise InputError(f"{type(training_model(runner)).__name__} has no attribute {self.attribute!r} to schedule")
+        """Refuse a setting that the objective does not have."""
+        objective = training_model(runner)
+        known = [field.name for field in fields(objective.settings) if field.name != "sizes"]
+        if self.attribute not in known:
+            raise InputError(
+                f"{type(objective).__name__} has no setting {self.attribute!r} to schedule: it has "
+                f"{', '.join(known) or 'none'}"
+            )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Set and log the value."""
+        """Decide and log the value."""
         value = self.value(runner.iter, len(runner.train_dataloader), runner.max_iters)
-        setattr(training_model(runner), self.attribute, value)
+        training_model(runner).decide(**{self.attribute: value})
         runner.message_hub.update_scalar(f"train/{self.attribute}", value)
 
 
@@ -136,22 +142,28 @@ def _multiply_rates(runner: Runner, factor: float) -> None:
 
 @HOOKS.register_module()
 class FreezeLastLayerHook(Hook):
-    """Keep the prototypes as they are during the first epochs (DINO).
+    """Keep the prototypes, or other layers of the student, as they are during the first epochs (DINO).
 
     Their gradients are dropped just before the optimiser steps, so they are part of the gradient norm and of the
     exchange between processes as always.
 
     Args:
         epochs: how many; fractions count.
+        names: how the names of the student's parameters begin that are kept.
     """
 
-    def __init__(self, epochs: float = 1):
-        self.epochs = epochs
+    def __init__(self, epochs: float = 1, names: str = "head.last_layer"):
+        self.epochs, self.names = epochs, names
 
     def before_train(self, runner: Runner) -> None:
-        """Hook into the optimiser."""
-        head = training_model(runner).student.head
-        frozen = [parameter for name, parameter in head.named_parameters() if name.startswith("last_layer")]
+        """Hook into the optimiser; raises InputError if there are no such parameters."""
+        named = dict(training_model(runner).student.named_parameters())
+        frozen = [parameter for name, parameter in named.items() if name.startswith(self.names)]
+        if not frozen:
+            raise InputError(
+                f"FreezeLastLayerHook: no parameter of the student begins with {self.names!r}, they have names such as "
+                f"{list(named)[-1]!r}: set `names`, or leave the hook out"
+            )
         until = self.epochs * len(runner.train_dataloader)
 
         def drop_gradients(*_: Any) -> None:

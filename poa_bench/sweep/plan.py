@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poa_bench.config_files import read_config
+from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.runs.provenance import canonical_hash, sha256_file
@@ -150,7 +151,7 @@ def expand(sweep: Sweep) -> list[Run]:
 
 
 def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
-    from poa_bench.downstream.architecture import is_config, pretraining_seed, read_architecture
+    from poa_bench.downstream.architecture import default_branch, is_config, pretraining_seed, read_architecture
     from poa_bench.elastic import SearchSpace
 
     if is_config(checkpoint) and any("pretrained" in task.initialisations for task in sweep.tasks):
@@ -168,13 +169,14 @@ def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
         "pretraining_seed": pretraining_seed(checkpoint),
         "series": sweep.series,
     }
-    runs = [run for task in tasks for run in _runs_of_task(sweep, task, source, description, space)]
+    described = (description, space, default_branch(checkpoint))
+    runs = [run for task in tasks for run in _runs_of_task(sweep, task, source, *described)]
     order = {str(spec): position for position, spec in enumerate(space)}
     yield from sorted(runs, key=lambda run: (order.get(run.spec, -1), run.initialisation, run.seed))
 
 
 def _runs_of_task(
-    sweep: Sweep, task: TaskEntry, source: dict[str, Any], description: dict[str, Any], space: SearchSpace
+    sweep: Sweep, task: TaskEntry, source: dict[str, Any], description: dict[str, Any], space: SearchSpace, branch: str
 ) -> Iterator[Run]:
     from poa_bench.downstream.architecture import choose_specs
 
@@ -182,7 +184,9 @@ def _runs_of_task(
     names = [str(spec) for spec in choose_specs(space, task.specs)]
     for initialisation in task.initialisations:
         measured = _of_initialisation(task, initialisation)
-        dataset, protocols, config, said = resolve(measured, training, description["options"].get("img_size"))
+        image_size = description["options"].get("img_size")
+        taken = branch if initialisation == "pretrained" else DEFAULT_BRANCH
+        dataset, protocols, config, said = resolve(measured, training, image_size, taken)
         drawn = {"architecture": description} if initialisation == "random" else {}
         settings = {**measured.settings, **drawn}
         if initialisation == "pixels" and training:  # they have no checkpoint that says it

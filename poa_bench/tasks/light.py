@@ -37,7 +37,7 @@ def run_light(
     """Do runs of light tasks; one supernet and one copy of the images serve all sizes.
 
     Args:
-        runs: any mixture; `run.settings` may hold `amp` ('off', 'bf16', 'fp16'), `branch` (see `elastic.branch`),
+        runs: any mixture; `run.settings` may hold `amp` ('off', 'bf16', 'fp16'), `branch` (see `load_supernet`),
             `config` with `cfg_options` (an evaluation config, else the one named like `run.dataset`),
             `architecture` (`Supernet.describe()`, for random initialisation) and `preprocessing`
             (`Preprocessing.to_dict()`, for raw pixels).
@@ -110,7 +110,7 @@ def _network(run: "Run") -> Supernet | None:
         return None
     if run.initialisation == "random":
         return random_supernet(_setting(run, "architecture"), run.seed)
-    net = load_supernet(run.checkpoint, _setting(run, "branch"))
+    net = load_supernet(run.checkpoint, run.settings.get("branch"))
     if (found := sha256_file(run.checkpoint)) != run.checkpoint_sha256:
         raise InputError(
             f"{run.checkpoint} has changed since the run was planned (SHA-256 {found[:12]}..., not "

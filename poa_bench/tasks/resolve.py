@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from poa_bench.config_files import read_config
+from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.preprocessing import say_once
 from poa_bench.errors import InputError
 from poa_bench.runs.provenance import canonical_hash
@@ -38,27 +39,33 @@ class Resolved(NamedTuple):
     said: dict[str, str | int | float]
 
 
-def resolve(task: Entry, training: Preprocessing | None = None, image_size: int | None = None) -> Resolved:
+def resolve(
+    task: Entry,
+    training: Preprocessing | None = None,
+    image_size: int | None = None,
+    branch: str = DEFAULT_BRANCH,
+) -> Resolved:
     """Fill in the defaults of a task entry, and replace config files by their content.
 
     Args:
         task: one entry of a sweep.
         training: how the training of the networks preprocessed pictures; None where that is not known.
         image_size: that the networks are built for, if any.
+        branch: the one that their objective evaluates.
 
     Raises:
         InputError: a config cannot be found, says another data set or protocol, or a light protocol is unknown.
     """
     if find_task(task.task).is_light:
-        return _resolve_light(task, training, image_size)
-    return _resolve_trained(task, training)
+        return _resolve_light(task, training, image_size, branch)
+    return _resolve_trained(task, training, branch)
 
 
-def _resolve_light(task: Entry, training: Preprocessing | None, image_size: int | None) -> Resolved:
+def _resolve_light(task: Entry, training: Preprocessing | None, image_size: int | None, branch: str) -> Resolved:
     from poa_bench.downstream.images import EvaluationData
     from poa_bench.tasks.light import SETTINGS
 
-    settings = {**SETTINGS, **task.settings}
+    settings = {**SETTINGS, "branch": branch, **task.settings}
     source = settings.pop("config") or task.dataset
     if source is None:
         raise InputError(f"task {task.task!r} names no data set: dataset='digits', or settings=dict(config=PATH)")
@@ -74,7 +81,7 @@ def _resolve_light(task: Entry, training: Preprocessing | None, image_size: int 
     return Resolved(data.name, [protocol.name for protocol in protocols], config, leaves({**settings, **described}))
 
 
-def _resolve_trained(task: Entry, training: Preprocessing | None) -> Resolved:
+def _resolve_trained(task: Entry, training: Preprocessing | None, branch: str) -> Resolved:
     from poa_bench.downstream.normalisation import set_normalisation
 
     if "config" not in task.settings:
@@ -95,9 +102,9 @@ def _resolve_trained(task: Entry, training: Preprocessing | None) -> Resolved:
     _check_same(task, "task", task.task, said.task)
     _check_same(task, "dataset", task.dataset, said.dataset)
     _check_same(task, "protocols", task.protocols or None, [said.protocol])
-    _check_branch(task, config)
+    _check_branch(task, config, branch)
     # the whole config would be hundreds of values: what was changed in it, and a hash of all
-    said_of_it = {**leaves(options), "branch": "teacher", "content": canonical_hash(config)[:8]}
+    said_of_it = {**leaves(options), "branch": branch, "content": canonical_hash(config)[:8]}
     return Resolved(said.dataset, [said.protocol], {"config": config}, said_of_it)
 
 
@@ -117,13 +124,13 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | int |
     return flat
 
 
-def _check_branch(task: Entry, config: dict[str, Any]) -> None:
-    """Dense tasks fill in the checkpoint themselves, and take its teacher."""
+def _check_branch(task: Entry, config: dict[str, Any], evaluated: str) -> None:
+    """Dense tasks fill in the checkpoint themselves, and take the branch that its objective evaluates."""
     backbone = config.get("model", {}).get("backbone", {})
-    branch = (backbone.get("init_cfg") or {}).get("branch", "teacher")
-    if branch != "teacher":
+    branch = (backbone.get("init_cfg") or {}).get("branch", evaluated)
+    if branch != evaluated:
         raise InputError(
-            f"task {task.task!r}: model.backbone.init_cfg.branch is {branch!r}, but a sweep's runs take the 'teacher': "
+            f"task {task.task!r}: model.backbone.init_cfg.branch is {branch!r}, but a sweep's runs take {evaluated!r}: "
             "leave it out, or train the config itself with tools/train.py"
         )
 

@@ -40,8 +40,8 @@ class Recorder(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         model = training_model(runner)
         seen = {name: value.item() for name, value in outputs.items()}
-        seen |= {name: getattr(model, name) for name in ("teacher_momentum", "teacher_temperature")}
-        seen["elastic_width"] = model.spec.width
+        seen |= {name: getattr(model.settings, name) for name in ("teacher_momentum", "teacher_temperature")}
+        seen["elastic_width"] = model.settings.sizes[0].width
         first = runner.optim_wrapper.optimizer.param_groups[0]
         seen |= {"lr": first["lr"], "weight_decay": first["weight_decay"]}
         for name, values in self.values.items():

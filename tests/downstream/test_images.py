@@ -118,8 +118,7 @@ def test_knn_while_training(tmp_path, log):
 
     class Runner:
         class model:
-            class teacher:
-                backbone = net
+            evaluated_network = net
 
         from mmengine.logging import MMLogger
 

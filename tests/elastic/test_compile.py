@@ -88,11 +88,11 @@ def test_a_training_step_is_the_plain_one(checkpointed, monkeypatch):
     for compiled in (False, True):
         torch.manual_seed(0)
         model = tiny_poa(checkpoint_activations=checkpointed, compile_blocks=compiled)
-        model.spec = model.student.backbone.space.smallest
-        losses = model.loss(random_crops())
+        model.decide(sizes=(model.student.backbone.space.smallest,))
+        losses = model.loss(random_crops(), model.settings)
         losses["loss"].backward()
         known = len(torch._dynamo.eval_frame.cached_backends)
-        model.loss(random_crops())
+        model.loss(random_crops(), model.settings)
         assert len(torch._dynamo.eval_frame.cached_backends) == known  # what torch would keep of every step
         results.append((losses, [parameter.grad for parameter in model.student.parameters()]))
     assert counters["stats"]["unique_graphs"] >= 5

@@ -85,8 +85,8 @@ def test_every_size_is_the_stock_network(supernet, spec):
 def test_it_is_pre_trained():
     backbone = {"type": "poa_bench.Supernet", "space": SPACE.to_dict(), **OPTIONS}
     model = tiny_poa(backbone=backbone)
-    model.spec = SMALL
-    losses = model.loss(random_crops())
+    model.decide(sizes=(SMALL,))
+    losses = model.loss(random_crops(), model.settings)
     losses["loss"].backward()
     assert all(value.isfinite() for value in losses.values())
     assert all(parameter.grad is not None for parameter in model.student.parameters())

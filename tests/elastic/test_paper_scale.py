@@ -125,7 +125,8 @@ def test_one_iteration_of_the_pre_training(family, tmp_path):
         assert np.isfinite(scalars[f"train/{term}"].current()), term
     model = runner.model
     assert model.student.backbone.space == SearchSpace.paper(family)
-    assert model.spec in SearchSpace.paper(family) and model.spec != model.student.backbone.space.intact
+    (drawn,) = model.settings.sizes
+    assert drawn in SearchSpace.paper(family) and drawn != model.supernet.space.intact
     moments = runner.optim_wrapper.optimizer.state
     for name, parameter in model.student.backbone.named_parameters():
         moved = moments[parameter]["exp_avg"].abs().max() > 0

@@ -21,7 +21,9 @@ LAUNCHERS = {
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
 }
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["poa_bench.launch", "poa_bench.pretraining.poa", "poa_bench.downstream.knn_hook"])
+SERVER.set_forkserver_preload(
+    ["poa_bench.launch", "poa_bench.pretraining.objectives.poa", "poa_bench.downstream.knn_hook"]
+)
 
 
 class Job:

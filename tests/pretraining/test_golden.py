@@ -14,11 +14,11 @@ RELATIVE = 1e-4
 def step(request):
     """(name, losses, per-head term values, student with gradients) of one sub-network."""
     model = golden_poa(chunk_elements=4000)  # several chunks
-    model.spec = golden_specs()[request.param]
+    model.decide(sizes=(golden_specs()[request.param],))
     per_head = []
-    compare = model._compare
-    model._compare = lambda *arguments: per_head.append(compare(*arguments)) or per_head[-1]
-    losses = model.loss(golden_crops())
+    compare = model.compare
+    model.compare = lambda *arguments: per_head.append(compare(*arguments)) or per_head[-1]
+    losses = model.loss(golden_crops(), model.settings)
     losses["loss"].backward()
     names = [name for name in losses if name not in ("loss", "koleo")]
     values = dict(zip(names, per_head[0][1].T, strict=True))

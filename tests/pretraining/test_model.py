@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from poa_bench.errors import InputError
 from poa_bench.pretraining.balancing import CenteredTargets
 from poa_bench.pretraining.heads import ProjectionHead
+from poa_bench.pretraining.objectives.poa import VARIANTS, LossWeights, loss_table
 from poa_bench.pretraining.targets import biased_softmax
-from poa_bench.pretraining.terms import VARIANTS, LossWeights, loss_table, pairing_matrix
+from poa_bench.pretraining.terms import pairing_matrix
 from tests.pretraining.tiny import random_crops, tiny_poa
 
 SMALLEST = "vit-w32-d3"
@@ -115,8 +116,8 @@ def test_pairings():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_trains(variant):
     model = tiny_poa(variant=variant)
-    model.spec = model.student.backbone.space.parse(SMALLEST)
-    losses = model.loss(random_crops())
+    model.decide(sizes=(model.student.backbone.space.parse(SMALLEST),))
+    losses = model.loss(random_crops(), model.settings)
     losses["loss"].backward()
     students = set(VARIANTS[variant])
     assert {name.split("_")[0] for name in losses} - {"loss", "koleo"} == students
@@ -128,13 +129,18 @@ def test_every_variant_trains(variant):
     assert all(parameter.grad is None for parameter in model.teacher.parameters())
 
 
+def test_a_step_without_a_drawn_size_is_refused():
+    with pytest.raises(InputError, match="POA needs 1 drawn sizes in each step, found 0: default_hooks.subnet"):
+        (model := tiny_poa()).loss(random_crops(), model.settings)
+
+
 def test_spec_of_the_elastic_student_changes_only_elastic_terms():
     model = tiny_poa()
     crops = random_crops()
     values = []
     for spec in (SMALLEST, "vit-w48-d4"):
-        model.spec = model.student.backbone.space.parse(spec)
-        values.append(model.loss(crops))
+        model.decide(sizes=(model.student.backbone.space.parse(spec),))
+        values.append(model.loss(crops, model.settings))
     differ = {name for name in values[0] if not torch.equal(values[0][name], values[1][name])}
     assert differ == {name for name in values[0] if name.startswith("elastic")} | {"loss", "koleo"}
 
@@ -144,19 +150,19 @@ def test_spec_of_the_elastic_student_changes_only_elastic_terms():
 def test_all_parameters_have_a_gradient_whatever_the_batch_holds(local_views, masked):
     """So that DistributedDataParallel needs no search for unused parameters."""
     model = tiny_poa()
-    model.spec = model.student.backbone.space.parse(SMALLEST)
-    model.loss(random_crops(local_views=local_views, masked=masked))["loss"].backward()
+    model.decide(sizes=(model.student.backbone.space.parse(SMALLEST),))
+    model.loss(random_crops(local_views=local_views, masked=masked), model.settings)["loss"].backward()
     assert all(parameter.grad is not None for parameter in model.student.parameters())
 
 
 def test_patch_loss_that_has_not_begun_equals_no_masks():
     model = tiny_poa()
-    model.spec = model.student.backbone.space.parse(SMALLEST)
-    model.patch_weight = 0.0
-    losses = model.loss(random_crops(masked=0.3))
+    model.decide(sizes=(model.student.backbone.space.parse(SMALLEST),))
+    model.decide(patch_weight=0.0)
+    losses = model.loss(random_crops(masked=0.3), model.settings)
     losses["loss"].backward()
     assert not model.student.backbone.mask_token.grad.any()
-    assert losses["loss"].item() == pytest.approx(model.loss(random_crops(masked=0.0))["loss"].item())
+    assert losses["loss"].item() == pytest.approx(model.loss(random_crops(masked=0.0), model.settings)["loss"].item())
     assert [losses[name].item() for name in ("intact_patch", "elastic_patch")] == [0, 0]  # named in every line of a log
 
 
@@ -167,18 +173,18 @@ def test_teacher_follows_the_student_and_never_drops_paths():
     with torch.no_grad():
         for parameter in model.student.parameters():
             parameter.add_(1.0)
-    model.teacher_momentum = 0.75
-    model.update_teacher()
+    model.decide(teacher_momentum=0.75)
+    model.after_update()
     for name, value in model.teacher.state_dict().items():
         torch.testing.assert_close(value, 0.75 * before[name] + 0.25 * model.student.state_dict()[name])
 
 
 def test_bfloat16_step_keeps_float32_losses_near_the_float32_ones():
     model = tiny_poa()
-    model.spec = model.student.backbone.space.parse(SMALLEST)
-    expected = model.loss(random_crops())
+    model.decide(sizes=(model.student.backbone.space.parse(SMALLEST),))
+    expected = model.loss(random_crops(), model.settings)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = model.loss(random_crops())
+        found = model.loss(random_crops(), model.settings)
     for name, value in found.items():
         assert value.dtype == torch.float32
         if name not in ("loss", "koleo"):  # KoLeo of almost equal untrained features is all rounding
@@ -192,8 +198,8 @@ def test_activation_checkpointing_changes_nothing_but_memory():
     frugal.load_state_dict(plain.state_dict())
     gradients = []
     for model in (plain, frugal):
-        model.spec = model.student.backbone.space.parse(SMALLEST)
-        model.loss(random_crops())["loss"].backward()
+        model.decide(sizes=(model.student.backbone.space.parse(SMALLEST),))
+        model.loss(random_crops(), model.settings)["loss"].backward()
         gradients.append([parameter.grad for parameter in model.student.parameters()])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)

@@ -9,8 +9,8 @@ from torch import nn
 
 from poa_bench.config_files import find_config
 from poa_bench.errors import InputError
+from poa_bench.pretraining.objectives.poa import POA
 from poa_bench.pretraining.optim import PretrainOptimWrapperConstructor
-from poa_bench.pretraining.poa import POA
 from poa_bench.registry import MODELS
 
 SMALL = {  # of the same kind, with all options of the config

@@ -33,11 +33,11 @@ def half(request):
 def test_sinkhorn_and_its_targets_are_float32_in_a_half_precision_step(half):
     """Made again outside of autocast from the same features, they are the same to the last bit."""
     model = tiny_poa()
-    model.spec = model.student.backbone.space.smallest
+    model.decide(sizes=(model.student.backbone.space.smallest,))
     made = []
     model.targets.register_forward_hook(lambda module, arguments, target: made.append((arguments, target)))
     with half:
-        model.loss(random_crops())
+        model.loss(random_crops(), model.settings)
     assert len(made) == 2 * model.student.head.count  # class tokens and patches
     for arguments, target in made:
         again = model.targets.forward(*arguments)
@@ -60,9 +60,9 @@ def test_teacher_takes_steps_that_half_precision_cannot_hold(half):
         for teacher, student in zip(model.teacher.parameters(), model.student.parameters(), strict=True):
             teacher.fill_(1.0)
             student.fill_(0.5)
-    model.teacher_momentum = 0.9999
+    model.decide(teacher_momentum=0.9999)
     with half:
-        model.update_teacher()
+        model.after_update()
     for parameter in model.teacher.parameters():
         assert parameter.dtype == torch.float32
         torch.testing.assert_close(parameter, torch.full_like(parameter, 0.99995), rtol=0, atol=1e-7)
@@ -108,9 +108,9 @@ def gradients(context, scale: float) -> torch.Tensor:
     """
     torch.manual_seed(0)
     model = tiny_poa(loss_weights={"koleo": 0.0})
-    model.spec = model.student.backbone.space.smallest
+    model.decide(sizes=(model.student.backbone.space.smallest,))
     with context:
-        total = model.loss(random_crops())["loss"]
+        total = model.loss(random_crops(), model.settings)["loss"]
     assert total.dtype == torch.float32
     (total * scale).backward()
     return torch.cat([p.grad.flatten() / scale for p in model.student.parameters() if p.grad is not None])

@@ -56,7 +56,7 @@ def test_momentum_at_the_end_of_the_official_runs(cut, last):
 def test_unknown_shape_and_attribute_are_refused():
     with pytest.raises(InputError, match="use 'linear' or 'cosine'"):
         ScheduleHook("patch_weight", 0, 1, "square")
-    with pytest.raises(InputError, match="no attribute 'temprature'"):
+    with pytest.raises(InputError, match="no setting 'temprature' to schedule: it has teacher_temperature, "):
         ScheduleHook("temprature", 0, 1).before_train(SimpleNamespace(model=tiny_poa()))
 
 

@@ -21,9 +21,9 @@ from poa_bench.elastic import load_supernet
 from poa_bench.elastic.checkpoint import read_preprocessing
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
+from poa_bench.pretraining.objectives.poa import loss_table
 from poa_bench.pretraining.safety import AtomicBackend, NonFiniteError
 from poa_bench.pretraining.schedules import training_model
-from poa_bench.pretraining.terms import loss_table
 from tests.conftest import REPOSITORY
 from tests.pretraining.runs import arguments, logged, run, train_here, weights
 from tests.warned import warnings_in

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from poa_bench.elastic import SubnetSpec
-from poa_bench.pretraining.poa import POA, Crops
+from poa_bench.pretraining.objective import Crops
+from poa_bench.pretraining.objectives.poa import POA
 from tests.conftest import golden
 
 SPACE = {"family": "vit", "widths": [32, 48, 64], "depths": [3, 4, 5, 6], "head_dim": 16}
