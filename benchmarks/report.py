@@ -56,7 +56,7 @@ def main() -> int:
         print(
             f"the page took {seconds:.2f} s of processor (aim: {MOST_SECONDS:g}) and has {megabytes:.2f} MB", flush=True
         )
-        timed("figures as files, on top", lambda: write_figures(data, drawn, Path(folder) / "figures"))
+        timed("figures as files, on top", lambda: write_figures(data, drawn, Path(folder) / "figures", ["svg"]))
     return int(seconds > MOST_SECONDS or megabytes > MOST_MEGABYTES)
 
 

@@ -11,6 +11,6 @@ def add_arguments(parser):
 
 
 def run(args):
-    from poa_bench.report.compare import comparison_text
+    from poa_bench.report.compare_words import comparison_text
 
     print(comparison_text(args.sides, args.task, args.csv))

@@ -20,7 +20,8 @@ def add_arguments(parser):
 
 
 def run(args):
-    from poa_bench.report.pick import choose, pick_text
+    from poa_bench.report.pick import choose
+    from poa_bench.report.pick_words import pick_text
 
     limits = {
         "parameters": args.max_params,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from poa_bench.report.frame import PIXELS, RANDOM, ReportData
-from poa_bench.report.noise import tied
+from poa_bench.report.ties import beaten, score_of
 from poa_bench.report.verdict import Score, Standing, Verdict, standing
 
 
@@ -59,20 +60,22 @@ def gains(data: ReportData, series: str, column: str) -> pd.DataFrame:
     table["gain"] = factor * (table.pretrained - table.random)
     table["gain_over_pixels"] = factor * (table.pretrained - table.pixels)
     apart = ours["min"] > random["max"] if sign > 0 else ours["max"] < random["min"]
-    table["clear"] = _better(table, "random", sign) & apart
+    rivals = {spec: _rivals(data, series, column, spec) for spec in table.index}
+    clear = {spec: [own.better(control) for control in controls] for spec, (own, *controls) in rivals.items()}
+    table["clear"] = pd.Series({spec: found[0] for spec, found in clear.items()}, dtype=bool) & apart
     table["noise_known"] = table[["pretrained_error", "random_error"]].notna().any(axis=1)
-    table["clear_of_pixels"] = _better(table, "pixels", sign)
+    table["clear_of_pixels"] = pd.Series({spec: found[1] for spec, found in clear.items()}, dtype=bool)
     return table
 
 
-def _better(table: pd.DataFrame, other: str, sign: int) -> pd.Series:
-    """Where the pre-trained score is better than another one by more than the noise."""
-    columns = ["pretrained", "pretrained_error", other, f"{other}_error"]
-    rows = table[columns].itertuples(index=False, name=None)
-    known = [
-        sign * ours > sign * theirs and not tied((ours, error), (theirs, noise)) for ours, error, theirs, noise in rows
-    ]
-    return pd.Series(known, index=table.index, dtype=bool)
+def _rivals(data: ReportData, series: str, column: str, spec: str) -> tuple[Score, Score, Score]:
+    """The score of a size, of the same size at random initialisation, and of raw pixels; NaN where not measured."""
+    random = random_scores(data, series, column)
+    return (
+        score_of(data, column, series, spec),
+        score_of(data, column, random.series[spec] if spec in random.index else "", spec, RANDOM),
+        score_of(data, column, PIXELS, "", PIXELS),
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -84,12 +87,9 @@ def standings(data: ReportData, series: str, column: str) -> dict[str, Standing]
     sign, found = data.columns.sign[column], {}
     if not sign:
         return found
-    for row in gains(data, series, column).dropna(subset=["pretrained"]).itertuples():
-        controls = [
-            Score(RANDOM, row.random, row.random_error, sign),
-            Score(PIXELS, row.pixels, row.pixels_error, sign),
-        ]
-        found[row.Index] = standing(Score(row.Index, row.pretrained, row.pretrained_error, sign), controls, row.chance)
+    for spec, chance in gains(data, series, column).dropna(subset=["pretrained"]).chance.items():
+        own, *controls = _rivals(data, series, column, spec)
+        found[spec] = standing(own, controls, chance)
     return found
 
 
@@ -97,22 +97,36 @@ def verdict(data: ReportData, column: str, rows: pd.DataFrame, chosen: Hashable 
     """What may be said about one of several sizes.
 
     Args:
-        rows: `series`, `spec`, `score` and `error`, one row per size.
+        rows: `series`, `spec` and `score`, one row per size.
         chosen: index of the row that is spoken of; by default the best score.
     """
     sign = data.columns.sign[column]
     chosen = (sign * rows.score).idxmax() if chosen is None else chosen
     several = rows.series.nunique() > 1
     names = rows.spec + (" (" + rows.series + ")") * several
-    scores = {row: Score(names[row], rows.score[row], rows.error[row], sign) for row in rows.index}
-    found = [gains(data, series, column).loc[own.spec] for series, own in rows.groupby("series", sort=False)]
-    found = pd.concat(found, ignore_index=True)
-    controls = [Score(PIXELS, found.pixels.max(), found.pixels_error.max(), sign)]  # the same in every row
-    if found.random.notna().any():
-        best = found.loc[(sign * found.random).idxmax()]
-        controls.append(Score(RANDOM, best.random, best.random_error, sign))
-    others = tuple(score for row, score in scores.items() if row != chosen)
-    return Verdict(scores[chosen], others, standing(scores[chosen], controls, found.chance.max()))
+    keys = list(zip(rows.series, rows.spec, strict=True))
+    scores = [score_of(data, column, *key, name) for key, name in zip(keys, names, strict=True)]
+    place = rows.index.get_loc(chosen)
+    own = scores[place]
+    random = [_rivals(data, series, column, spec)[1] for series, spec in keys]
+    random = sorted((score for score in random if score.mean == score.mean), key=lambda each: each.merit)
+    controls = [score_of(data, column, PIXELS, "", PIXELS), *random[-1:]]
+    chance = max(gains(data, series, column).chance.max() for series in set(rows.series))
+    worse = beaten(data, column).loc[keys, keys].to_numpy()
+    others = np.arange(len(keys)) != place
+    ahead = worse[place]
+    tied = others & ~worse.any(1) if not ahead.any() else others & ~ahead & ~worse[:, place]
+    return Verdict(
+        own,
+        _chosen(scores, others),
+        standing(own, controls, chance),
+        _chosen(scores, tied),
+        _chosen(scores, ahead),
+    )
+
+
+def _chosen(scores: list[Score], mask: np.ndarray) -> tuple[Score, ...]:
+    return tuple(score for score, taken in zip(scores, mask, strict=True) if taken)
 
 
 def series_rows(data: ReportData, series: str, column: str) -> pd.DataFrame:
@@ -121,6 +135,7 @@ def series_rows(data: ReportData, series: str, column: str) -> pd.DataFrame:
     return scores.rename(columns={"mean": "score"}).assign(series=series)[["series", "spec", "score", "error"]]
 
 
+@lru_cache(maxsize=1024)
 def random_scores(data: ReportData, series: str, column: str) -> pd.DataFrame:
     """Cells of the random networks that are of the series' sizes: with as many parameters, and of its architecture.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ import pandas as pd
 from scipy import stats
 
 from poa_bench.errors import InputError
+from poa_bench.report.bootstrap import Sample, error_of, p_value
 from poa_bench.report.frame import PIXELS, RANDOM, ReportData, costs, load_report_data, signs, sort_specs
-from poa_bench.report.naming import variants
-from poa_bench.report.noise import ahead_sentence, margin, standard_errors
+from poa_bench.report.noise import standard_errors
 from poa_bench.report.published import main_rows, read_published, same_dataset
-from poa_bench.report.tables import score
-from poa_bench.report.verdict import Score
+from poa_bench.report.samples import Draws
+from poa_bench.report.verdict import Score, leads
 
 PUBLISHED = "published:"
 _GROUP = ["spec", "task", "metric", "dataset", "protocol", "settings"]
@@ -31,12 +32,14 @@ class Side:
             settings as `config_hash`), `seed`, `pretraining_seed`, `value`, `sign`; one row per run. Published: seed 0.
         published: its numbers were not measured here.
         controls: (size, task, metric, data set, protocol) -> the highest control of its folder; raw pixels: size "".
+        draws: of the outcomes of its runs.
     """
 
     name: str
     rows: pd.DataFrame
     published: bool
     controls: dict[tuple, Score] = field(default_factory=dict)
+    draws: Draws = field(default_factory=Draws)
 
 
 def read_side(text: str, published_folder: str | None = None) -> list[Side]:
@@ -59,7 +62,7 @@ def read_side(text: str, published_folder: str | None = None) -> list[Side]:
     fresh = fresh.assign(settings=kind + " " + fresh.config_hash.str[:8])
     short, controls = Path(folder or text).name, _controls(data)
     titles = {name: short if len(names) == 1 and not series else f"{short}:{name}" for name in names}
-    return [Side(title, fresh[fresh.series == name], False, controls) for name, title in titles.items()]
+    return [Side(title, fresh[fresh.series == name], False, controls, data.draws) for name, title in titles.items()]
 
 
 def _controls(data: ReportData) -> dict[tuple, Score]:
@@ -67,7 +70,11 @@ def _controls(data: ReportData) -> dict[tuple, Score]:
     cells = cells.join(data.columns[["task", "metric", "dataset", "protocol", "sign"]], on="column").sort_values("mean")
     return {
         (row.spec, row.task, row.metric, row.dataset, row.protocol): Score(
-            PIXELS if row.series == PIXELS else RANDOM, row.mean, row.error, row.sign
+            PIXELS if row.series == PIXELS else RANDOM,
+            row.mean,
+            row.error,
+            row.sign,
+            data.samples.get((row.series, row.spec, row.column)),
         )
         for row in cells.itertuples()
     }
@@ -88,13 +95,15 @@ def compare(sides: list[Side]) -> pd.DataFrame:
 
     Returns:
         `size`, `task`, `metric`, `dataset`, `protocol`, `variant` (the first side's), `first`, `second` (names),
-        `mean_first`, `mean_second`, `std_first`, `std_second`, `difference` (second - first), `p` (two-sided paired
-        t-test over common repeats, missing below 2 or without spread), `repeats` (common ones: pre-training seeds where
-        a side has several, each the mean of its measurement seeds, else measurement seeds), `note` (what is not the
-        same: protocol, settings, seeds), `error_first`, `error_second` (standard errors of the means, missing where
-        nothing is known), `noise` (how large a difference must be, see `noise.margin`), `control` and `control_score`
-        (the best one at this size, raw pixels included, where either side's folder has one), `sign` (1 where more is
-        better, -1 where less is, else 0).
+        `mean_first`, `mean_second`, `std_first`, `std_second`, `difference` (second - first), `low` and `high` (its
+        95 % interval) and `p` where both sides have outcomes (`bootstrap.py`), else only `p` (two-sided paired t-test
+        over common repeats, missing below 2 or without spread), `repeats` (common ones: pre-training seeds where a side
+        has several, each the mean of its measurement seeds, else measurement seeds), `note` (what is not the same:
+        protocol, settings, seeds), `error_first`, `error_second` (standard errors of the means, missing where nothing
+        is known), `noise` (how large a difference must be), `control` and `control_score` (the best one at this size,
+        raw pixels included, where either side's folder has one), `above_control` (whether either side is better than
+        it), `lead` (of the second side: ahead, behind or tie, see `verdict.leads`), `sign` (1 where more is better, -1
+        where less is, else 0).
 
     Raises:
         InputError: fewer than two sides, or nothing in common.
@@ -107,23 +116,42 @@ def compare(sides: list[Side]) -> pd.DataFrame:
         raise InputError(
             f"{' and '.join(side.name for side in sides)} have no size and task in common: nothing to compare"
         )
-    table = _with_noise(table)
+    table = _judged(table)
     order = {spec: place for place, spec in enumerate(sort_specs(table["size"]))}
     keys = {"size": lambda column: column.map(order)}
     by = ["task", "metric", "dataset", "protocol", "variant", "size"]
     return table.sort_values(by, key=lambda column: keys.get(column.name, lambda c: c)(column), kind="stable")
 
 
-def _with_noise(table: pd.DataFrame) -> pd.DataFrame:
-    """What `_pair` knows of repeats and test sets as standard errors."""
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    """What `_pair` knows of repeats, test sets and outcomes as errors, intervals and verdicts."""
+    table = table.reset_index(drop=True)
     for side in ("first", "second"):
         facts = ["mean", "std", "seeds", "test_images", "test_balanced_images", "val_images"]
         cells = table[[f"{name}_{side}" for name in facts]].set_axis(facts, axis=1).astype(float)
         cells = cells.assign(pretrainings=1, metric=table.metric, unit=table.unit)
-        table[f"error_{side}"] = standard_errors(cells)
+        samples = table[f"sample_{side}"]
+        errors = zip(samples, standard_errors(cells), strict=True)
+        table[f"error_{side}"] = [known if sample is None else error_of(sample) for sample, known in errors]
         table = table.drop(columns=[f"{name}_{side}" for name in facts[2:]])
-    table["noise"] = [margin(*pair) or float("nan") for pair in zip(table.error_first, table.error_second, strict=True)]
-    return table.drop(columns="unit")
+    pairs = [(_score(row, "first"), _score(row, "second")) for row in table.itertuples()]
+    both = [None not in (first.sample, second.sample) for first, second in pairs]
+    table["noise"] = [first.margin(second) or math.nan for first, second in pairs]
+    table["low"] = (table.difference - table.noise).where(both)
+    table["high"] = (table.difference + table.noise).where(both)
+    of_runs = zip(pairs, both, table.p, strict=True)
+    table["p"] = [p_value(one.sample, two.sample) if known else p for (one, two), known, p in of_runs]
+    table["above_control"] = [
+        any(side.better(control) for side in pair) for pair, control in zip(pairs, table.control_of, strict=True)
+    ]
+    for _, rows in table.groupby(["first", "second", *_GROUP[1:5], "variant"], sort=False):
+        table.loc[rows.index, "lead"] = leads([pairs[place] for place in rows.index])
+    return table.drop(columns=["unit", "sample_first", "sample_second", "control_of"])
+
+
+def _score(row: Any, side: str) -> Score:
+    mean, error, sample = (getattr(row, f"{what}_{side}") for what in ("mean", "error", "sample"))
+    return Score("", mean, error, int(row.sign), sample)
 
 
 def _pairs(first: Side, second: Side) -> pd.DataFrame:
@@ -150,9 +178,11 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
         common = a.index[:0]
     else:
         notes += [f"settings differ: {key[5]} / {other[5]}"] if key[5] != other[5] else []
-        a, b, said = _repeats(ours, theirs)
+        (ours, theirs), said = _repeats(ours, theirs)
         notes += said
+        a, b = (side.groupby("repeat").value.mean() for side in (ours, theirs))
         common = a.index.intersection(b.index)
+        ours, theirs = (side[side.repeat.isin(common)] if len(common) else side for side in (ours, theirs))
         a, b = (a[common], b[common]) if len(common) else (a, b)
     known = [side.controls.get((spec, *key[1:5])) for side in (first, second) for spec in (key[0], "")]
     control = max(filter(None, known), key=lambda each: each.merit, default=Score("", float("nan"), float("nan")))
@@ -180,8 +210,10 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
         "note": "; ".join(notes),
         "control": control.name,
         "control_score": control.mean,
-        "control_error": control.error,
+        "control_of": control,
         "sign": (theirs if first.published else ours).sign.iloc[-1],
+        "sample_first": _sample(first, ours),
+        "sample_second": _sample(second, theirs),
         "unit": ours.get("unit", theirs.get("unit", pd.Series(["%"]))).iloc[0],
         "seeds_first": len(a),
         "seeds_second": len(b),
@@ -189,8 +221,14 @@ def _pair(first: Side, second: Side, ours: pd.DataFrame, theirs: pd.DataFrame, k
     }
 
 
-def _repeats(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.Series, pd.Series, list[str]]:
-    """The values of both sides by seed, and what is not the same of their seeds.
+def _sample(side: Side, rows: pd.DataFrame) -> Sample | None:
+    if "repeat" not in rows:  # nothing was paired, because a side is published
+        return None
+    return side.draws.sample(list(rows[["run_id", "metric", "value"]].itertuples()), rows.repeat)
+
+
+def _repeats(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[list[pd.DataFrame], list[str]]:
+    """The rows of both sides with their `repeat`, a seed, and what is not the same of their seeds.
 
     Measurement seeds that one side lacks are left out. Where a side has several pre-trainings, these are the repeats.
     """
@@ -198,12 +236,12 @@ def _repeats(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.Series, pd.Se
     sides = [side.assign(pretraining_seed=side.pretraining_seed.astype("string").fillna("not said")) for side in sides]
     sides = [side.drop_duplicates(["pretraining", "seed"], keep="last") for side in sides]
     if max(side.pretraining.nunique() for side in sides) == 1:
-        return *(side.set_index("seed").value for side in sides), notes
+        return [side.assign(repeat=side.seed) for side in sides], notes
     whole = [_complete(side) for side in sides]
     if sum(map(len, whole)) < sum(map(len, sides)):
         notes.append("pre-trainings that lack a measurement seed left out")
     more, whole = _common(*whole, "pretraining_seed", "pre-training seed")
-    return *(side.groupby("pretraining_seed").value.mean() for side in whole), notes + more
+    return [side.assign(repeat=side.pretraining_seed) for side in whole], notes + more
 
 
 def _complete(rows: pd.DataFrame) -> pd.DataFrame:
@@ -233,58 +271,3 @@ def paired_p(first: pd.Series, second: pd.Series) -> float:
     if len(first) < 2 or (second - first).std() < 1e-12:
         return float("nan")
     return float(stats.ttest_rel(second, first).pvalue)
-
-
-def comparison_text(sides: list[str], task: str | None = None, csv: str | None = None) -> str:
-    """What `poa-bench compare` prints; the whole table goes to the file `csv`, if given."""
-    read = [side for text in sides for side in read_side(text)]
-    table = compare(read)
-    if task is not None:
-        table = table[table.task.str.startswith(task)]
-        if table.empty:
-            raise InputError(f"the sides have no task {task!r} in common; leave --task out to see what they have")
-    if csv:
-        table.to_csv(csv, index=False)
-    sections = [_section(pair, rows) for pair, rows in table.groupby(["first", "second"], sort=False)]
-    alone = [side.name for side in read[1:] if side.name not in set(table.second)]
-    return "\n\n".join([*sections, *(f"{name}: nothing in common with {read[0].name}" for name in alone)])
-
-
-def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:
-    # published numbers have no variants of their own
-    ways = rows.variant if (rows.variant != "").any() else variants(rows.assign(stale=""))
-    scores = rows.task + " " + rows.metric + ways
-    shown = pd.DataFrame(
-        {
-            "size": rows["size"],
-            "score": scores,
-            pair[0]: [score(*cell) for cell in zip(rows.mean_first, rows.std_first, strict=True)],
-            pair[1]: [score(*cell) for cell in zip(rows.mean_second, rows.std_second, strict=True)],
-            "difference": [f"{value:+.2f}" for value in rows.difference],
-            "p": ["no test" if pd.isna(p) else f"{p:.3g}" for p in rows.p],
-            "note": rows.note,
-        }
-    )
-    verdicts = [_verdict(pair, name, of_score) for name, of_score in rows.groupby(scores, sort=False)]
-    table = shown.to_markdown(index=False, disable_numparse=True)
-    return f"{pair[1]} against {pair[0]}: {'; '.join(verdicts)}.\n\n{table}"
-
-
-def _verdict(pair: tuple[str, str], name: str, rows: pd.DataFrame) -> str:
-    """Which side is ahead on one score; first, where neither is above a control."""
-    sign = rows.sign.iloc[0]
-    beaten = [row for row in rows.itertuples() if row.control and not _beats(row)]
-    controls = " or ".join(sorted({row.control for row in beaten}, reverse=True))
-    side = "above" if sign > 0 else "below"
-    text = f"neither is {side} {controls} at {len(beaten)} of {len(rows)} sizes, and " if beaten else ""
-    means = sign * rows[["mean_first", "mean_second"]]
-    pairs = zip(means.mean_first, rows.error_first, means.mean_second, rows.error_second, strict=True)
-    text = f"on {name} {text}{ahead_sentence(*pair, pairs)}"
-    return text if (rows.control != "").any() else f"{text} (no control was measured)"
-
-
-def _beats(row: Any) -> bool:
-    """Whether either side is better than the control by more than the noise."""
-    control = Score(row.control, row.control_score, row.control_error, row.sign)
-    sides = Score("", row.mean_first, row.error_first, row.sign), Score("", row.mean_second, row.error_second, row.sign)
-    return any(side.better(control) for side in sides)

@@ -18,12 +18,16 @@ from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
 from poa_bench.report.naming import PIXELS, RANDOM, costs, series_names, settings_labels, variants, with_known_facts
 from poa_bench.report.noise import chance_levels, facts_of_cells, standard_errors
+from poa_bench.report.samples import Draws, cell_samples, with_intervals
 from poa_bench.report.stale import stale_reasons
-from poa_bench.runs.results import read_results
+from poa_bench.runs.results import load_results, results_frame
 from poa_bench.tasks import find_task, light_tasks, todays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from poa_bench.report.bootstrap import Sample
+    from poa_bench.report.samples import Cell
 
 __all__ = ["PIXELS", "RANDOM", "ReportData", "load_report_data", "report_data"]
 
@@ -41,13 +45,16 @@ class ReportData:
             pre-training; how many `pretrainings`, `seeds` (of measurement) and `runs` it has, and how many runs are
             `expected`. `mean` is missing where a run is: a mean over a set with a hole is no result. What is known of
             its noise and of chance: `error` (standard error of the mean), `chance`, `classes`, the numbers of test
-            pictures; see `noise.py`.
+            pictures; see `noise.py`. Where its runs have outcomes, `error` is the bootstrap's, and `low` and `high` are
+            the 95 % interval (missing elsewhere).
         columns: one row per column: task, dataset, split, protocol, metric, unit, primary, variant, settings, `sign` (1
             where more is better, -1 where less is, 0 where neither is).
         costs: one row per (series, spec), a column per cost (`parameters`, `macs`, `weights` in bytes, the profile's).
         pretrained: the pre-trained series, the one with the most sizes first, teachers before students.
         controls: the series at random initialisation, then raw pixels.
         broken: result files that could not be read, `{path: why}`.
+        samples: what chance may have made of a cell's score, by (series, spec, column), where its runs have outcomes.
+        draws: what the samples are made of.
     """
 
     long: pd.DataFrame
@@ -57,6 +64,8 @@ class ReportData:
     pretrained: list[str]
     controls: list[str]
     broken: dict[str, str] = field(default_factory=dict)
+    samples: dict[Cell, Sample] = field(default_factory=dict)
+    draws: Draws = field(default_factory=Draws)
 
     @property
     def scores(self) -> list[str]:
@@ -83,20 +92,31 @@ class ReportData:
         return table.reindex(index=table.index.union(self.costs.index), columns=self.scores)
 
 
-def load_report_data(directory: str | os.PathLike) -> ReportData:
+def load_report_data(directory: str | os.PathLike, task: str = "") -> ReportData:
     """Read all results below `directory`.
+
+    Args:
+        directory: at any depth.
+        task: the begin of the names of tasks whose outcomes are looked at; of others only the results are.
 
     Raises:
         InputError: the folder is missing or holds no result.
     """
-    long = read_results(directory, on_broken="aside")
-    if long.empty:
+    results, broken = load_results(directory, on_broken="aside")
+    if not results:
         raise InputError(f"there is no result below {directory}: `poa-bench evaluate` and `poa-bench run` write some")
-    return report_data(long, long.attrs.get("broken", {}))
+    wanted = [result for result in results if result.task.startswith(task)]
+    return report_data(results_frame(results), broken, Draws.of_results(wanted))
 
 
-def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> ReportData:
-    """As `load_report_data`, from the long table itself; that of an earlier report keeps what it said to be stale."""
+def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None, draws: Draws | None = None) -> ReportData:
+    """As `load_report_data`, from the long table itself; that of an earlier report keeps what it said to be stale.
+
+    Args:
+        long: of `read_results`.
+        broken: files that could not be read, and why.
+        draws: of the outcomes beside the results; none by default.
+    """
     long = with_known_facts(long.reset_index(drop=True))
     long["spec"] = long.spec.fillna("")
     long["checkpoint"] = long.checkpoint.map(nearby, na_action="ignore")
@@ -111,10 +131,18 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None) -> Rep
     fresh = long[long.stale == ""]
     if fresh.empty:
         raise InputError(f"all {long.run_id.nunique()} results are stale ({long.stale.iloc[0]}): measure again")
-    columns = _describe_columns(fresh)
-    cells = _cells(fresh)
+    columns, draws = _describe_columns(fresh), draws or Draws()
+    cells, samples = _cells(fresh, columns, draws)
     return ReportData(
-        long, cells, columns, _costs(fresh, cells, columns), _pretrained_series(fresh), _controls(fresh), broken or {}
+        long,
+        cells,
+        columns,
+        _costs(fresh, cells, columns),
+        _pretrained_series(fresh),
+        _controls(fresh),
+        broken or {},
+        samples,
+        draws,
     )
 
 
@@ -175,8 +203,12 @@ def _describe_columns(fresh: pd.DataFrame) -> pd.DataFrame:
     return described.drop(columns=["order", "default"])
 
 
-def _cells(fresh: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread over repeats; a cell that lacks one which its series has elsewhere in the column has no mean."""
+def _cells(fresh: pd.DataFrame, columns: pd.DataFrame, draws: Draws) -> tuple[pd.DataFrame, dict[Cell, Sample]]:
+    """Mean and spread over repeats; a cell that lacks one which its series has elsewhere in the column has no mean.
+
+    Returns:
+        The cells, and the samples of those whose runs have outcomes.
+    """
     keys = ["series", "spec", "column"]
     latest = fresh.sort_values("created").drop_duplicates([*keys, "pretraining", "seed"], keep="last")
     groups = latest.groupby(keys, sort=False)
@@ -194,7 +226,9 @@ def _cells(fresh: pd.DataFrame) -> pd.DataFrame:
     incomplete = cells.runs < cells.expected
     cells.loc[incomplete, ["mean", "std", "min", "max"]] = float("nan")
     cells = cells.join(facts_of_cells(latest, keys), on=keys)
-    return cells.assign(error=standard_errors(cells), chance=chance_levels(cells)).drop(columns=["metric", "unit"])
+    cells = cells.assign(error=standard_errors(cells), chance=chance_levels(cells)).drop(columns=["metric", "unit"])
+    samples = cell_samples(latest, draws)
+    return with_intervals(cells, samples, (columns.unit == "%").to_dict()), samples
 
 
 def _costs(fresh: pd.DataFrame, cells: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from poa_bench.report.frame import ReportData
 from poa_bench.report.tables import DASH, main_scores, narrow_table, size_table
-from poa_bench.report.verdict import Score, standing
+from poa_bench.report.ties import score_of
+from poa_bench.report.verdict import standing
 
 _SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -59,13 +60,11 @@ def marked(data: ReportData, column: str, rows: pd.DataFrame) -> list[bool]:
 
     Controls compete like anybody; nothing is marked where no score is above zero and chance.
     """
-    cells = data.cells[data.cells.column == column].set_index(["series", "spec"])
-    keys = pd.MultiIndex.from_arrays([rows.series, rows["size"].replace("(none)", "")])
-    cells = cells.reindex(keys).reset_index(drop=True)
-    sign = data.columns.sign[column]
-    scores = [Score("", *pair, sign) for pair in cells[["mean", "error"]].itertuples(index=False, name=None)]
+    specs = rows["size"].replace("(none)", "")
+    scores = [score_of(data, column, *key) for key in zip(rows.series, specs, strict=True)]
+    chance = data.cells.chance[data.cells.column == column].max()
     best = max((score for score in scores if score.mean == score.mean), key=lambda score: score.merit, default=None)
-    if not sign or best is None or standing(best, [], cells.chance.max()).kind in ("zero", "chance"):
+    if not data.columns.sign[column] or best is None or standing(best, [], chance).kind in ("zero", "chance"):
         return [False] * len(scores)
     return [score.ties(best) for score in scores]
 

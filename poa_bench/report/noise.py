@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,22 +29,13 @@ def margin(first: float, second: float) -> float:
     return SURE * math.hypot(0 if math.isnan(first) else first, 0 if math.isnan(second) else second)
 
 
-def tied(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    """Whether two (score, standard error) are no further apart than `margin`; equal scores always are."""
-    return abs(first[0] - second[0]) <= margin(first[1], second[1])
-
-
-def ahead_sentence(first: str, second: str, pairs: Iterable[tuple[float, float, float, float]]) -> str:
+def ahead_sentence(first: str, second: str, verdicts: Sequence[str]) -> str:
     """At how many sizes the second is ahead of the first by more than the noise, and at how many behind.
 
     Args:
         first, second: names.
-        pairs: score (times its `sign`) and standard error of the first, then of the second, one item per size.
+        verdicts: of `verdict.leads`, one per size.
     """
-    verdicts = [
-        "tie" if tied((mine, error), (theirs, noise)) else "ahead" if theirs > mine else "behind"
-        for mine, error, theirs, noise in pairs
-    ]
     sizes = f"{len(verdicts)} common size{'s' * (len(verdicts) != 1)}"
     text = f"{second} is ahead of {first} at {verdicts.count('ahead')} of {sizes}"
     text += f", behind at {verdicts.count('behind')}" if "behind" in verdicts else ""

@@ -1,4 +1,4 @@
-"""Which size to deploy: the highest within a budget, the runner-up, and what the next cheaper size loses.
+"""Which size to deploy: the cheapest that ties with the best within a budget, and what the next cheaper size loses.
 
 Sizes are chosen by validation scores where there are some; the scores shown are those of the test split. Whether the
 one chosen is any good is said first, by `verdict.py`.
@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from poa_bench.errors import InputError
 from poa_bench.report.analysis import verdict
 from poa_bench.report.frame import ReportData, costs, load_report_data
-from poa_bench.report.noise import tied
-from poa_bench.report.origin import origins, replaced
-from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number, score
+from poa_bench.report.origin import origins
+from poa_bench.report.tables import decimals_of
+from poa_bench.report.ties import beaten, score_of
 from poa_bench.report.verdict import verdict_text
 from poa_bench.runs.results import VALIDATION
 
@@ -29,8 +31,10 @@ class Choice:
     """The answer: rows of `candidates`, None where there is no such size.
 
     Attributes:
-        best: highest rank within the limits; the cheaper one of equals.
-        runner_up: the second best within the limits.
+        best: the cheapest of `group`.
+        group: what cannot be told apart from the highest rank within the limits, cheapest first.
+        highest: of the group.
+        runner_up: the next of the group, or else of the rest by rank.
         cheaper: the best size that costs less than `best`.
         unknown: sizes left out because a limited cost was never measured for them.
         allowed: every row within the limits.
@@ -41,6 +45,8 @@ class Choice:
     cheaper: pd.Series | None
     unknown: int
     allowed: pd.DataFrame
+    group: pd.DataFrame
+    highest: pd.Series | None = None
 
 
 @lru_cache(maxsize=1024)
@@ -48,8 +54,9 @@ def candidates(data: ReportData, column: str) -> pd.DataFrame:
     """Every pre-trained size measured, and the costs in base units.
 
     Returns:
-        `series`, `spec`, `score` (mean over repeats), `std`, `error` (of the mean), `rank` (validation score if every
-        size has one, else score, times `sign`: the larger the better), the columns of `origins`, a column per cost.
+        `series`, `spec`, `score` (mean over repeats), `std`, `error` (of the mean), `low` and `high` (its interval),
+        `rank` (validation score if every size has one, else score, times `sign`: the larger the better), the columns of
+        `origins`, a column per cost.
     """
     scores = _scored(data, column)
     rank = data.columns.sign[column] * _scored(data, chosen_by(data, column))["mean"]
@@ -60,7 +67,7 @@ def candidates(data: ReportData, column: str) -> pd.DataFrame:
 
 def _scored(data: ReportData, column: str) -> pd.DataFrame:
     cells = data.cells[(data.cells.column == column) & data.cells.series.isin(data.pretrained)]
-    return cells.dropna(subset=["mean"]).set_index(["series", "spec"])[["mean", "std", "error"]]
+    return cells.dropna(subset=["mean"]).set_index(["series", "spec"])[["mean", "std", "error", "low", "high"]]
 
 
 @lru_cache(maxsize=1024)
@@ -87,19 +94,47 @@ def choice_sentence(data: ReportData, column: str) -> str:
     )
 
 
-def pick(table: pd.DataFrame, limits: Mapping[str, float], cost: str = "parameters") -> Choice:
-    """Choose from `candidates` within `limits` ({cost: highest allowed}); `cost` says what "cheaper" means."""
+def beaten_rows(data: ReportData, column: str) -> NDArray:
+    """Which rows of `candidates` are worse than others beyond doubt, by what they are chosen by: [one, other]."""
+    keys = list(candidates(data, column)[["series", "spec"]].itertuples(index=False, name=None))
+    return beaten(data, chosen_by(data, column)).loc[keys, keys].to_numpy()
+
+
+def pick(
+    table: pd.DataFrame, limits: Mapping[str, float], cost: str = "parameters", worse: NDArray | None = None
+) -> Choice:
+    """Choose from `candidates` within `limits`: the cheapest of those that cannot be told apart from the best.
+
+    Args:
+        table: of `candidates`.
+        limits: {cost: highest allowed}.
+        cost: what "cheaper" means.
+        worse: of `beaten_rows`; by default only equal ranks are a tie.
+    """
+    if worse is None:
+        worse = table["rank"].to_numpy()[None] > table["rank"].to_numpy()[:, None]
     known = table.dropna(subset=[*limits])
     unknown = len(table) - len(known)
     for name, limit in limits.items():
         known = known[known[name] <= limit]
     ranked = known.sort_values(["rank", cost], ascending=[False, True], kind="stable")
     if ranked.empty:
-        return Choice(None, None, None, unknown, known)
-    best = ranked.iloc[0]
+        return Choice(None, None, None, unknown, known, ranked)
+    places = table.index.get_indexer(ranked.index)
+    tie = ~worse[np.ix_(places, places)].any(1)
+    group = ranked[tie].sort_values(cost, kind="stable")
+    best = group.iloc[0]
+    rest = pd.concat([group.iloc[1:], ranked[~tie]])
     cheaper = ranked[ranked[cost] < best[cost]]
-    runner_up = ranked.iloc[1] if len(ranked) > 1 else None
-    return Choice(best, runner_up, None if cheaper.empty else cheaper.iloc[0], unknown, known)
+    return Choice(
+        best,
+        None if rest.empty else rest.iloc[0],
+        None if cheaper.empty else cheaper.iloc[0],
+        unknown,
+        known,
+        group,
+        ranked[tie].iloc[0],
+    )
 
 
 def find_columns(data: ReportData, task: str, metric: str | None = None) -> list[str]:
@@ -162,7 +197,7 @@ def choose(
         `decimals`, `others` ({column of another protocol: the size chosen by it and its series, or None}), where there
         are others `why` this column was taken, and `devices` that the limited latency was measured on.
     """
-    data = load_report_data(results)
+    data = load_report_data(results, task.split()[0])
     column, *others = find_columns(data, task, metric)
     if not data.columns.sign[column]:
         raise InputError(f"neither more nor less of {column} is better: choose by another metric")
@@ -170,13 +205,15 @@ def choose(
     if latency[0] is not None:
         bounds = {find_latency(data, latency[1]): latency[0], **bounds}
     cost = next(iter(bounds), "parameters")
-    best = {name: pick(candidates(data, name), bounds, cost).best for name in others}
+    best = {name: pick(candidates(data, name), bounds, cost, beaten_rows(data, name)).best for name in others}
     table = candidates(data, column)
-    choice = pick(table, bounds, cost)
+    choice = pick(table, bounds, cost, beaten_rows(data, column))
     return {
         "column": column,
         "sign": data.columns.sign[column],
         "by": choice_sentence(data, column),
+        "loss": _loss(data, column, choice),
+        "interval": _interval(data, column, choice.best),
         "cost": cost,
         "costs": list(data.costs),
         "choice": choice,
@@ -184,7 +221,7 @@ def choose(
         "lowest": {name: table.loc[table[name].idxmin()] for name in bounds if table[name].notna().any()},
         "limits": bounds,
         "decimals": decimals_of(data, column),
-        "others": {name: None if row is None else _named(row) for name, row in best.items()},
+        "others": {name: None if row is None else named(row) for name, row in best.items()},
         "why": _why_first(data, [column, *others]),
         "devices": _devices(data) if latency[0] is not None else [],
     }
@@ -225,75 +262,26 @@ def _why_first(data: ReportData, columns: list[str]) -> str:
     return "it comes first in the report"
 
 
-def pick_text(found: dict) -> str:
-    """The answer of `choose` in words."""
-    choice, cost = found["choice"], found["cost"]
-    limits = ", ".join(_amount(name, limit, " <=") for name, limit in found["limits"].items())
-    if choice.best is None:
-        lowest = [f"{_amount(name, row[name])} ({row.spec})" for name, row in found["lowest"].items()]
-        raise InputError(
-            f"no measured size has {limits}; the lowest measured: {', '.join(lowest) or 'none'}. "
-            f"Allow more, or measure more sizes ({choice.unknown} lack the cost)"
-        )
-    best = choice.best
-    lines = [
-        f"{found['column']}" + (f" with {limits}" if limits else ""),
-        f"verdict:       {found['verdict']}",
-        f"chosen:        {_described(best, found)}",
-    ]
-    if choice.runner_up is not None:
-        lines.append(f"runner-up:     {_described(choice.runner_up, found)}")
-    if choice.cheaper is not None:
-        saved = 100 * (1 - choice.cheaper[cost] / best[cost])
-        loss = _loss(best, choice.cheaper, found)
-        lines.append(f"next cheaper:  {loss} and saves {saved:.0f} % of {cost_title(cost)}")
-    lines.append(f"how:           {found['by']}")
-    lines += [_protocol_line(best, found)] if found["others"] else []
-    if choice.unknown:
-        lines.append(f"left out:      sizes for which a limited cost was not measured: {choice.unknown}")
-    if found["devices"]:
-        lines.append(f"latency of:    {', '.join(found['devices'])}")
-    return "\n".join([*lines, *_export_lines(best)])
-
-
-def _loss(best: pd.Series, other: pd.Series, found: dict) -> str:
-    loss = found["sign"] * (best.score - other.score)
-    noise = " (within the noise)" if tied((best.score, best.error), (other.score, other.error)) else ""
-    return f"{other.spec} {'gains' if loss < 0 else 'loses'} {abs(loss):.{found['decimals']}f}{noise}"
-
-
-def _export_lines(best: pd.Series) -> list[str]:
-    """The command and what it cuts, or why there is none."""
-    if found := replaced(best):
-        return [
-            f"export:        not from {best.checkpoint}, which has other contents now (sha256 {found[:8]}): find the "
-            f"{best.origin}"
-        ]
-    return [f"export:        {best.export}", f"from:          {best.origin}"]
-
-
-def _amount(cost: str, value: float, sign: str = "") -> str:
-    return f"{cost_title(cost)}{sign} {number(value / cost_scale(cost))}"
-
-
-def _named(row: pd.Series) -> str:
+def named(row: pd.Series) -> str:
+    """Size and series."""
     return f"{row.spec} ({row.series})"
 
 
-def _protocol_line(best: pd.Series, found: dict) -> str:
-    """Which of several protocols was taken, why, and whether the others would choose differently."""
-    said = [
-        f"by {shlex.quote(name)} (as --task) the choice is "
-        + ("the same" if other == _named(best) else other or "none")
-        for name, other in found["others"].items()
-    ]
-    return f"protocol:      {found['column']} was taken: {found['why']}; {'; '.join(said)}"
+def _loss(data: ReportData, column: str, choice: Choice) -> str:
+    """What the next cheaper size loses."""
+    if choice.cheaper is None:
+        return ""
+    best, other = (score_of(data, column, row.series, row.spec) for row in (choice.best, choice.cheaper))
+    loss, noise = best.merit - other.merit, " (within the noise)" if best.ties(other) else ""
+    return f"{other.name} {'gains' if loss < 0 else 'loses'} {abs(loss):.{decimals_of(data, column)}f}{noise}"
 
 
-def _described(row: pd.Series, found: dict) -> str:
-    known = [name for name in found["costs"] if pd.notna(row[name])]
-    shown = ", ".join(f"{number(row[name] / cost_scale(name))} {cost_title(name)}" for name in known)
-    return f"{_named(row)}: {score(row.score, row['std'], found['decimals'])}; {shown}"
+def _interval(data: ReportData, column: str, best: pd.Series | None) -> str:
+    """The 95 % interval of the chosen score, where it is known."""
+    if best is None or best.low != best.low:
+        return ""
+    decimals = decimals_of(data, column)
+    return f"{best.low:.{decimals}f} to {best.high:.{decimals}f} (95 %, bootstrap over pictures and repeats)"
 
 
 def _quoted(names: pd.Index) -> str:

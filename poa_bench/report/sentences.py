@@ -12,7 +12,8 @@ from poa_bench.report.frame import RANDOM, ReportData
 from poa_bench.report.noise import SURE, ahead_sentence
 from poa_bench.report.pick import candidates, chosen_by
 from poa_bench.report.tables import cost_scale, cost_title, decimals_of, number
-from poa_bench.report.verdict import Verdict, verdict_text
+from poa_bench.report.ties import score_of
+from poa_bench.report.verdict import Verdict, leads, verdict_text
 from poa_bench.tasks import todays
 
 
@@ -206,11 +207,12 @@ def rivals(data: ReportData) -> list[str]:
         if both.empty:
             continue
         ahead = both.mean_mine - both.mean_theirs
+        pairs = [
+            tuple(score_of(data, column, series, spec) for series in (other, data.pretrained[0])) for spec in both.index
+        ]
         decimals = decimals_of(data, column)
         low, high = f"{ahead.min():+.{decimals}f}", f"{ahead.max():+.{decimals}f}"
-        means = data.columns.sign[column] * both[["mean_theirs", "mean_mine"]]
-        pairs = zip(means.mean_theirs, both.error_theirs, means.mean_mine, both.error_mine, strict=True)
-        counts = ahead_sentence(other, data.pretrained[0], pairs)
+        counts = ahead_sentence(other, data.pretrained[0], leads(pairs))
         sentences.append(f"{column}: {counts}; the difference is {low if low == high else f'{low} to {high}'}.")
     return sentences
 

@@ -1,8 +1,9 @@
 """What may be said about a score: the one place that decides whether a size is called the best.
 
 A score is praised only where it is above the controls (random initialisation, raw pixels) and above chance by more than
-the noise that is known (`noise.py`), and where there are sizes enough to compare. Report, page, cards and command line
-print the sentences made here.
+the noise that is known, and where there are sizes enough to compare. Where both of two scores have outcomes, the noise
+is that of their paired difference (`bootstrap.py`), else what repeats and numbers of pictures say (`noise.py`). Report,
+page, cards and command line print the sentences made here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from poa_bench.report.noise import margin, tied
+from poa_bench.report.bootstrap import LEVEL, Sample, differences, holm, p_value
+from poa_bench.report.noise import margin
 
 LEAST_SIZES = 3  # of fewer none is called the best
 
@@ -21,12 +23,14 @@ class Score(NamedTuple):
     """A score with its standard error (NaN where nothing is known about it), and whose it is.
 
     `sign` is 1 where more is better and -1 where less is: the one place where that decides anything is `better`.
+    `sample` is what chance may have made of it, None where no outcomes were kept.
     """
 
     name: str
     mean: float
     error: float
     sign: int = 1
+    sample: Sample | None = None
 
     @property
     def merit(self) -> float:
@@ -35,11 +39,32 @@ class Score(NamedTuple):
 
     def ties(self, other: Score) -> bool:
         """Whether the two are within the noise of each other."""
-        return tied((self.mean, self.error), (other.mean, other.error))
+        return abs(self.mean - other.mean) <= self.margin(other)
+
+    def margin(self, other: Score) -> float:
+        """How large a difference noise alone makes."""
+        if self.sample is None or other.sample is None:
+            return margin(self.error, other.error)
+        return float(differences([self.sample, other.sample]).margin[0, 1])
 
     def better(self, other: Score) -> bool:
         """Whether this one is better by more than the noise."""
         return self.merit > other.merit and not self.ties(other)
+
+
+def leads(pairs: Sequence[tuple[Score, Score]]) -> list[str]:
+    """Whether the second of each pair is `ahead` of the first, `behind`, or `tie`.
+
+    Where all have outcomes the chance of any false lead among the pairs is 5 % at most (Holm's correction); else each
+    is judged alone.
+    """
+    verdicts = ["ahead" if second.merit > first.merit else "behind" for first, second in pairs]
+    samples = [(first.sample, second.sample) for first, second in pairs]
+    if all(None not in pair for pair in samples):
+        tie = [p >= 1 - LEVEL for p in holm([p_value(*pair) for pair in samples])]
+    else:
+        tie = [first.ties(second) for first, second in pairs]
+    return ["tie" if level else verdict for level, verdict in zip(tie, verdicts, strict=True)]
 
 
 class Standing(NamedTuple):
@@ -102,26 +127,20 @@ class Verdict:
         score: of the size that is spoken of: the one that scores best, or the one that was chosen.
         others: of the other sizes.
         standing: of `score`, against the best of each kind of control.
+        tied: the others that cannot be told apart from the best, as `score` cannot; see `ties.py`.
+        ahead: the others that are better than `score`; there are some only where another measure chose.
     """
 
     score: Score
     others: tuple[Score, ...]
     standing: Standing
+    tied: tuple[Score, ...] = ()
+    ahead: tuple[Score, ...] = ()
 
     @property
     def count(self) -> int:
         """Sizes in all."""
         return 1 + len(self.others)
-
-    @property
-    def tied(self) -> tuple[Score, ...]:
-        """The others that are within the noise of the score."""
-        return tuple(other for other in self.others if other.ties(self.score))
-
-    @property
-    def ahead(self) -> tuple[Score, ...]:
-        """The others that are better by more than the noise; there are some only where another measure chose."""
-        return tuple(other for other in self.others if other.better(self.score))
 
     @property
     def kind(self) -> str:
@@ -186,7 +205,7 @@ def _rivals(found: Verdict, decimals: int) -> str:
     better = [rival.better(found.score) for rival in rivals]
     how = "better" if all(better) else "as good or better" if any(better) else "as good"
     plural = len(rivals) > 1 or rivals[0].name.endswith("s")
-    noise = max((margin(rival.error, found.score.error) for rival in rivals), default=0)
+    noise = max((rival.margin(found.score) for rival in rivals), default=0)
     within = "" if any(better) or noise == 0 else f" (within the noise, ± {noise:.{decimals}f})"
     return f"{' and '.join(_valued(rival, decimals) for rival in rivals)} {'are' if plural else 'is'} {how}{within}"
 
@@ -195,8 +214,11 @@ def _ties(found: Verdict, decimals: int) -> str:
     if not found.tied:
         return ""
     count, others = len(found.tied), len(found.others)
-    noise = max(margin(other.error, found.score.error) for other in found.tied)
-    within = f"within the noise (± {noise:.{decimals}f})" if noise else "equal"
+    if found.score.sample is None or any(other.sample is None for other in found.tied):
+        noise = max(found.score.margin(other) for other in found.tied)
+        within = f"within the noise (± {noise:.{decimals}f})" if noise else "equal"
+    else:
+        within = "not told apart from the best by these pictures"
     which = f"{count} of the other {others}" if others > 1 else "the other one"
     return f"; {which} {'is' if count == 1 else 'are'} {within}: a tie"
 

@@ -4,7 +4,8 @@ import pytest
 from scipy import stats
 
 from poa_bench.errors import InputError
-from poa_bench.report.compare import compare, comparison_text, read_side
+from poa_bench.report.compare import compare, read_side
+from poa_bench.report.compare_words import comparison_text
 from poa_bench.runs.results import write_result
 from tests.report.made import made_result
 

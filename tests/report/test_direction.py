@@ -10,7 +10,7 @@ from poa_bench.cli import main
 from poa_bench.errors import InputError
 from poa_bench.report.analysis import gains, standings
 from poa_bench.report.build import write_report
-from poa_bench.report.compare import comparison_text
+from poa_bench.report.compare_words import comparison_text
 from poa_bench.report.frame import load_report_data, signs
 from poa_bench.report.latex import marked
 from poa_bench.report.pick import choose, find_columns

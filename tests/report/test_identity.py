@@ -18,7 +18,8 @@ from poa_bench.report.frame import PIXELS, RANDOM, report_data
 from poa_bench.report.missing import grouped, holes
 from poa_bench.report.origin import origins
 from poa_bench.report.page import page_html
-from poa_bench.report.pick import choose, pick_text
+from poa_bench.report.pick import choose
+from poa_bench.report.pick_words import pick_text
 from poa_bench.report.tables import shown_table, size_table
 from poa_bench.runs.results import IDENTITY, load_results, results_frame, sha256_file, write_result
 from tests.conftest import REPOSITORY

@@ -9,7 +9,8 @@ import pytest
 from poa_bench.cli import main
 from poa_bench.errors import InputError
 from poa_bench.report.frame import load_report_data
-from poa_bench.report.pick import choose, find_columns, find_latency, pick, pick_text
+from poa_bench.report.pick import choose, find_columns, find_latency, pick
+from poa_bench.report.pick_words import pick_text
 from poa_bench.runs.results import write_result
 from tests.report.made import made_result
 
