@@ -10,6 +10,7 @@ tasks = [
     dict(task="retrieval", **_light),
     dict(task="rank", **_light),
     dict(task="calibration", **_light),
+    dict(task="robustness", protocols=["robustness-logreg-corruptions15-s3/1"], **_light),
     dict(task="profile", dataset="digits"),
     dict(task="detection", families=["vit"], settings=dict(config="mask-rcnn_sfp_digits.py"), **_dense),
     dict(task="detection", families=["swin", "resnet"], settings=dict(config="mask-rcnn_fpn_digits.py"), **_dense),

@@ -11,7 +11,8 @@ from mmengine.dist import all_gather, get_dist_info
 from rich.progress import Progress
 from torch import Tensor
 
-from poa_bench.downstream.images import EvaluationData, LabelledImages
+from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.labelled_images import LabelledImages
 from poa_bench.elastic import SubnetSpec, Supernet
 from poa_bench.errors import InputError
 

@@ -4,26 +4,23 @@ An evaluation config has one entry, `evaluation = dict(name=..., train=..., test
 come with the project are `configs/_base_/datasets/evaluation_<name>.py`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
-from torchvision.transforms.v2 import functional as transforms
+from torch.utils.data import Dataset
 
 from poa_bench.config_files import evaluation_configs, read_config
 from poa_bench.config_values import check_call, check_parts
 from poa_bench.datasets.labels import label_map
+from poa_bench.downstream.labelled_images import LabelledImages
 from poa_bench.elastic.preprocessing import INTERPOLATIONS, Preprocessing, differing
 from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS
 
-IN_MEMORY_BYTES = 2 * 2**30  # a split of at most this size is decoded once and kept as uint8
+METRICS = ("top1", "balanced_top1", "map11")  # the last one of pictures with several labels
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,8 @@ class EvaluationData:
         interpolation: of the resizing, `bicubic` or `bilinear`.
         batch_size: images per forward pass.
         workers: processes that decode.
+        metric: what the data set is judged by, one of `METRICS`; None: top-1 accuracy.
+        shifted: configs of other test sets with classes of train, such as ImageNet-A, by their names.
     """
 
     name: str
@@ -57,6 +56,8 @@ class EvaluationData:
     interpolation: str | None = None
     batch_size: int = 256
     workers: int = 0
+    metric: str | None = None
+    shifted: dict[str, dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if self.interpolation not in (None, *INTERPOLATIONS):
@@ -65,6 +66,8 @@ class EvaluationData:
             values = getattr(self, name)
             if values is not None and (len(values) != 3 or (name == "std" and min(values) <= 0)):
                 raise InputError(f"evaluation.{name} is {values}: it must be 3 numbers{' above 0' * (name == 'std')}")
+        if self.metric not in (None, *METRICS):
+            raise InputError(f"evaluation.metric is {self.metric!r}: use one of {', '.join(METRICS)}")
         if not 0 < self.val_share < 1:
             raise InputError(f"evaluation.val_share is {self.val_share}: it must lie between 0 and 1")
 
@@ -134,7 +137,7 @@ class EvaluationData:
             yield f"the evaluation config of {self.name} makes other inputs of pictures than training did: {other}"
 
     @cached_property
-    def splits(self) -> dict[str, "LabelledImages"]:
+    def splits(self) -> dict[str, LabelledImages]:
         """`train`, `val` and `test`; a validation split that is held out of train is a part of `train` there.
 
         Classes are known by their names: all splits have the labels of `train`.
@@ -143,108 +146,25 @@ class EvaluationData:
             InputError: a data set is not there or empty, or a split has a class that train has not.
         """
         names = ("train", "test") if self.val is None else ("train", "val", "test")
-        datasets = {name: _build(getattr(self, name)) for name in names}
+        return self._labelled({name: _build(getattr(self, name)) for name in names})
+
+    @cached_property
+    def shifted_splits(self) -> dict[str, LabelledImages]:
+        """The other test sets by name, with the labels of train.
+
+        Raises:
+            InputError: there are none, or as `splits`.
+        """
+        if not self.shifted:
+            raise InputError(f"{self.name} has no other test sets: name them by evaluation.shifted={{name: dict(...)}}")
+        return self._labelled({name: _build(config) for name, config in self.shifted.items()})
+
+    def _labelled(self, datasets: dict[str, Dataset]) -> dict[str, LabelledImages]:
+        train = datasets["train"] if "train" in datasets else self.splits["train"].dataset
         return {
-            name: LabelledImages(self, name, dataset, label_map(dataset, datasets["train"], f"the {name} split"))
+            name: LabelledImages(self, name, dataset, label_map(dataset, train, f"the {name} split"))
             for name, dataset in datasets.items()
         }
-
-
-@dataclass
-class LabelledImages:
-    """One split.
-
-    Attributes:
-        data: what it is a split of.
-        split: `train`, `val` or `test`.
-        dataset: its pictures.
-        label_map: label of train for each of the data set's labels; None takes these as they are.
-    """
-
-    data: EvaluationData
-    split: str
-    dataset: Dataset
-    label_map: np.ndarray | None = None
-    _kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether the decoded images are kept between passes."""
-        return len(self) * 3 * self.data.image_size**2 <= IN_MEMORY_BYTES
-
-    def read(self, position: int) -> tuple[Tensor, int, str]:
-        """One picture as it is stored (3, H, W) uint8, its label in train, and its name.
-
-        Raises:
-            InputError: it cannot be decoded, or has no label.
-        """
-        item = self.dataset[position]
-        name = item.get("name", f"image {position} of {self.split}")
-        return item["inputs"], self._label(item, name), name
-
-    def labels(self, positions: Sequence[int] | None = None) -> Tensor:
-        """Labels in train of these pictures (default: all), (N,) int64; not decoded where the data set allows it."""
-        info = getattr(self.dataset, "get_data_info", self.dataset.__getitem__)  # mmengine's data sets know labels
-        positions = range(len(self)) if positions is None else positions
-        return torch.tensor(
-            [self._label(info(position), f"image {position} of {self.split}") for position in positions]
-        )
-
-    def part(self, positions: Sequence[int], split: str) -> "LabelledImages":
-        """Some of the pictures as a split of its own."""
-        return LabelledImages(self.data, split, Subset(self.dataset, positions), self.label_map)
-
-    def _label(self, item: dict[str, Any], name: str) -> int:
-        if "label" not in item:
-            raise InputError(f"{name} has no label: its entries are {', '.join(item)}; evaluation needs `label`")
-        return item["label"] if self.label_map is None else int(self.label_map[item["label"]])
-
-    def batches(self, rank: int = 0, world: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, 3, S, S) uint8 and labels (B,) of every `world`-th image from `rank` on, in order.
-
-        Raises:
-            InputError: an image cannot be decoded, has another size than the config says, or has no label.
-        """
-        if self._kept:
-            yield from self._kept
-            return
-        share = Subset(_Decoded(self), range(rank, len(self), world))
-        kept = []
-        for batch in DataLoader(share, self.data.batch_size, num_workers=self.data.workers):
-            if self.in_memory:
-                kept.append(batch)
-            yield batch
-        self._kept = kept
-
-
-class _Decoded(Dataset):
-    """Items (image uint8, label), resized and cropped."""
-
-    def __init__(self, images: LabelledImages) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images.dataset)
-
-    def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        image, label, name = self.images.read(position)
-        return self._fit(image, name), label
-
-    def _fit(self, image: Tensor, name: str) -> Tensor:
-        data = self.images.data
-        if data.resize is not None:
-            mode = transforms.InterpolationMode(data.interpolation)
-            image = transforms.resize(image, [data.resize], mode, antialias=True)
-            image = transforms.center_crop(image, [data.image_size, data.image_size])
-        if image.shape != (3, data.image_size, data.image_size) or image.dtype != torch.uint8:
-            raise InputError(
-                f"{name} is {tuple(image.shape)} {image.dtype}, not (3, {data.image_size}, {data.image_size}) "
-                "torch.uint8: set `resize` and `image_size` in the evaluation config"
-            )
-        return image
 
 
 def _find(source: str | Path) -> Path:

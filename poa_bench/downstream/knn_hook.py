@@ -10,8 +10,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from poa_bench.downstream.features import extract_features
-from poa_bench.downstream.images import EvaluationData, LabelledImages
+from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.knn import knn_accuracy
+from poa_bench.downstream.labelled_images import LabelledImages
 from poa_bench.elastic import Supernet
 from poa_bench.errors import InputError
 from poa_bench.registry import HOOKS

@@ -35,6 +35,30 @@ Split = tuple[Tensor, Tensor]  # features (N, D) and labels (N,) int64
 
 
 @dataclass(frozen=True)
+class Classifier:
+    """A fitted probe: standardisation by the train split, then a linear map.
+
+    Attributes:
+        mean, scale: of each feature, (D,) float64.
+        weight: (D, C) float64.
+        bias: (C,) float64.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits (N, C) float64 of features (N, D), where the weights are."""
+        return (features.to(self.weight) - self.mean) / self.scale @ self.weight + self.bias
+
+    def to(self, device: torch.device | str) -> "Classifier":
+        """A copy on a device."""
+        return Classifier(*(part.to(device) for part in (self.mean, self.scale, self.weight, self.bias)))
+
+
+@dataclass(frozen=True)
 class LinearAccuracy:
     """What the probe found.
 
@@ -47,6 +71,7 @@ class LinearAccuracy:
         val_log_loss: its mean log-loss on the validation split.
         val_logits: of what was fitted to train alone, (N, C) float64.
         test_logits: of what the metrics are of.
+        classifier: what made them, on the CPU.
     """
 
     metrics: dict[str, float]
@@ -55,6 +80,7 @@ class LinearAccuracy:
     outcomes: dict[str, "Outcome"] = field(repr=False, compare=False)
     val_logits: Tensor = field(repr=False, compare=False)
     test_logits: Tensor = field(repr=False, compare=False)
+    classifier: Classifier = field(repr=False, compare=False)
 
 
 def linear_probe(
@@ -80,17 +106,17 @@ def linear_probe(
         InputError: a class of val or test is not in train, or features are not finite.
     """
     check_classes(train[1], val=val[1], test=test[1])
-    losses, of_val, of_test = [], [], []
-    for judged, *tested in _logits(train, [val[0]] if refit else [val[0], test[0]], regularisers, device):
-        losses.append(F.cross_entropy(judged, val[1]).item())
-        of_val.append(judged)
-        of_test += tested
+    losses, of_val, fitted = [], [], []
+    for classifier in _classifiers(train, regularisers, device):
+        of_val.append(classifier(val[0].to(device)).cpu())
+        losses.append(F.cross_entropy(of_val[-1], val[1]).item())
+        fitted.append(classifier)
         if _has_risen(losses):
             break
     if refit:
         everything = tuple(torch.cat(parts) for parts in zip(train, val, strict=True))
-        path = _logits(everything, [test[0]], regularisers[: len(losses)], device)
-        of_test = [logits for (logits,) in path]
+        fitted = list(_classifiers(everything, regularisers[: len(losses)], device))
+    of_test = [classifier(test[0].to(device)).cpu() for classifier in fitted]
     chosen = min(range(len(losses)), key=losses.__getitem__)
     ranks, judged = [ranks_of(logits, test[1]) for logits in of_test], ranks_of(of_val[chosen], val[1])
     scores = [of_ranks(each, test[1]) for each in ranks]
@@ -98,7 +124,8 @@ def linear_probe(
     metrics = scores[chosen] | chosen_by(of_ranks(judged, val[1])) | {"best_on_test_top1": scores[best]["top1"]}
     outcomes = accuracy_outcomes(ranks[chosen], test[1]) | chosen_by(accuracy_outcomes(judged, val[1], val_split))
     outcomes["best_on_test_top1"] = accuracy_outcomes(ranks[best], test[1])["top1"]
-    return LinearAccuracy(metrics, regularisers[chosen], losses[chosen], outcomes, of_val[chosen], of_test[chosen])
+    found = outcomes, of_val[chosen], of_test[chosen], fitted[chosen].to("cpu")
+    return LinearAccuracy(metrics, regularisers[chosen], losses[chosen], *found)
 
 
 def _has_risen(losses: list[float]) -> bool:
@@ -106,15 +133,12 @@ def _has_risen(losses: list[float]) -> bool:
     return len(last) > RISES and all(before < after for before, after in pairwise(last))
 
 
-def _logits(
-    train: Split, inputs: Sequence[Tensor], regularisers: Sequence[float], device: torch.device | str
-) -> Iterator[list[Tensor]]:
-    """For each penalty the logits (N, C) float64 of all inputs, on the CPU; features are standardised by train."""
-    mean, scale = _standardisation(train[0])
-    features, *others = [((rows.double() - mean) / scale).to(device) for rows in (train[0], *inputs)]
-    labels = train[1].to(device)
+def _classifiers(train: Split, regularisers: Sequence[float], device: torch.device | str) -> Iterator[Classifier]:
+    """What is fitted for each penalty, on the device."""
+    mean, scale = (part.to(device) for part in _standardisation(train[0]))
+    features, labels = (train[0].to(device).double() - mean) / scale, train[1].to(device)
     for _, weight, bias in fit_path(features, labels, int(labels.max()) + 1, regularisers):
-        yield [(rows @ weight + bias).cpu() for rows in others]
+        yield Classifier(mean, scale, weight, bias)
 
 
 def check_classes(train: Tensor, **splits: Tensor) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from poa_bench.downstream.images import LabelledImages
+from poa_bench.downstream.labelled_images import LabelledImages
 
 
 class TrainingCrops(Dataset):

@@ -23,6 +23,7 @@ _BUILT_IN = (
     "retrieval",
     "rank",
     "calibration",
+    "robustness",
     "classification",
     "detection",
     "segmentation",

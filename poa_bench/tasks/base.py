@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from poa_bench.downstream.features import Features, Key, Place
     from poa_bench.downstream.images import EvaluationData
+    from poa_bench.downstream.labelled_images import LabelledImages
+    from poa_bench.downstream.robustness import Onlooker
     from poa_bench.runs.outcomes import Outcome
 
 
@@ -89,10 +91,12 @@ class Protocol(ABC):
     Attributes:
         version: of the code that measures; it rises whenever a number changes.
         pattern: regular expression of what a name says before the version; `parse` reads its groups.
+        reads: entries of an evaluation config, of those that only some protocols look at, which change its number.
     """
 
     version: ClassVar[int]
     pattern: ClassVar[str]
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     @abstractmethod
@@ -132,6 +136,22 @@ class FeatureProtocol(Protocol):
                 yield protocol, protocol.measure(features)
             except Exception as error:  # handed on in full: the others must not end with it
                 yield protocol, error
+
+
+class ViewProtocol(FeatureProtocol):
+    """Measured by a probe of clean features on views of test pictures; each view is extracted once for all sizes."""
+
+    @abstractmethod
+    def measure(self, features: FrozenFeatures) -> Onlooker:
+        """What will look at the views; features are not kept."""
+
+    @abstractmethod
+    def views(self, data: EvaluationData, seed: int) -> Iterator[LabelledImages]:
+        """The views, one after the other, each named by its `split`; nothing of them is kept."""
+
+    @abstractmethod
+    def conclude(self, onlooker: Onlooker, data: EvaluationData) -> Measurement:
+        """What the onlooker found, after it has seen all views."""
 
 
 class PictureProtocol(Protocol):

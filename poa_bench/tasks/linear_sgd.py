@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from poa_bench.downstream.features import Key, Place
-    from poa_bench.downstream.images import EvaluationData, LabelledImages
+    from poa_bench.downstream.images import EvaluationData
+    from poa_bench.downstream.labelled_images import LabelledImages
     from poa_bench.downstream.linear_sgd import HeadScores
     from poa_bench.runs.outcomes import Outcome
 

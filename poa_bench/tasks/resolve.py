@@ -16,8 +16,10 @@ from poa_bench.tasks import find_task, light_tasks, parse_protocol
 from poa_bench.tasks.measurement import read_measurement
 
 if TYPE_CHECKING:
+    from poa_bench.downstream.images import EvaluationData
     from poa_bench.elastic.preprocessing import Preprocessing
 
+READ_BY_SOME = ("metric", "shifted")  # see `tasks.base.Protocol.reads`
 LONGEST = 60  # letters of a setting that a result spells out
 
 
@@ -74,11 +76,17 @@ def _resolve_light(task: Entry, training: Preprocessing | None, image_size: int 
     for remark in () if find_task(task.task).is_cost else data.remarks(training):
         say_once(remark)
     data = data.resolved(training, image_size)
-    # how the images are read does not change what is measured
-    described = {name: value for name, value in asdict(data).items() if name not in ("workers", "batch_size")}
     protocols = [parse_protocol(name, task.task) for name in task.protocols] or find_task(task.task).defaults
+    described = _described(data, frozenset().union(*(protocol.reads for protocol in protocols)))
     config = {**settings, "data": described}
     return Resolved(data.name, [protocol.name for protocol in protocols], config, leaves({**settings, **described}))
+
+
+def _described(data: EvaluationData, read: frozenset[str]) -> dict[str, Any]:
+    """What is hashed of an evaluation config: all that changes the numbers of protocols that read these entries."""
+    how = {"workers", "batch_size"}  # the images are read
+    unread = {name for name in READ_BY_SOME if name not in read or getattr(data, name) is None}
+    return {name: value for name, value in asdict(data).items() if name not in how | unread}
 
 
 def _resolve_trained(task: Entry, training: Preprocessing | None, branch: str) -> Resolved:

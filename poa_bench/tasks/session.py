@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from poa_bench.downstream.accuracy import class_facts
 from poa_bench.downstream.features import (
+    Extractor,
     Features,
     Place,
     class_features,
@@ -23,6 +24,7 @@ from poa_bench.downstream.features import (
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.downstream.profile import hardware_facts
+from poa_bench.downstream.robustness import Onlooker
 from poa_bench.elastic import SubnetSpec, Supernet
 from poa_bench.errors import InputError
 from poa_bench.tasks import find_task, parse_protocol
@@ -71,6 +73,16 @@ def guarded(runs: Sequence["Run"], do: Callable[[Sequence["Run"]], Iterator["Out
 
 
 @dataclass
+class _Waiting:
+    """A run that has its probe and waits for views of the test pictures."""
+
+    run: "Run"
+    onlooker: Onlooker
+    seconds: float
+    facts: dict[str, Any]
+
+
+@dataclass
 class Session:
     """One network on one data set; without a network, the raw pixels."""
 
@@ -79,6 +91,7 @@ class Session:
     place: Place
     progress: Progress | None = None
     _sizes: dict[str, dict[str, int]] = field(default_factory=dict)
+    _waiting: dict[str, "_Waiting"] = field(default_factory=dict)
 
     def measure(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
         """Runs of any sizes and protocols: those on features first, those that open no picture last."""
@@ -91,7 +104,11 @@ class Session:
         yield from refused
         # without a size nothing is opened
         for specs in groups_of_sizes(self.data, widths, FEATURE_BYTES) if widths else ():
-            yield from guarded([run for spec in specs for run in by_spec[spec]], self._in_one_pass)
+            for run, outcome in guarded([run for spec in specs for run in by_spec[spec]], self._in_one_pass):
+                self._waiting.pop(run.id, None)  # it failed after all
+                yield run, outcome
+        for runs in grouped((each.run for each in self._waiting.values()), lambda run: (run.protocol, run.seed)):
+            yield from guarded(runs, self._on_views)
 
     def _by_size(
         self, runs: Sequence["Run"]
@@ -130,12 +147,14 @@ class Session:
     def _features(
         self, specs: Iterable[str | None], failures: dict[str | None, Exception]
     ) -> dict[str, dict[str | None, Features]]:
-        if self.net is None:
-            extractors = {None: pixel_features}
-        else:
-            extractors = class_features(self.net, {spec: self.net.space.parse(spec) for spec in specs})
+        extractors = self._extractors(specs)
         place = (self.place.device, self.place.amp, self.progress, failures)
         return {name: extract_features(extractors, images, *place) for name, images in self.data.splits.items()}
+
+    def _extractors(self, specs: Iterable[str | None]) -> dict[str | None, Extractor]:
+        if self.net is None:
+            return {None: pixel_features}
+        return class_features(self.net, {spec: self.net.space.parse(spec) for spec in specs})
 
     def _of_features(self, runs: Sequence["Run"], features: FrozenFeatures) -> Iterator["Outcome"]:
         """Runs of one size, one class of protocols and one seed."""
@@ -148,9 +167,28 @@ class Session:
         measured = type(protocols[runs[0].id]).measure_all(list(dict.fromkeys(protocols.values())), features)
         for protocol, found in measured:
             seconds, start = time.perf_counter() - start + forward, time.perf_counter()
-            for run in runs:
-                if protocols[run.id] == protocol:
+            for run in (run for run in runs if protocols[run.id] == protocol):
+                if isinstance(found, Onlooker):
+                    self._waiting[run.id] = _Waiting(run, found, seconds, facts)
+                else:
                     yield run, self._outcome(run, found, seconds, facts)
+
+    def _on_views(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
+        """Sizes that wait for the same views share each pass over them; of a view nothing but predictions is kept."""
+        of_spec = {run.spec: self._waiting.pop(run.id) for run in runs}
+        protocol, extractors, failures = protocol_of(runs[0]), self._extractors(of_spec), {}
+        place, start = (self.place.device, self.place.amp, self.progress, failures), time.perf_counter()
+        for view in protocol.views(self.data, runs[0].seed):
+            looking = {
+                spec: partial(_predictions, extractors[spec], each.onlooker, view.split)
+                for spec, each in of_spec.items()
+            }
+            for spec, seen in extract_features(looking, view, *place).items():
+                of_spec[spec].onlooker.see(view.split, seen.features, seen.labels)
+        shared = (time.perf_counter() - start) / len(runs)
+        for spec, each in of_spec.items():
+            found = failures.get(spec) or protocol.conclude(each.onlooker, self.data)
+            yield each.run, self._outcome(each.run, found, each.seconds + shared, each.facts)
 
     def _on_pictures(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
         """Sizes that differ in nothing else share their pictures, as many as fit into memory."""
@@ -207,6 +245,10 @@ class Session:
         if run.spec not in self._sizes:
             self._sizes[run.spec] = size_facts(self.net, self.net.space.parse(run.spec), self.data.image_size)
         return self._sizes[run.spec]
+
+
+def _predictions(extractor: Extractor, onlooker: Onlooker, view: str, images: torch.Tensor) -> torch.Tensor:
+    return onlooker.predictions(extractor(images), view)
 
 
 def size_facts(net: Supernet, spec: SubnetSpec, image_size: int) -> dict[str, int]:

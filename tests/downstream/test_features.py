@@ -6,9 +6,10 @@ import torch
 
 from poa_bench.datasets.classification import ImageDataset
 from poa_bench.datasets.sources import ArraySource
-from poa_bench.downstream import images as images_module
+from poa_bench.downstream import labelled_images as images_module
 from poa_bench.downstream.features import class_features, extract_features, groups_of_sizes, pixel_features
-from poa_bench.downstream.images import EvaluationData, LabelledImages
+from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.labelled_images import LabelledImages
 from poa_bench.errors import InputError
 from tests.downstream.networks import SPACES, tiny_supernet
 from tests.downstream.processes import in_two_processes

@@ -111,7 +111,7 @@ def test_sizes_that_share_a_pass_over_the_pictures(checkpoint, data, monkeypatch
     runs = plan_light(checkpoint, data[5], ["knn"], protocols=["knn-k3-T0.07/1"])
     assert len(runs) == 4
     foreign = changed(runs[0], spec="vit-w64-d4")
-    monkeypatch.setattr("poa_bench.downstream.images.IN_MEMORY_BYTES", 1)
+    monkeypatch.setattr("poa_bench.downstream.labelled_images.IN_MEMORY_BYTES", 1)
 
     def with_a_large_one(net, specs):
         assert len(specs) == 4, "they share the pass"

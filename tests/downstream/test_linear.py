@@ -1,5 +1,7 @@
 """The linear probe against scikit-learn, and its choice of the penalty."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -138,7 +140,9 @@ def test_equal_accuracies_do_not_tie(monkeypatch):
     found = linear_probe(train, val, val, [1.0, 1e-2, 1e-4])
     assert {found.metrics[name] for name in ("val_top1", "top1", "top5", "balanced_top1")} == {100.0}
     assert found.regulariser == 1e-4
-    monkeypatch.setattr(linear, "_logits", lambda *_: iter([[torch.zeros(30, 3)] * 2] * 3))
+    width = train[0].shape[1]
+    nothing = linear.Classifier(*torch.zeros(2, width), torch.zeros(width, 3), torch.zeros(3))
+    monkeypatch.setattr(linear, "_classifiers", lambda *_: iter([replace(nothing, scale=torch.ones(width))] * 3))
     assert linear_probe(train, val, val, [1.0, 1e-2, 1e-4]).regulariser == 1.0  # the stronger of equals
 
 

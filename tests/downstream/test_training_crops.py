@@ -7,7 +7,8 @@ from torchvision.transforms import v2
 
 from poa_bench.datasets.classification import ImageDataset
 from poa_bench.datasets.sources import ArraySource
-from poa_bench.downstream.images import EvaluationData, LabelledImages
+from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.labelled_images import LabelledImages
 from poa_bench.downstream.training_crops import TrainingCrops
 
 

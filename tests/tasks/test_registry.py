@@ -87,7 +87,11 @@ def test_every_light_task_goes_from_measuring_to_the_report(checkpoint, data, tm
     tasks = ",".join(light_tasks())
     evaluate = ["evaluate", checkpoint, "--data", data, "-o", str(tmp_path), "--specs", "smallest,intact"]
     protocols = [protocol.name for task in light_tasks().values() for protocol in task.defaults]
-    short = {"profile-b1-b32/1": "profile-b1-s0.01/1", "logistic-c45-all/1": "logistic-c3-all/1"}
+    short = {
+        "profile-b1-b32/1": "profile-b1-s0.01/1",
+        "logistic-c45-all/1": "logistic-c3-all/1",
+        "robustness-logreg-corruptions15-s12345/1": "robustness-logreg-corruptions15-s3/1",
+    }
     protocols = [short.get(name, name) for name in protocols]
     for start in ("pretrained", "random", "pixels"):
         named = [name for name in protocols if start != "pixels" or not name.startswith("profile")]
@@ -109,7 +113,7 @@ def test_every_light_task_goes_from_measuring_to_the_report(checkpoint, data, tm
     scores = load_report_data(tmp_path).scores
     for name, task in light_tasks().items():
         assert task.is_cost or any(column.startswith(f"{name} ") for column in scores)
-        assert task.is_cost or name == "logistic" or task.defaults[0].description in text
+        assert task.is_cost or task.defaults[0].name in short or task.defaults[0].description in text
     shown = [re.split(r"[ ·]", column)[0] for column in load_report_data(tmp_path).primaries]
     assert [name for name in all_tasks() if name in shown] == list(dict.fromkeys(shown)), "in the order of places"
 
