@@ -20,6 +20,7 @@ import numpy as np
 
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path, sha256_file
+from poa_bench.runs import precision  # noqa: F401  (its kind of outcome is known once it is imported)
 from poa_bench.runs.outcomes import Outcome
 
 OUTCOMES_FILE = "outcomes.npz"
@@ -56,12 +57,12 @@ class OutcomeFile(Mapping):
         return len(self._outcomes)
 
 
-def check_outcomes(outcomes: Mapping[str, Outcome], metrics: Mapping[str, float]) -> None:
-    """Raise InputError where an outcome is of no metric, or its score is not the metric."""
+def check_outcomes(outcomes: Mapping[str, Outcome], metrics: Mapping[str, float], rounding: float = 0.0) -> None:
+    """Raise InputError where an outcome is of no metric, or its score is not the metric, but for so much rounding."""
     for name, outcome in outcomes.items():
         if name not in metrics:
             raise InputError(f"there are outcomes of {name!r}, which is no metric of {', '.join(metrics)}")
-        if abs(outcome.score - metrics[name]) > CLOSE * (1 + abs(metrics[name])):
+        if abs(outcome.score - metrics[name]) > rounding + CLOSE * (1 + abs(metrics[name])):
             raise InputError(
                 f"the outcomes of {name!r} score {outcome.score:.6g}, but the metric is {metrics[name]:.6g}: they are "
                 "not what happened on its pictures"

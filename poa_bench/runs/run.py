@@ -63,13 +63,18 @@ class Run(BaseModel):
         words += [branch] if (branch := self.config.get("branch", DEFAULT_BRANCH)) != DEFAULT_BRANCH else []
         return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
 
-    def result(self, outcomes: Mapping[str, Outcome] | None = None, **measured: Any) -> Result:
-        """The `Result` of this run: its identity, where the code comes from, and what was measured (by field names).
+    def result(self, outcomes: Mapping[str, Outcome] | None = None, rounding: float = 0.0, **measured: Any) -> Result:
+        """The `Result` of this run: its identity, where the code comes from, and what was measured.
+
+        Args:
+            outcomes: of the metrics.
+            rounding: how much metrics may be rounded, in which outcomes then differ from them.
+            measured: fields of the result.
 
         Raises:
             InputError: a value is none that a result may hold, such as NaN, or outcomes are not those of the metrics.
         """
-        check_outcomes(outcomes or {}, measured.get("metrics", {}))
+        check_outcomes(outcomes or {}, measured.get("metrics", {}), rounding)
         own = {name: getattr(self, name) for name in ("checkpoint", "config", *IDENTITY)}
         said = {"series": self.series, "config": self.settings.get("config")}
         measured["facts"] = {**measured.get("facts", {}), **{name: text for name, text in said.items() if text}}

@@ -14,6 +14,7 @@ Every runnable config in `downstream/` has one::
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
@@ -53,16 +54,29 @@ class ConfigMeasurement(BaseModel):
         unit = self.units.get(name, self.units.get(plain, known.unit))
         return Metric(unit, self.higher_is_better.get(name, self.higher_is_better.get(plain, known.higher_is_better)))
 
+    @property
+    def _factors(self) -> dict[str, float]:
+        said = self.scale if isinstance(self.scale, dict) else dict.fromkeys(self.metrics, self.scale)
+        return dict.fromkeys(self.metrics, 1.0) | said
+
+    def outcomes(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Outcomes by our names, from those by the evaluator's; metrics of which there are none are left out."""
+        return {
+            ours: replace(found[theirs], scale=found[theirs].scale * self._factors[ours])
+            for ours, theirs in self.metrics.items()
+            if theirs in found
+        }
+
     def recorded(self, found: Mapping[str, float]) -> dict[str, Any]:
         """`metrics`, `units`, `higher_is_better` and `split` of a `Result`, from what the evaluator says.
 
         mmdet says nothing at all where nothing was detected; all metrics are 0 then.
         """
         found = found or dict.fromkeys(self.metrics.values(), 0.0)
-        factors = self.scale if isinstance(self.scale, dict) else dict.fromkeys(self.metrics, self.scale)
+        factors = self._factors
         about = {name: self.metric(name) for name in self.metrics}
         return {
-            "metrics": {ours: factors.get(ours, 1.0) * float(found[theirs]) for ours, theirs in self.metrics.items()},
+            "metrics": {ours: factors[ours] * float(found[theirs]) for ours, theirs in self.metrics.items()},
             "units": {name: metric.unit for name, metric in about.items() if metric.unit},
             "higher_is_better": {name: metric.higher_is_better for name, metric in about.items()},
             "split": self.split,

@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING, Any
 from mmengine.hooks import Hook
 
 from poa_bench.config_files import read_config
+from poa_bench.downstream.evaluators import record_outcomes
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
+from poa_bench.runs.outcome_files import OUTCOMES_FILE, read_outcomes, write_outcomes
 from poa_bench.tasks.measurement import read_measurement
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
 
+    from poa_bench.runs.outcomes import Outcome
     from poa_bench.runs.results import Result
     from poa_bench.runs.run import Run
 
 MEASURED_FILE = "measured.json"
+ROUNDING = 0.051  # mmdet rounds shares to three decimals, mmseg percentages to two; outcomes are not rounded
 
 
 def run_trained(run: Run, work_dir: str | Path, device: str) -> Result:
@@ -51,7 +55,7 @@ def run_trained(run: Run, work_dir: str | Path, device: str) -> Result:
         measured = _in_several_processes(run, work_dir)
     else:
         measured = measure_trained(run, work_dir)
-    return run.result(**measured)
+    return run.result(rounding=ROUNDING, **measured)
 
 
 def measure_trained(run: Run, work_dir: Path) -> dict[str, Any]:
@@ -62,19 +66,24 @@ def measure_trained(run: Run, work_dir: Path) -> dict[str, Any]:
     start = time.perf_counter()
     runner = build_runner(config)
     last = _LastEvaluation()
+    measurement = read_measurement(config, run.settings["config"])
     runner.register_hook(last)
     runner.train()  # mmengine's loops evaluate after their last iteration
     if last.metrics is None:  # nothing was left to train; not `runner.val`, which would start moving averages anew
         runner.val_loop.run()
-    recorded = read_measurement(config, run.settings["config"]).recorded(last.metrics)
-    measured = {"seconds": time.perf_counter() - start, **recorded}
-    return measured | _facts(runner, config)
+    measured = {"seconds": time.perf_counter() - start, **measurement.recorded(last.metrics)}
+    return measured | {"outcomes": measurement.outcomes(last.outcomes)} | _facts(runner, config)
 
 
 class _LastEvaluation(Hook):
-    """Keeps the evaluator's numbers."""
+    """Keeps the evaluator's numbers, and what they are made of."""
 
-    metrics: dict[str, float] | None = None
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] | None = None
+        self.outcomes: dict[str, Outcome] = {}
+
+    def before_run(self, runner: Runner) -> None:
+        record_outcomes(runner.val_loop.evaluator, self.outcomes)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self.metrics = metrics
@@ -151,14 +160,16 @@ def _facts(runner: Runner, config: Config) -> dict[str, Any]:
 
 def _in_several_processes(run: Run, work_dir: Path) -> dict[str, Any]:
     """The same through `torchrun`, one process for each GPU; rank 0 leaves what it measured in a file."""
-    described = work_dir / "run.json"
+    described, kept = work_dir / "run.json", work_dir / OUTCOMES_FILE
+    kept.unlink(missing_ok=True)  # of an earlier attempt
     with atomic_path(described) as temporary:
         temporary.write_text(run.model_dump_json(), encoding="utf-8")
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.gpus}"]
     done = subprocess.run([sys.executable, *launcher, "-m", __name__, str(described)])
     if done.returncode:
         raise InputError(f"one of the run's {run.gpus} processes failed: its own message is above, or in {work_dir}")
-    return json.loads((work_dir / MEASURED_FILE).read_text(encoding="utf-8"))
+    outcomes = read_outcomes(kept) if kept.exists() else {}
+    return {"outcomes": outcomes, **json.loads((work_dir / MEASURED_FILE).read_text(encoding="utf-8"))}
 
 
 def main() -> None:
@@ -167,7 +178,9 @@ def main() -> None:
 
     described = Path(sys.argv[1])
     measured = measure_trained(Run.model_validate_json(described.read_bytes()), described.parent)
+    outcomes = measured.pop("outcomes")
     if int(os.environ["RANK"]) == 0:
+        write_outcomes(outcomes, described.with_name(OUTCOMES_FILE))
         with atomic_path(described.with_name(MEASURED_FILE)) as temporary:
             temporary.write_text(json.dumps(measured), encoding="utf-8")
 

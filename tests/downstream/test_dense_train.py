@@ -1,5 +1,6 @@
 """`run_trained`: a run on the embedded scenes from its weights to its result, also after an interruption."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from poa_bench.errors import InputError
 from poa_bench.runs.results import read_results, write_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.tasks.trained import dense_config, run_trained
+from poa_bench.tasks.trained import _in_several_processes, dense_config, run_trained
 from tests.downstream.networks import tiny_supernet, write_checkpoint
 from tests.warned import warnings_in
 
@@ -63,6 +64,7 @@ def test_detection_leaves_a_complete_result(checkpoint, tmp_path):
     assert (result.spec, result.split, result.facts["iterations"], result.facts["batch"]) == ("vit-w16-d3", "val", 4, 2)
     assert all("of an older version" in line for line in warnings_in(tmp_path / "work"))  # the made checkpoint
     assert result.facts["test_images"] == SHORT["val_dataloader.dataset.indices"]
+    assert set(result.outcomes) <= set(result.metrics)  # none where nothing was detected
     write_result(result, tmp_path / "results")
     table = read_results(tmp_path / "results")
     assert table[table.primary].metric.tolist() == ["bbox_mAP"]
@@ -76,9 +78,26 @@ def test_same_seed_same_number_and_the_weights_matter(checkpoint, tmp_path):
     again = run_trained(runs("segmentation", checkpoint)[0], tmp_path / "again", "cpu")
     assert all("of an older version" in line for line in warnings_in(tmp_path))
     assert again.metrics == found["pretrained", 0].metrics
+    assert again.outcomes.keys() == again.metrics.keys() and again.outcomes["mIoU"].pictures == 4
+    assert again.outcomes["mIoU"].score == pytest.approx(again.metrics["mIoU"], abs=0.006)
     assert len({tuple(result.metrics.values()) for result in found.values()}) == 4
     assert {result.parameters for result in found.values()} == {again.parameters}
     assert {found["random", seed].tensors_loaded for seed in (0, 1)} == {0}
+
+
+def test_several_processes_hand_outcomes_on_in_a_file(checkpoint, tmp_path, monkeypatch):
+    """Rank 0 of one process; only which device it is on is not as it would be with several."""
+    (run,) = runs("segmentation", checkpoint)
+    environment = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    real = subprocess.run
+
+    def alone(command, **options):
+        return real([sys.executable, *command[command.index("-m", 2) :]], env=os.environ | environment, **options)
+
+    monkeypatch.setattr("poa_bench.tasks.trained.subprocess.run", alone)
+    measured = _in_several_processes(run, tmp_path)
+    assert measured["outcomes"]["mIoU"].score == pytest.approx(measured["metrics"]["mIoU"], abs=0.006)
+    assert json.loads((tmp_path / "measured.json").read_text())["metrics"] == measured["metrics"]
 
 
 class Interrupt(Hook):
