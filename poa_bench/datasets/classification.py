@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from mmengine.dataset import BaseDataset
 
 from poa_bench.datasets import digits
+from poa_bench.datasets.draws import drawn
 from poa_bench.datasets.labels import readable
 from poa_bench.datasets.sources import ArraySource, ImageSource, open_images
 from poa_bench.errors import InputError
@@ -14,20 +16,25 @@ from poa_bench.registry import DATASETS
 Indices = int | Sequence[int] | Mapping[str, int] | None
 
 
-def chosen_positions(indices: Indices, total: int) -> np.ndarray:
-    """Positions of the chosen pictures among ``total``, (N,) int64.
+def chosen_positions(indices: Indices, labels: np.ndarray) -> np.ndarray:
+    """Positions of the chosen pictures, (N,) int64.
 
     Args:
         indices: None takes all, a number the first (or, negative, the last) so many, a list these, and the rule
-            ``dict(start=1, step=10)`` every tenth from the second one on (``stop`` ends it).
-        total: number of pictures.
+            ``dict(start=1, step=10)`` every tenth from the second one on (``stop`` ends it). The rule
+            ``dict(shots=30, seed=0)`` draws thirty of each class, ``dict(shots=30, seed=0, rest=True)`` takes all
+            others.
+        labels: of all pictures, (M,) int64.
 
     Raises:
         InputError: unknown entries of a rule, or a position that there is not.
     """
+    total = len(labels)
     everything = np.arange(total)
     if indices is None:
         return everything
+    if isinstance(indices, Mapping) and "shots" in indices:
+        return _drawn(labels, **indices)
     if isinstance(indices, Mapping):
         if not set(indices) <= {"start", "stop", "step"} or not all(isinstance(n, int) for n in indices.values()):
             raise InputError(f"indices is {dict(indices)}; a rule has whole numbers for start, stop and step")
@@ -38,6 +45,11 @@ def chosen_positions(indices: Indices, total: int) -> np.ndarray:
     if len(positions) and not -total <= positions.min() <= positions.max() < total:
         raise InputError(f"indices go from {positions.min()} to {positions.max()}, but there are {total} pictures")
     return everything[positions]
+
+
+def _drawn(labels: np.ndarray, shots: int, seed: int, rest: bool = False) -> np.ndarray:
+    chosen = drawn(torch.from_numpy(labels), seed, shots).numpy()
+    return np.setdiff1d(np.arange(len(labels)), chosen) if rest else chosen
 
 
 class ImageDataset(BaseDataset):
@@ -54,18 +66,19 @@ class ImageDataset(BaseDataset):
 
     def __init__(self, source: ImageSource, pipeline: list = (), indices: Indices = None, **kwargs):
         self.source = source
-        self.positions = chosen_positions(indices, len(source.labels))
+        self.positions = chosen_positions(indices, source.labels)
         super().__init__(metainfo={"classes": source.classes}, pipeline=list(pipeline), **kwargs)
 
     @property
     def labels(self) -> np.ndarray:
-        """The label of each chosen picture, (N,) int64."""
+        """The label of each chosen picture, (N,) int64; where pictures have several, rows (N, C) int8."""
         return self.source.labels[self.positions]
 
     def load_data_list(self) -> list[dict]:
         """List the pictures, none of which is opened."""
         names = self.source.names[self.positions].tolist()
-        rows = zip(names, self.labels.tolist(), self.positions.tolist(), strict=True)
+        labels = self.labels.tolist() if self.labels.ndim == 1 else list(self.labels)
+        rows = zip(names, labels, self.positions.tolist(), strict=True)
         return [{"name": readable(name), "label": label, "position": position} for name, label, position in rows]
 
     def prepare_data(self, idx: int) -> dict:
@@ -99,6 +112,7 @@ class Images(ImageDataset):
 
     Args:
         path, folder, ann_file, split, classes: see :func:`poa_bench.datasets.sources.open_images`.
+        numbered: the names of class folders are the classes' numbers from 0, as in ImageNet-V2; classes have no names.
         **kwargs: see :class:`ImageDataset`.
 
     Raises:
@@ -112,6 +126,15 @@ class Images(ImageDataset):
         ann_file: str | None = None,
         split: str = "train",
         classes: Sequence[str] | str | None = None,
+        numbered: bool = False,
         **kwargs,
     ):
-        super().__init__(open_images(path, folder, ann_file, split, classes), **kwargs)
+        source = open_images(path, folder, ann_file, split, classes)
+        if numbered:
+            if not all(name.isdecimal() for name in source.classes):
+                raise InputError(
+                    f"class folders of {path} are not all numbers, e.g. {source.classes[-1]!r}: numbered=False"
+                )
+            source.labels = np.array([int(name) for name in source.classes], np.int64)[source.labels]
+            source.classes = None
+        super().__init__(source, **kwargs)

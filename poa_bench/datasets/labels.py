@@ -152,7 +152,9 @@ def _comparable(split: Any, train: Any) -> list[tuple[str, ...] | None]:
 def _present(dataset: Any, classes: int) -> list[int]:
     """The labels that a data set has pictures of, ascending; all where it does not say."""
     labels = getattr(dataset, "labels", None)
-    return [*range(classes)] if labels is None else np.unique(labels).tolist()
+    if labels is None:
+        return [*range(classes)]
+    return np.unique(labels).tolist() if labels.ndim == 1 else np.flatnonzero((labels > 0).any(0)).tolist()
 
 
 def classes_of(dataset: Any) -> tuple[str, ...] | None:

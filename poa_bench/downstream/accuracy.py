@@ -101,8 +101,10 @@ def class_facts(train: Tensor, test: Tensor) -> dict[str, int | float]:
     classes have about the same recall: C^2 / sum(1 / n) over the C classes with n > 0 test pictures.
 
     Args:
-        train, test: labels, (N,) int64.
+        train, test: labels, (N,) int64, or (N, C) of pictures with several.
     """
+    if test.ndim > 1:
+        return {"classes": test.shape[1]}
     pictures = test.bincount(minlength=int(train.max()) + 1)[train.unique()]
     known = pictures[pictures > 0].double()
     return {

@@ -48,7 +48,7 @@ class LabelledImages:
     def read(self, position: int) -> tuple[Tensor, int | Tensor, str]:
         """One picture as it is stored (3, H, W) uint8, its label in train, and its name.
 
-        A label is a number; of a picture with several labels a row (C,) int8, 1 where it has the label.
+        A label is a number; of a picture with several labels a row (C,) int8, above 0 where it has the label.
 
         Raises:
             InputError: it cannot be decoded, or has no label.
@@ -75,10 +75,11 @@ class LabelledImages:
         if "label" not in item:
             raise InputError(f"{name} has no label: its entries are {', '.join(item)}; evaluation needs `label`")
         label = item["label"]
+        if isinstance(label, int):
+            return label if self.label_map is None else int(self.label_map[label])
+        label = torch.as_tensor(label)
         if self.label_map is None:
             return label
-        if isinstance(label, int):
-            return int(self.label_map[label])
         row = label.new_zeros(self.label_map.max() + 1)
         row[self.label_map[self.label_map >= 0]] = label[torch.from_numpy(self.label_map >= 0)]
         return row

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from poa_bench.downstream.accuracy import of_ranks, ranks_of
 from poa_bench.downstream.linear import Split, check_classes, fit_path
-from poa_bench.errors import InputError
 
 STRIDE = 4  # on the way to the chosen strength, every so many are fitted, so that each fit starts near its end
 
@@ -74,26 +73,3 @@ def _path(features: Tensor, labels: Tensor, classes: int, strengths: Sequence[fl
     """(weight, bias) for each C: C times the summed loss is the mean loss with the penalty 1 / (C N)."""
     for _, weight, bias in fit_path(features, labels, classes, [1 / (c * len(features)) for c in strengths]):
         yield weight, bias
-
-
-def drawn(labels: Tensor, seed: int, shots: int | None = None, share: float | None = None) -> Tensor:
-    """Positions of a few pictures of each class, ascending.
-
-    Args:
-        labels: (N,).
-        seed: of the draw.
-        shots: so many of each class.
-        share: or this part of each class, rounded, at least one picture.
-
-    Raises:
-        InputError: a class has fewer than `shots` pictures.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    chosen = []
-    for label in labels.unique():
-        members = (labels == label).nonzero().squeeze(1)
-        count = shots or max(1, round(share * len(members)))
-        if count > len(members):
-            raise InputError(f"class {int(label)} has {len(members)} pictures in train, and {count} are to be drawn")
-        chosen.append(members[torch.randperm(len(members), generator=generator)[:count]])
-    return torch.cat(chosen).sort().values

@@ -120,7 +120,13 @@ class Protocol(ABC):
 
 
 class FeatureProtocol(Protocol):
-    """Measured on class features, which are extracted once for all protocols that need them."""
+    """Measured on class features, which are extracted once for all protocols that need them.
+
+    Attributes:
+        takes_several_labels: whether pictures may have several labels each, rows (N, C) instead of numbers (N,).
+    """
+
+    takes_several_labels: ClassVar[bool] = False
 
     def measure(self, features: FrozenFeatures) -> Measurement:
         """Measure one size."""

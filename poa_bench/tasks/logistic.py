@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, ClassVar
 
+from poa_bench.errors import InputError
 from poa_bench.tasks.base import FeatureProtocol, FrozenFeatures, Measurement, Task
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class LogisticProtocol(FeatureProtocol):
     draws: int = 5
 
     version: ClassVar[int] = 1
+    takes_several_labels: ClassVar[bool] = True
+    reads: ClassVar[frozenset[str]] = frozenset({"metric"})
     pattern: ClassVar[str] = (
         r"logistic-c(?P<grid>[1-9]\d*)-(all|(?P<few>shot[1-9]\d*|share\d*\.?\d+)x(?P<draws>[1-9]\d*))"
     )
@@ -58,7 +61,8 @@ class LogisticProtocol(FeatureProtocol):
         again = ", then fitted again to train and validation" if self.labels == "all" else ""
         return (
             f"L2-regularised multinomial logistic regression on normalised frozen class features{few}; C is chosen "
-            f"among {self.grid} values from 1e-6 to 1e5 by accuracy on a validation split{again} (DINOv2's protocol)."
+            f"among {self.grid} values from 1e-6 to 1e5 by accuracy on a validation split (by the mean of classes, or "
+            f"the 11-point mAP of one classifier a class, where the data set asks for it){again} (DINOv2's protocol)."
         )
 
     def _few(self) -> str:
@@ -74,29 +78,52 @@ class LogisticProtocol(FeatureProtocol):
         from poa_bench.downstream.linear import val_split, validated
         from poa_bench.downstream.logistic import logistic_regression
 
+        judge = features.data.metric or "top1"
+        if (judge == "map11") != (features.inputs("train")[1].ndim > 1):
+            raise InputError(
+                f"evaluation.metric is {judge!r}: it is 'map11' where pictures have several labels, only there"
+            )
+        if judge == "map11":
+            return self._of_several_labels(features)
         splits, held_out = validated(features)
         rest = (splits["val"], splits["test"], self.strengths)
         if self.labels == "all":
-            found = [logistic_regression(splits["train"], *rest, device=features.place.device)]
+            found = [logistic_regression(splits["train"], *rest, judge, device=features.place.device)]
         else:
             found = [
-                logistic_regression(few, *rest, refit=False, device=features.place.device)
+                logistic_regression(few, *rest, judge, refit=False, device=features.place.device)
                 for few in self._draws(splits["train"], features.seed)
             ]
         metrics = {name: mean(each.accuracies[name] for each in found) for name in found[0].accuracies}
-        metrics["val_top1"] = mean(each.validation["top1"] for each in found)
+        metrics = {judge: metrics[judge]} | metrics  # the primary one stands first
+        metrics[f"val_{judge}"] = mean(each.validation[judge] for each in found)
         facts = {"C": found[0].strength} if len(found) == 1 else {"draws": len(found)}
         if len(found) >= LEAST_DRAWS:
-            facts["top1_std"] = stdev(each.accuracies["top1"] for each in found)
+            facts[f"{judge}_std"] = stdev(each.accuracies[judge] for each in found)
         outcomes = accuracy_outcomes([each.ranks for each in found], splits["test"][1])
         judged = ([each.val_ranks for each in found], splits["val"][1], val_split(held_out, features.seed))
-        outcomes["val_top1"] = accuracy_outcomes(*judged)["top1"]
+        outcomes[f"val_{judge}"] = accuracy_outcomes(*judged)[judge]
         return Measurement(metrics, facts, outcomes=outcomes)
+
+    def _of_several_labels(self, features: FrozenFeatures) -> Measurement:
+        from poa_bench.downstream.several_labels import classwise_regression
+
+        if "val" not in features.splits or self.labels != "all":
+            raise InputError(
+                f"{self.name} on pictures with several labels needs all labels and a validation split: name it by "
+                "evaluation.val, and the protocol logistic-c45-all"
+            )
+        splits = [features.inputs(name) for name in ("train", "val", "test")]
+        found = classwise_regression(*splits, self.strengths, features.place.device)
+        outcomes = {"map11": found.test, "val_map11": found.validation}
+        return Measurement(
+            {name: outcome.score for name, outcome in outcomes.items()}, {"C": found.strength}, outcomes=outcomes
+        )
 
     def _draws(self, train: Split, seed: int) -> Iterator[Split]:
         from numpy.random import SeedSequence
 
-        from poa_bench.downstream.logistic import drawn
+        from poa_bench.datasets.draws import drawn
 
         kind, number = self._kind_and_number()
         wanted = {"shots": int(number)} if kind == "shot" else {"share": float(number) / 100}

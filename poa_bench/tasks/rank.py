@@ -20,6 +20,7 @@ class RankProtocol(FeatureProtocol):
     images: int = 25_600
 
     version: ClassVar[int] = 1
+    takes_several_labels: ClassVar[bool] = True
     pattern: ClassVar[str] = r"rank-n(?P<images>[1-9]\d*)"
 
     @classmethod

@@ -159,6 +159,11 @@ class Session:
     def _of_features(self, runs: Sequence["Run"], features: FrozenFeatures) -> Iterator["Outcome"]:
         """Runs of one size, one class of protocols and one seed."""
         protocols, splits = {run.id: protocol_of(run) for run in runs}, features.splits
+        if splits["test"].labels.ndim > 1 and not protocols[runs[0].id].takes_several_labels:
+            raise InputError(
+                f"pictures of {self.data.name} have several labels each, which {runs[0].protocol} cannot judge: use "
+                "the tasks logistic or rank"
+            )
         forward = sum(split.seconds for split in splits.values())
         facts = {"batch": self.data.batch_size, "feature_seconds": forward}
         facts |= {f"{name}_images": len(split.labels) for name, split in splits.items()}

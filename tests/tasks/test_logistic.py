@@ -8,8 +8,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
+from poa_bench.datasets.draws import drawn
 from poa_bench.downstream.features import Features, Place
-from poa_bench.downstream.logistic import drawn, logistic_regression
+from poa_bench.downstream.logistic import logistic_regression
 from poa_bench.errors import InputError
 from poa_bench.tasks import parse_protocol
 from poa_bench.tasks.base import FrozenFeatures
@@ -63,6 +64,7 @@ def test_a_few_of_each_class_are_drawn(wanted, expected):
 @dataclass
 class Data:
     val_share: float = 0.2
+    metric: str | None = None
 
 
 def frozen(seed: int = 0, **splits: int) -> FrozenFeatures:
