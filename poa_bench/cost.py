@@ -84,10 +84,9 @@ def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None)
     """
     net, shape = recipe.model.supernet, recipe.shape
     shares = shares or net.space.probabilities()
-    views = ((shape.global_size, 2), (shape.local_size, shape.local_count))
     costs = {
         size: block_costs(net.space, net.options, lambda network, size=size: count_macs(network, size))
-        for size, _ in views
+        for size in (shape.global_size, shape.local_size)
     }
 
     def forward(size: int, count: int, one: Pass) -> float:
@@ -100,7 +99,8 @@ def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None)
     trained = 4 if net.grad_checkpointing else 3  # forward, and two products each in backward
     found = {}
     for one in recipe.model.passes():
-        seen = sum(forward(*view, one) for view in (views if one.local else views[:1]))
+        seen = forward(shape.global_size, one.views, one)
+        seen += forward(shape.local_size, shape.local_count, one) if one.local else 0
         found[one.name] = (trained if one.trained else 1) * seen
     width = sum(share * spec.width for spec, share in shares.items()) / net.space.intact.width
     return {**found, **recipe.model.other_operations(shape, width)}

@@ -1,6 +1,6 @@
 """The whole way on the embedded digits: pre-train a supernet, cut it, measure every size, write the report.
 
-Interrupted, it goes on where it stopped when it is started again with the same --out.
+If it is interrupted, start it again with the same --out: it resumes where it stopped.
 """
 
 import argparse

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", required=True, help="an evaluation data set (digits) or the path of its config")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="DIR", help="results folder; what it has is not redone"
+        "-o", "--output", required=True, metavar="DIR", help="results folder; results that are already there are kept"
     )
     parser.add_argument(
         "--tasks",

@@ -1,13 +1,15 @@
 """What happens around a step: the size that is drawn, the random numbers, the teacher, and what is logged of it."""
 
 import hashlib
+import re
+from collections.abc import Iterable
 from statistics import fmean
 from typing import Any, Literal
 
 import torch
 from mmengine import dist
 from mmengine.hooks import Hook, RuntimeInfoHook
-from mmengine.runner import Runner
+from mmengine.runner import LogProcessor, Runner
 
 from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.elastic.space import check_draw_mode
@@ -75,7 +77,8 @@ class TeacherHook(Hook):
 class AveragedRuntimeInfoHook(RuntimeInfoHook):
     """mmengine's hook that hands losses to the log, after averaging them over all processes.
 
-    They leave the device together: each alone would make the CPU wait.
+    They leave the device together: each alone would make the CPU wait. A line of the log has the mean of each over the
+    log's window, whatever the objective calls them.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -91,7 +94,14 @@ class AveragedRuntimeInfoHook(RuntimeInfoHook):
             values = torch.stack([value.detach().float() for value in outputs.values()])
             dist.all_reduce(values, "mean")
             outputs = dict(zip(outputs, values.tolist(), strict=True))
+            self._log_means(runner.log_processor, outputs)
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def _log_means(self, log: LogProcessor, names: Iterable[str]) -> None:
+        if left := [name for name in names if not log.mean_pattern.search(name)]:
+            log.mean_pattern = re.compile(
+                "|".join([log.mean_pattern.pattern, *(f"^{re.escape(name)}$" for name in left)])
+            )
 
 
 @HOOKS.register_module()

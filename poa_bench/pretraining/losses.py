@@ -93,9 +93,16 @@ class _PrototypeCrossEntropy(torch.autograd.Function):
 class _CrossEntropyStep:
     """Values and gradients of all comparisons with one set of prototypes.
 
-    With ``l`` the student's logits, ``q`` the target's probabilities and ``P`` the pairing, a row's loss is
-    ``n * logsumexp(l) - (P q) . l`` (n pairs). The pairing is linear, so it is applied to ``q @ prototypes`` (V, b, d)
-    and its transpose to the student's rows, never to anything with K columns.
+    Of student rows x with logits ``l = x C^T / t`` over prototypes C at temperature t, ``p = softmax(l)``, targets q,
+    and the pairing P of views, n of them for each row:
+
+        loss = sum over pairs of -q . log p = n logsumexp(l) - (P q) . l     as the entries of q add up to 1
+        dl   = n p - P q                                                     as d logsumexp(l) = p . dl
+        dx   = dl C / t   = (n p C - P (q C)) / t
+        dC   = dl^T x / t = ((n p)^T x - q^T (P^T x)) / t
+
+    P is linear, so it is applied to ``q C`` (V, b, d) and its transpose to the rows x, never to anything with K
+    columns. `_predict` makes all but the last product, whose rows it gathers for `compare`: one for all predictions.
     """
 
     def __init__(self, prototypes: Tensor, temperature: float):

@@ -65,12 +65,14 @@ class Pass:
         name: in the table of costs.
         sizes: how often each size is run, adding up to 1; None is as sizes are drawn.
         trained: whether there is a backward pass.
+        views: how many of the two global crops of an image it sees.
         local: whether it sees the local crops too.
     """
 
     name: str
     sizes: Mapping[SubnetSpec, float] | None
     trained: bool = True
+    views: int = 2
     local: bool = True
 
 

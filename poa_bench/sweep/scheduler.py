@@ -211,7 +211,8 @@ def run_sweep(
 
         if jobs or gpus:
             raise InputError(
-                "--jobs and --gpus are of the local executor; on SLURM say --set slurm.max_jobs=N or --set slurm.gpus=N"
+                "--jobs and --gpus are for the local executor only; on SLURM use --set slurm.max_jobs=N or --set "
+                "slurm.gpus=N"
             )
         chosen: Executor = SlurmExecutor(directory, sweep.name, sweep.slurm)
     else:

@@ -30,8 +30,7 @@ log_processor = dict(
     type="LogProcessor",
     window_size=50,
     by_epoch=False,
-    # means of the window: the terms make up the loss
-    mean_pattern="loss|time|grad_norm|koleo|(intact|elastic)_(same_)?(global|local|patch)",
+    mean_pattern="loss|time|grad_norm",  # means of the window; the objective's terms are added, they make up the loss
 )
 log_level = "INFO"
 load_from = None

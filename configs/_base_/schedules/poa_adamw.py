@@ -1,32 +1,8 @@
 # The paper's schedules; lengths are in epochs. The hooks have names so that a config can override one number:
 #   default_hooks = dict(patch_weight=dict(begin=3))
-# AdamW with layer-wise decay, lr = base * sqrt(batch / 1024), linear warm-up and cosine; weight decay 0.04 -> 0.4.
-_base_ = "../runtime/pretrain_runtime.py"
+_base_ = "./pretrain_adamw.py"
 
-train_cfg = dict(type="poa_bench.PretrainLoop", max_epochs=100)
-optim_wrapper = dict(
-    type="OptimWrapper",
-    constructor="poa_bench.PretrainOptimWrapperConstructor",
-    optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.999), weight_decay=0.04),
-    paramwise_cfg=dict(layer_decay=0.9, patch_embed_lr=0.2),
-    clip_grad=dict(max_norm=1.5),
-)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-4, begin=0, end=10, by_epoch=True, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", eta_min_ratio=4e-3, begin=10, by_epoch=True, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingParamScheduler",
-        param_name="weight_decay",
-        eta_min_ratio=10,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
 default_hooks = dict(
-    step_seed=dict(type="poa_bench.StepSeedHook"),
-    subnet=dict(type="poa_bench.SubnetHook", mode="step"),
-    # the paper's text: "proportional to the batch", rule="linear"
-    learning_rate_scale=dict(type="poa_bench.LearningRateScaleHook", base_batch_size=1024, rule="sqrt"),
     teacher_temperature=dict(
         type="poa_bench.ScheduleHook", attribute="teacher_temperature", start=0.04, end=0.07, length=30
     ),
@@ -35,5 +11,4 @@ default_hooks = dict(
     ),
     patch_weight=dict(type="poa_bench.ScheduleHook", attribute="patch_weight", start=0.0, end=1.0, begin=30, length=0),
     freeze_last_layer=dict(type="poa_bench.FreezeLastLayerHook", epochs=1),
-    teacher=dict(type="poa_bench.TeacherHook"),
 )

@@ -260,10 +260,9 @@ class POA(Objective):
         """Teachers see whole global crops only."""
         students, intact = VARIANTS[self.variant], {self.supernet.space.intact: 1.0}
         teachers = sorted({teacher for teachers in students.values() for teacher in teachers})
-        return [
-            *(Pass(name.replace("_", " "), intact if name == "teacher" else None, False, False) for name in teachers),
-            *(Pass(f"{name} student", intact if name == "intact" else None) for name in students),
-        ]
+        teaching = [(name.replace("_", " "), intact if name == "teacher" else None) for name in teachers]
+        learning = [(f"{name} student", intact if name == "intact" else None) for name in students]
+        return [Pass(*one, trained=False, local=False) for one in teaching] + [Pass(*one) for one in learning]
 
     def other_operations(self, shape: BatchShape, elastic_width: float) -> dict[str, float]:
         """Of the heads' layers and of the prototypes."""
