@@ -30,7 +30,7 @@ from poa_bench.runs.outcomes import Outcome
 
 DRAWS = 1000
 LEVEL = 0.95
-ROWS = 128  # draws whose products are made at once
+BYTES = 2**28  # of outcomes that are multiplied at once
 _FREEDOM = np.concatenate([np.linspace(1, 30, 300), np.geomspace(30.1, 1e6, 300)])
 _QUANTILE = stats.t.ppf((1 + LEVEL) / 2, _FREEDOM)
 
@@ -59,11 +59,11 @@ def draw(outcomes: Mapping[Hashable, Outcome], pictures: Pictures) -> dict[Hasha
     counts = picture_counts(pictures)
     for kind in {type(outcome) for outcome in outcomes.values()}:
         keys = [key for key, outcome in outcomes.items() if type(outcome) is kind]
-        parts = [
-            kind.together([outcomes[key] for key in keys], counts[start : start + ROWS])
-            for start in range(0, DRAWS, ROWS)
-        ]
-        found |= dict(zip(keys, np.concatenate(parts, axis=1).astype(np.float32), strict=True))
+        step = max(1, BYTES // (4 * pictures[-1] * max(outcomes[key].width for key in keys)))
+        for start in range(0, len(keys), step):
+            some = keys[start : start + step]
+            drawn = kind.together([outcomes[key] for key in some], counts)
+            found |= dict(zip(some, drawn.astype(np.float32), strict=True))
     return found
 
 

@@ -17,6 +17,7 @@ from poa_bench.report.curves import read_curves
 from poa_bench.report.figure_files import write_figures
 from poa_bench.report.fill import PLACE_HOLDERS
 from poa_bench.report.frame import ReportData, load_report_data, nearby
+from poa_bench.report.intervals import csv_table, tie_table
 from poa_bench.report.missing import grouped, holes
 from poa_bench.report.on_request import FIGURE_KINDS, check_kinds, write_on_request
 from poa_bench.report.page import page_html, render
@@ -52,7 +53,7 @@ def write_report(
     out = Path(out)
     texts = {
         "results_long.csv": data.long.to_csv(index=False),
-        "results_wide.csv": tables.size_table(data).to_csv(index=False),
+        "results_wide.csv": csv_table(data).to_csv(index=False),
         "report.md": render("report.md", context),
         "index.html": page_html(data, drawn, context),
     }
@@ -72,6 +73,7 @@ def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -
         "summary": [*sentences.summary(data), *sentences.trust(data, len(missing))],
         "shown": tables.shown_table(data),
         "narrow": tables.narrow_table(data, tables.main_scores(data)),
+        "ties": tie_table(data),
         "payoff": sentences.payoff(data),
         "rivals": sentences.rivals(data),
         "version": __version__,
@@ -79,7 +81,7 @@ def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -
         "hole_count": len(missing),
         "place_holders": [name for name in PLACE_HOLDERS if any(name in line for line in lines.command)],
         "stale": stale_table(data),
-        "broken": data.broken,
+        "broken": {**data.broken, **data.draws.unread},
         "protocols": protocol_table(data),
         "stamp": stamp_table(data),
     }

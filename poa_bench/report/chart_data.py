@@ -16,7 +16,8 @@ from poa_bench.report.verdict import standing_text
 
 
 def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartData:
-    """Scores `s0, s1, ...`, their spread `e0, ...` and standard errors `n0, ...`, costs `c0, ...`.
+    """Scores `s0, s1, ...`, their spread `e0, ...`, standard errors `n0, ...` and intervals `l0, ...` to `h0, ...`,
+    costs `c0, ...`.
 
     Of pre-trained sizes also gains `g0, ...`, `k0, ...` (clear or not, if known) and `v0, ...` (places in `worth`: what
     the score is worth).
@@ -30,6 +31,9 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
     table = table.reindex(table.index.union(wide.index)).join(wide).join(spread.dropna(axis=1, how="all"))
     errors = data.wide("error").set_axis([name.replace("s", "n") for name in scores], axis=1)
     table = table.join(errors.dropna(axis=1, how="all"))
+    for end, letter in (("low", "l"), ("high", "h")):
+        ends = data.wide(end).set_axis([name.replace("s", letter) for name in scores], axis=1)
+        table = table.join(ends.dropna(axis=1, how="all"))
     worth = pd.concat({short.replace("s", "v"): _worth(data, name) for short, name in scores.items()}, axis=1)
     texts = sorted(set(worth.stack()))
     table = table.join(worth.apply(lambda column: column.map({text: place for place, text in enumerate(texts)})))

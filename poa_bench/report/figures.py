@@ -89,7 +89,8 @@ def score_against_cost(data: ChartData, chosen: tuple[str, str] | None = None) -
     measured = {row["series"] for row in data.rows if chosen is None or chosen[0] in row}
     names = [name for name in data.series if name in measured and (shown or not chosen or name in data.ours)]
     x, y = _quantity("x", zero=False), _quantity("y", zero=False)
-    chart = _chosen_axes(data, chosen, "", "datum[{score}]", better="datum[{score}] * {sign}")
+    ends = {end: f"datum['{end[0]}' + substring({{score}}, 1)]" for end in ("low", "high")}
+    chart = _chosen_axes(data, chosen, "", "datum[{score}]", better="datum[{score}] * {sign}", **ends)
     published = any(chosen is None or chosen[0] in row for row in data.published)
     layers = [_published_layer(chart["transform"], x, y)] if published else []
     layers += _measured_layers(data, names, x, y)
@@ -121,13 +122,22 @@ def controls_fit(data: ChartData, score: str) -> bool:
 
 def _measured_layers(data: ChartData, names: list[str], x: Spec, y: Spec) -> list[Spec]:
     value = {"field": "y", "title": "score", "format": ".4~g"}
+    interval = [{"field": end, "title": f"{end} end (95 %)", "format": ".4~g"} for end in ("low", "high")]
     colour = _colours(data, names)
     shape = {"field": "series", "scale": {"domain": names}, "legend": _LEGEND}
     unnamed = colour | {"legend": None}
     points = {
         "transform": [_KNOWN],
         "mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.75},
-        "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": hover(data, value)},
+        "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": hover(data, value, *interval)},
+    }
+    whiskers = {
+        "transform": [
+            _KNOWN,
+            {"filter": f"isValid(datum.low) && indexof([{', '.join(map(vega_text, data.ours))}], datum.series) >= 0"},
+        ],
+        "mark": {"type": "rule", "opacity": 0.3},
+        "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": unnamed},
     }
     front = {
         "transform": [_KNOWN, *_FRONT],
@@ -139,7 +149,8 @@ def _measured_layers(data: ChartData, names: list[str], x: Spec, y: Spec) -> lis
         "mark": {"type": "rule", "strokeDash": [5, 4]},
         "encoding": {"y": y, "color": unnamed, "tooltip": [{"field": "series"}, value]},
     }
-    return [*([level] if PIXELS in names else []), front, points]
+    known = any(name[0] == "l" and name[1:].isdigit() for row in data.rows for name in row)
+    return [*([level] if PIXELS in names else []), *([whiskers] if known else []), front, points]
 
 
 def _published_layer(calculated: list[Spec], x: Spec, y: Spec) -> Spec:

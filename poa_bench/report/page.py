@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from poa_bench.report import figures, maps, sentences, tables
 from poa_bench.report.analysis import gains, rank_correlation
 from poa_bench.report.frame import ReportData
-from poa_bench.report.pick import choice_sentence, chosen_by
+from poa_bench.report.page_values import page_values
 from poa_bench.report.published import FIELDS, beside, read_published
 
 FRONT_IN_CAPTION = 10  # sizes; more are read better as a list
@@ -26,6 +26,7 @@ SECTIONS = {
     "summary": "Summary",
     "pick": "Pick a size",
     "cost": "Accuracy and cost",
+    "ties": "Which sizes tie?",
     "sizes": "Every size",
     "heat": "Width and depth",
     "controls": "Does pre-training pay?",
@@ -63,7 +64,7 @@ def page_html(data: ReportData, drawn: figures.ChartData, context: dict[str, Any
     """The page; `context` is what `report_context` gives to every template."""
     charts = page_charts(data, drawn)
     used = {name.split("-")[0] for name in charts} | {"summary", "sizes", "published", "provenance", "controls"}
-    used |= {"pick"} if data.pretrained else set()
+    used |= ({"pick"} if data.pretrained else set()) | ({"ties"} if len(context["ties"]) else set())
     published = read_published()
     matches = beside(data, published)
     gain_text, gain_numbers = gain_table(data)
@@ -86,59 +87,11 @@ def page_html(data: ReportData, drawn: figures.ChartData, context: dict[str, Any
             "published_matches": len(matches),
             "published_note": published_note(len(matches.drop_duplicates(FIELDS)), len(published)),
             "published_drawn": len({(point["spec"], point["method"]) for point in drawn.published}),
-            "report_json": json_script(_json(data, drawn, charts)),
+            "report_json": json_script(page_values(data, drawn, charts)),
             "chart_library": chart_library(),
             "asset": asset,
         },
     )
-
-
-def _json(data: ReportData, drawn: figures.ChartData, charts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    titles = {name: short for short, name in drawn.scores.items()}
-    return {
-        "specs": {name: chart["spec"] for name, chart in charts.items()},
-        "datasets": drawn.datasets | {"curves": packed_curves(drawn.curves)},
-        "scores": drawn.scores,
-        "costs": drawn.costs,
-        "chosenBy": {short: titles[chosen_by(data, name)] for short, name in drawn.scores.items()},
-        "worth": drawn.worth,
-        "signs": drawn.signs,
-        "how": {short: choice_sentence(data, name) for short, name in drawn.scores.items()},
-        "same": same_by_other_protocols(data, drawn),
-    }
-
-
-def packed_curves(curves: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Learning curves by column, names once: one record per point would be the heaviest of the page's own data.
-
-    Args:
-        curves: records of `run`, `scalar`, `step` and `value`, as `ChartData.curves`.
-
-    Returns:
-        One item per point in `run` and `scalar` (places in `runs` and `scalars`), `step` and `value` (five significant
-        digits, more than a chart can show). `unpackedCurves` of `assets/page.js` makes records of them again.
-    """
-    table = pd.DataFrame(curves, columns=["run", "scalar", "step", "value"])
-    run, runs = pd.factorize(table.run)
-    scalar, scalars = pd.factorize(table.scalar)
-    return {
-        "runs": runs.tolist(),
-        "scalars": scalars.tolist(),
-        "run": run.tolist(),
-        "scalar": scalar.tolist(),
-        "step": table.step.tolist(),
-        "value": [float(f"{value:.5g}") for value in table.value],
-    }
-
-
-def same_by_other_protocols(data: ReportData, drawn: figures.ChartData) -> dict[str, list[str]]:
-    """Short name of each score -> those of the same task, data set, settings and metric by other protocols."""
-    key = data.columns[["task", "dataset", "settings", "metric"]].apply(tuple, axis=1)
-    names = drawn.scores.items()
-    return {
-        short: [other for other, other_name in names if other != short and key[other_name] == key[name]]
-        for short, name in names
-    }
 
 
 def page_charts(data: ReportData, drawn: figures.ChartData) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,11 @@ from poa_bench.report.ties import score_of
 from poa_bench.report.verdict import Verdict, leads, verdict_text
 from poa_bench.tasks import todays
 
+_OUTCOMES = (
+    "The scores{of} have 95 % intervals from the bootstrap over test pictures and repeats; which sizes tie, and what "
+    "is ahead of what, is told by differences on the same pictures (`docs/evaluation.md`)."
+)
+
 
 def summary(data: ReportData) -> list[str]:
     """The report in a few sentences."""
@@ -106,6 +111,11 @@ def trust(data: ReportData, missing: int) -> list[str]:
         sentences.append(f"Measured by another version of a protocol than this code's: {', '.join(older)}.")
     if stale:
         sentences.append(f"{_runs(stale)} stale and left out, because a newer checkpoint or protocol replaced them.")
+    if data.draws.unread:
+        files = "file" if len(data.draws.unread) == 1 else "files"
+        sentences.append(
+            f"{len(data.draws.unread)} {files} of outcomes could not be read: these scores have no intervals."
+        )
     if data.broken:
         files = "file" if len(data.broken) == 1 else "files"
         sentences.append(f"{len(data.broken)} result {files} could not be read.")
@@ -131,15 +141,17 @@ def _repeats(data: ReportData) -> str:
 def _noise(data: ReportData) -> list[str]:
     """What a tie is."""
     scored = data.cells[data.cells.column.isin(data.primaries) & data.cells["mean"].notna()]
+    sure = scored.low.notna().groupby(scored.column).all().reindex(data.primaries, fill_value=False)
+    found = [_OUTCOMES.format(of="" if sure.all() else f" of {', '.join(sure.index[sure])}")] if sure.any() else []
     known = scored.error.notna().groupby(scored.column).any().reindex(data.primaries, fill_value=False)
-    if not known.any():
-        return []
+    if sure.all() or not known.any():
+        return found
     text = (
-        f"Scores within the noise are no further apart than {SURE:g} standard errors of their difference, which come "
-        "from repeats and from the number of test pictures, as far as the results say them"
+        f"{'Other scores' if found else 'Scores'} within the noise are no further apart than {SURE:g} standard errors of "
+        "their difference, which come from repeats and from the number of test pictures, as far as the results say them"
     )
     unsaid = list(known.index[~known])
-    return [f"{text}; of {', '.join(unsaid)} they say neither." if unsaid else f"{text}."]
+    return [*found, f"{text}; of {', '.join(unsaid)} they say neither." if unsaid else f"{text}."]
 
 
 def _imbalances(data: ReportData) -> list[str]:

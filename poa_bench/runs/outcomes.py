@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+ROWS = 256  # draws whose products are made at once
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Outcome(ABC):
         return np.stack([outcome.scores(counts) for outcome in outcomes])
 
     @property
+    def width(self) -> int:
+        """Numbers that `together` holds for each picture, in float32."""
+        return 1
+
+    @property
     def score(self) -> float:
         """The metric itself: every picture counts once."""
         return float(self.scores(np.ones((1, self.pictures)))[0])
@@ -85,9 +93,15 @@ class MeanOutcome(Outcome):
     @classmethod
     def together(cls, outcomes: Sequence[MeanOutcome], counts: np.ndarray) -> np.ndarray:
         """One matrix product; float32 is exact for right and wrong."""
-        values = np.stack([outcome.values for outcome in outcomes], 1).astype(np.float32)
+        values = np.stack([np.asarray(outcome.values, np.float32) for outcome in outcomes], 1)
         scales = np.array([outcome.scale for outcome in outcomes])
-        return scales[:, None] * (counts.astype(np.float32) @ values).T / counts.sum(1, dtype=np.int64)
+        return scales[:, None] * _products(counts, values).T / counts.sum(1, dtype=np.int64)
+
+
+def _products(counts: NDArray, values: NDArray) -> NDArray:
+    """Sums of values (pictures, columns) float32 in every draw, (draws, columns) float64, some draws at a time."""
+    parts = [counts[start : start + ROWS].astype(np.float32) @ values for start in range(0, len(counts), ROWS)]
+    return np.concatenate(parts).astype(float)
 
 
 @dataclass(frozen=True)
@@ -124,16 +138,19 @@ class ClassMeanOutcome(Outcome):
 
     @staticmethod
     def _scores(outcomes: Sequence[ClassMeanOutcome], counts: np.ndarray) -> np.ndarray:
-        values = np.stack([outcome.values for outcome in outcomes], 1).astype(float)
-        sums, known = np.zeros((len(counts), len(outcomes))), np.zeros(len(counts))
-        for label in np.unique(outcomes[0].labels):
-            members = np.flatnonzero(outcomes[0].labels == label)
-            times = counts[:, members].astype(float)
-            pictures = times.sum(1)
-            sums += (times @ values[members]) / np.maximum(pictures, 1)[:, None]
-            known += pictures > 0
-        scales = np.array([outcome.scale for outcome in outcomes])
-        return scales[:, None] * (sums / np.maximum(known, 1)[:, None]).T
+        """Of runs with the same labels: a picture weighs as much less as its class has more of them in a draw."""
+        _, label = np.unique(outcomes[0].labels, return_inverse=True)
+        order = np.argsort(label, kind="stable")
+        starts = np.flatnonzero(np.diff(label[order], prepend=-1))
+        values = np.stack([np.asarray(outcome.values, np.float32) for outcome in outcomes], 1)[order]
+        found = []
+        for start in range(0, len(counts), ROWS):
+            times = counts[start : start + ROWS][:, order]
+            pictures = np.add.reduceat(times, starts, axis=1, dtype=np.int32)
+            weights = (1 / np.maximum(pictures, 1)).astype(np.float32)[:, label[order]] * times
+            known = (pictures > 0).sum(1)
+            found.append((weights @ values) / np.maximum(known, 1)[:, None])
+        return np.array([outcome.scale for outcome in outcomes])[:, None] * np.concatenate(found).T
 
 
 @dataclass(frozen=True)
@@ -161,3 +178,28 @@ class RatioOutcome(Outcome):
         above = counts @ self.numerators.astype(float)
         known = below > 0
         return self.scale * np.where(known, above / np.where(known, below, 1), 0).sum(1) / known.sum(1)
+
+    @property
+    def width(self) -> int:
+        return 2 * self.denominators.shape[1]
+
+    @classmethod
+    def together(cls, outcomes: Sequence[RatioOutcome], counts: np.ndarray) -> np.ndarray:
+        """Two matrix products for runs with as many classes."""
+        found = np.empty((len(outcomes), len(counts)))
+        classes = np.array([outcome.denominators.shape[1] for outcome in outcomes])
+        for count in np.unique(classes):
+            places = np.flatnonzero(classes == count)
+            above, below = (
+                _products(counts, np.concatenate([np.asarray(part, np.float32) for part in parts], 1))
+                for parts in (
+                    [outcomes[place].numerators for place in places],
+                    [outcomes[place].denominators for place in places],
+                )
+            )
+            shape = (len(counts), len(places), count)
+            above, known = above.reshape(shape), below.reshape(shape) > 0
+            ratios = np.where(known, above / np.where(known, below.reshape(shape), 1), 0)
+            scales = np.array([outcomes[place].scale for place in places])
+            found[places] = scales[:, None] * (ratios.sum(2) / np.maximum(known.sum(2), 1)).T
+        return found

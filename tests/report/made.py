@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+import numpy as np
+
+from poa_bench.runs.outcomes import MeanOutcome
 from poa_bench.runs.results import Result
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -95,6 +98,29 @@ def paper_scale_results():
         for spec in specs:
             results += [made_result(task, spec, **owner) for task in PROTOCOLS if task != "profile"]
             results += [made_result("knn", spec, "random"), made_profile(spec, **owner)]
+    return results
+
+
+def outcome_results(series=1, seeds=1, pictures=500):
+    """12 sizes of one or more checkpoints with outcomes: of equally many pictures, better ones the larger, to a point.
+
+    The four largest are truly equal; every size is right on much the same pictures.
+    """
+    random, results = np.random.default_rng(0), []
+    hard, hard_to_choose = random.normal(size=(2, pictures))
+    for network in range(series):
+        for place, (width, depth) in enumerate((width, depth) for width in (32, 48, 64, 80) for depth in (1, 2, 3)):
+            skill = 0.3 + 0.12 * min(place, 8) + 0.4 * network
+            for seed in range(seeds):
+                split = {"top1": (hard, ""), "val_top1": (hard_to_choose, "val")}
+                outcomes = {
+                    name: MeanOutcome(skill - easy + 0.3 * random.normal(size=pictures) > 0, split=said)
+                    for name, (easy, said) in split.items()
+                }
+                metrics = {name: outcome.score for name, outcome in outcomes.items()}
+                about = dict(metrics=metrics, units=dict.fromkeys(metrics, "%"), seed=seed, sha="abc"[network] * 64)
+                result = made_result(spec=f"vit-w{width}-d{depth}", checkpoint=f"{'abc'[network]}.pth", **about)
+                results.append(result.with_outcomes(outcomes))
     return results
 
 

@@ -10,9 +10,10 @@ from poa_bench.report.build import report_context
 from poa_bench.report.chart_data import chart_data
 from poa_bench.report.frame import load_report_data, report_data
 from poa_bench.report.page import page_html
-from poa_bench.report.pick import candidates, pick
+from poa_bench.report.pick import beaten_rows, candidates, pick
+from poa_bench.report.samples import Draws
 from poa_bench.runs.results import results_frame
-from tests.report.made import made_result
+from tests.report.made import made_result, outcome_results
 from tests.report.test_verdict import KINDS
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -139,7 +140,8 @@ def test_the_slider_gives_the_same_answers_as_the_command(opened, data):
         slider = opened.locator("input[name=c0]")
         for step, limit in enumerate(sorted(data.costs.parameters.unique())[:-1:3]):
             slider.fill(str(3 * step))
-            choice = pick(table, {"parameters": limit}, "parameters")
+            worse = beaten_rows(data, option.inner_text())
+            choice = pick(table, {"parameters": limit}, "parameters", worse)
             text = answer.inner_text()
             assert f"Chosen: {choice.best.spec} " in text
             assert "Its score is above random initialisation" in text
@@ -239,15 +241,42 @@ def test_published_values_are_hollow_marks_that_say_whose_they_are(browser, tmp_
     page.close()
 
 
-def test_the_choice_says_what_its_score_is_worth_and_what_is_noise(browser, tmp_path):
+def test_the_choice_says_what_its_score_is_worth_and_what_ties(browser, tmp_path):
     results, _ = KINDS["a tie"]
     page = browser.new_page()
     page.goto(write_page(report_data(results_frame(results)), tmp_path).as_uri())
     answer = page.locator("#pick-answer").inner_text()
-    assert "Its score is above raw pixels." in answer
+    assert "Chosen: vit-w32-d1 " in answer and "Its score is above raw pixels." in answer
+    assert (
+        "A tie: 2 sizes cannot be told apart from the highest, vit-w48-d1 (pre-trained): vit-w32-d1, vit-w48" in answer
+    )
     runner_up = answer.partition("Runner-up:")[2].partition("\n")[0]
-    assert "vit-w32-d1" in runner_up and runner_up.endswith("(within the noise)")
-    assert "Next cheaper: vit-w32-d1 loses 2 (within the noise) and" in answer
+    assert "vit-w48-d1" in runner_up and runner_up.endswith("(in the tie)")
+    assert "Next cheaper:" not in answer
+    page.close()
+
+
+def test_the_page_and_the_command_find_the_same_groups(browser, tmp_path):
+    data = report_data(results_frame(outcome_results()), draws=Draws.of_results(outcome_results()))
+    page = browser.new_page()
+    page.goto(write_page(data, tmp_path).as_uri())
+    page.wait_for_selector("body[data-drawn]")
+    table, worse, slider = candidates(data, "knn top1"), beaten_rows(data, "knn top1"), page.locator("input[name=c0]")
+    sizes = set()
+    for step, limit in enumerate(sorted(table.parameters)):
+        slider.fill(str(step))
+        choice, text = (
+            pick(table, {"parameters": limit}, "parameters", worse),
+            page.locator("#pick-answer").inner_text(),
+        )
+        assert f"Chosen: {choice.best.spec} " in text
+        assert f"[{choice.best.low:.4g}, {choice.best.high:.4g}]" in text
+        said = f"A tie: {len(choice.group)} sizes cannot be told apart from the highest, {choice.highest.spec} "
+        assert (said in text) == (len(choice.group) > 1)
+        sizes.add(len(choice.group))
+    assert len(sizes) > 2  # ties of several kinds were seen
+    whiskers = page.locator("figure[data-chart=cost] .mark-rule line").count()
+    assert whiskers >= len(table) and page.locator("#ties table").count() == 1
     page.close()
 
 

@@ -2,7 +2,7 @@
 const report = JSON.parse(document.getElementById("report-data").textContent);
 report.datasets.curves = unpackedCurves(report.datasets.curves);
 
-/** Records for the chart, from the columns that packed_curves of poa_bench.report.page stores to keep the page light. */
+/** Records for the chart, from the columns that packed_curves of page_values.py stores to keep the page light. */
 function unpackedCurves({ runs, scalars, run, scalar, step, value }) {
   return step.map((_, i) => ({ run: runs[run[i]], scalar: scalars[scalar[i]], step: step[i], value: value[i] }));
 }
@@ -60,21 +60,30 @@ for (const id of ["size-table", "gain-table", "published-table"]) {
 const form = document.getElementById("pick-form");
 const format = (value) => Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 });
 
-/** As poa_bench.report.noise: scores whose difference is within two standard errors of it. */
-function tied(score, one, other) {
-  const noise = 2 * Math.hypot(one[score.replace("s", "n")] ?? 0, other[score.replace("s", "n")] ?? 0);
-  return Math.abs(one[score] - other[score]) <= noise;
+const exported = report.datasets.rows.filter((row) => row.export);
+exported.forEach((row, place) => Object.defineProperty(row, "place", { value: place })); // not enumerable: no chart sees it
+
+/** Whether one of the allowed rows is better than a row beyond doubt, from what packed_ties of page_values.py stores. */
+function isBeaten(row, allowed, judge) {
+  const ties = report.beaten[judge];
+  if (!ties) return false;
+  const [count, ...level] = ties.rows[row.place];
+  return ties.order.slice(0, count).some((place, rank) => !level.includes(rank) && allowed.has(exported[place]));
 }
 
-/** The same rule as poa_bench.report.pick: best validation score, where there are some, the cheaper one of equals. */
+/** The same rule as poa_bench.report.pick: the cheapest of those that cannot be told apart from the best. */
 function pick(score, limits, cost) {
   const rank = report.chosenBy[score];
-  const allowed = report.datasets.rows.filter(
-    (row) => row.export && score in row && Object.entries(limits).every(([name, limit]) => row[name] <= limit),
+  const allowed = exported.filter(
+    (row) => score in row && Object.entries(limits).every(([name, limit]) => row[name] <= limit),
   );
   allowed.sort((a, b) => report.signs[score] * (b[rank] - a[rank]) || a[cost] - b[cost]);
-  const [best, runnerUp] = allowed;
-  return { best, runnerUp, cheaper: allowed.find((row) => row[cost] < best[cost]) };
+  const among = new Set(allowed);
+  const tie = allowed.filter((row) => !isBeaten(row, among, rank));
+  const group = [...tie].sort((a, b) => (a[cost] ?? Infinity) - (b[cost] ?? Infinity));
+  const [best, ...others] = group;
+  const runnerUp = others[0] ?? allowed.find((row) => !tie.includes(row));
+  return { best, runnerUp, group, highest: tie[0], cheaper: best && allowed.find((row) => row[cost] < best[cost]) };
 }
 
 function paragraph(label, text) {
@@ -94,22 +103,27 @@ function showPick() {
     if (!last) limits[slider.name] = slider.steps[slider.value];
   }
   const cost = Object.keys(limits)[0] ?? Object.keys(report.costs)[0];
-  const { best, runnerUp, cheaper } = pick(score, limits, cost);
+  const { best, runnerUp, group, highest, cheaper } = pick(score, limits, cost);
   const answer = document.getElementById("pick-answer");
   if (!best) {
     answer.replaceChildren("No measured size is within these limits.");
     return;
   }
-  const spread = (row) => (score.replace("s", "e") in row ? ` ± ${format(row[score.replace("s", "e")])}` : "");
+  const [low, high] = ["l", "h"].map((letter) => score.replace("s", letter));
+  const spread = (row) => (score.replace("s", "e") in row ? ` ± ${format(row[score.replace("s", "e")])}` : "") +
+    (low in row ? ` [${format(row[low])}, ${format(row[high])}]` : "");
   const describe = (row) => `${row.spec} (${row.series}): ${report.scores[score]} ${format(row[score])}${spread(row)}, ` +
     Object.entries(report.costs).filter(([name]) => name in row).map(([name, title]) => `${format(row[name])} ${title}`).join(", ");
   const command = Object.assign(document.createElement("code"), { textContent: best.export });
-  const within = (row) => (tied(score, best, row) ? " (within the noise)" : "");
   const lines = [paragraph("Chosen:", describe(best)), paragraph("Its score is", `${report.worth[best[score.replace("s", "v")]] ?? "no measure of better or worse"}.`)];
-  if (runnerUp) lines.push(paragraph("Runner-up:", describe(runnerUp) + within(runnerUp)));
+  if (group.length > 1) {
+    const names = group.slice(0, 12).map((row) => row.spec).join(", ") + (group.length > 12 ? `, ${group.length - 12} more` : "");
+    lines.push(paragraph("A tie:", `${group.length} sizes cannot be told apart from the highest, ${highest.spec} (${highest.series}): ${names}; the one with the least ${report.costs[cost]} is chosen.`));
+  }
+  if (runnerUp) lines.push(paragraph("Runner-up:", describe(runnerUp) + (group.includes(runnerUp) ? " (in the tie)" : "")));
   if (cheaper) {
     const loss = report.signs[score] * (best[score] - cheaper[score]);
-    const change = `${loss < 0 ? "gains" : "loses"} ${format(Math.abs(loss))}${within(cheaper)}`;
+    const change = `${loss < 0 ? "gains" : "loses"} ${format(Math.abs(loss))}`;
     lines.push(paragraph("Next cheaper:", `${cheaper.spec} ${change} and needs ${format(cheaper[cost])} instead of ${format(best[cost])} ${report.costs[cost]}`));
   }
   lines.push(paragraph("How:", report.how[score]));
