@@ -6,29 +6,23 @@ The names load on first use: what only reads the names of sizes (reports, picks)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from poa_bench.elastic.space import ALIASES, SearchSpace, SubnetSpec, kept_blocks
+from poa_bench.elastic.space import SearchSpace, SubnetSpec
 
 if TYPE_CHECKING:
-    from poa_bench.elastic.checkpoint import LoadReport, load_backbone, load_subnet, load_supernet, save_subnet
-    from poa_bench.elastic.family import Family, Output, families, register
+    from poa_bench.elastic.checkpoint import load_backbone, load_subnet, load_supernet, save_subnet
+    from poa_bench.elastic.family import register
     from poa_bench.elastic.supernet import Supernet
 
 _MODULES = {
-    "checkpoint": ("LoadReport", "load_backbone", "load_subnet", "load_supernet", "save_subnet"),
-    "family": ("Family", "Output", "families", "register"),
+    "checkpoint": ("load_backbone", "load_subnet", "load_supernet", "save_subnet"),
+    "family": ("register",),
     "supernet": ("Supernet",),
 }
 
 __all__ = [
-    "ALIASES",
-    "Family",
-    "LoadReport",
-    "Output",
     "SearchSpace",
     "SubnetSpec",
     "Supernet",
-    "families",
-    "kept_blocks",
     "load_backbone",
     "load_subnet",
     "load_supernet",

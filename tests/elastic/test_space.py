@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from poa_bench.elastic import SearchSpace, SubnetSpec, kept_blocks
+from poa_bench.elastic import SearchSpace, SubnetSpec
+from poa_bench.elastic.space import kept_blocks
 from poa_bench.errors import InputError
 
 

@@ -3,7 +3,10 @@
 import shutil
 
 import pytest
+import torch
 
+from poa_bench.elastic import load_supernet
+from poa_bench.elastic.training_checkpoint import read_checkpoint
 from poa_bench.errors import InputError
 from poa_bench.runs.run import Run
 from poa_bench.sweep.plan import expand, load_sweep, make_sweep
@@ -55,6 +58,30 @@ def test_ids_follow_what_defines_a_run_and_nothing_else(checkpoint, tmp_path):
         == ids(settings={"branch": "teacher", "cfg_options": {"evaluation.workers": 1}})
         == ids()
     )
+
+
+def test_a_sweep_takes_the_branch_that_the_objective_evaluates(checkpoint, tmp_path):
+    """Light and trained tasks alike; controls know no branch."""
+    content = read_checkpoint(checkpoint)
+    content["meta"]["objective"] = {"type": "Distil", "branches": ["student"], "evaluated_branch": "student"}
+    content["state_dict"] = {name: one for name, one in content["state_dict"].items() if name.startswith("student.")}
+    torch.save(content, tmp_path / "student.pth")
+    (tmp_path / "dense.py").write_text(DENSE)
+    tasks = [
+        {"task": "knn", "dataset": "digits", "initialisations": ["pretrained", "random"]},
+        {"task": "detection", "settings": {"config": str(tmp_path / "dense.py")}},
+    ]
+    found = {}
+    for path in (checkpoint, str(tmp_path / "student.pth")):
+        values = {"name": "t", "checkpoints": [path], "results": str(tmp_path), "tasks": tasks}
+        found[path] = {(run.task, run.initialisation): run for run in expand(make_sweep(values)) if run.spec}
+    poa, student = found.values()
+    assert {run.config["branch"] for (_, start), run in student.items() if start == "pretrained"} == {"student"}
+    assert {run.config["branch"] for run in poa.values()} == {"teacher"}
+    assert student["knn", "random"].id == poa["knn", "random"].id
+    assert load_supernet(tmp_path / "student.pth").space == load_supernet(checkpoint).space
+    with pytest.raises(InputError, match="holds no teacher"):
+        load_supernet(tmp_path / "student.pth", "teacher")
 
 
 def test_a_series_has_a_name_in_the_results_and_no_part_in_ids(checkpoint):
