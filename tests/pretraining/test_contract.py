@@ -85,6 +85,11 @@ def test_hooks_decide_what_the_step_is_given():
     hook.before_train_iter(asked, 0)
     assert model.settings == Settings(plain.sizes, sharpness=2.0) and plain.sharpness == 1.0
     model.eval()
+    with torch.no_grad():
+        four = [
+            model.supernet(inputs["global_crops"], size).cls.mean() for size in (SPACE.smallest, None, *plain.sizes)
+        ]
+    assert model(inputs, mode="loss")["loss"].item() == pytest.approx(2 * sum(four).item() / 4)
     expected = 2 * model.loss(Crops(**inputs), plain)["loss"].item()
     assert model(inputs, mode="loss")["loss"].item() == pytest.approx(expected)
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from poa_bench.errors import InputError
 from poa_bench.pretraining.balancing import CenteredTargets
@@ -111,6 +112,14 @@ def test_pairings():
     assert pairing_matrix("other_view", 2, 2).tolist() == [[0, 1], [1, 0]]
     assert pairing_matrix("all_views", 3, 2).tolist() == [[1, 1]] * 3
     assert pairing_matrix("same_view", 3, 3).tolist() == torch.eye(3).tolist()
+
+
+@pytest.mark.parametrize("width", [64, 32])
+def test_products_of_the_heads_are_those_that_torch_counts(width):
+    head = tiny_poa().student.head
+    with FlopCounterMode(display=False) as counter:
+        head(torch.randn(1, width))
+    assert 2 * head.macs(width / head.in_features) == counter.get_total_flops()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
