@@ -93,6 +93,7 @@ HOOKS = OnDemandRegistry(
     [
         "poa_bench.downstream.class_names_hook",
         "poa_bench.downstream.knn_hook",
+        "poa_bench.downstream.rank_hook",
         "poa_bench.downstream.whole_checkpoint_hook",
         "poa_bench.pretraining.collapse",
         "poa_bench.pretraining.hooks",

@@ -33,7 +33,7 @@ def evaluations(config: Config) -> Iterator[tuple[str, EvaluationData]]:
     named = {f"default_hooks.{name}": hook for name, hook in (config.get("default_hooks") or {}).items()}
     named |= {f"custom_hooks.{place}": hook for place, hook in enumerate(config.get("custom_hooks") or [])}
     for where, hook in named.items():
-        if hook and str(hook.get("type", "")).endswith("KnnHook") and "data" in hook:
+        if hook and str(hook.get("type", "")).endswith(("KnnHook", "RankHook")) and "data" in hook:
             yield where, EvaluationData.load(hook["data"], hook.get("options"))
 
 

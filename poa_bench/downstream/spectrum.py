@@ -1,4 +1,4 @@
-"""Spectra of features: RankMe (Garrido et al., ICML 2023) and alpha-ReQ (Agrawal et al., NeurIPS 2022)."""
+"""Spectra of features: RankMe (Garrido et al., ICML 2023), alpha-ReQ (Agrawal et al., NeurIPS 2022) and LiDAR."""
 
 import torch
 from torch import Tensor
@@ -7,6 +7,7 @@ from poa_bench.downstream.features import check_finite
 from poa_bench.errors import InputError
 
 RANKME_EPSILON = 1e-5  # added to each normalised singular value, as the reference does; 1 % for a tenth of full rank
+LIDAR_DELTA, LIDAR_EPSILON = 1e-4, 1e-8  # of the reference: on the diagonal within pictures, on the eigenvalues
 ALPHA_RANKS = (6, 50)  # the eigenvalues that the slope is fitted to, counted from 1; part of what alpha means
 
 
@@ -53,3 +54,38 @@ def alpha_req(features: Tensor, ranks: tuple[int, int] = ALPHA_RANKS) -> float |
     x, y, weight = rank.log(), eigenvalues[first - 1 : last].log(), 1 / rank
     x = x - (weight * x).sum() / weight.sum()
     return -((weight * x * y).sum() / (weight * x * x).sum()).item()
+
+
+@torch.no_grad()
+def lidar(means: Tensor, within: Tensor) -> float:
+    """Exponential of the entropy of the LDA matrix's eigenvalues (Thilak et al., ICLR 2024), a picture being a class.
+
+    Args:
+        means: of the views of each picture, (J, D).
+        within: covariance of views around the mean of their picture, (D, D), divided by J (q - 1) for q views.
+
+    Raises:
+        InputError: a feature is not finite, or all pictures have the same mean.
+    """
+    check_finite(pictures=means)
+    centred = means.double() - means.double().mean(0)
+    between = centred.T @ centred / (len(means) - 1)
+    values, vectors = torch.linalg.eigh(within.double() + LIDAR_DELTA * torch.eye(len(within)).to(within).double())
+    whitening = vectors * values.rsqrt() @ vectors.T
+    found = torch.linalg.eigvalsh(whitening @ between @ whitening).clamp(min=0)
+    if not found.sum() > 0:
+        raise InputError("all pictures have the same features: the network has collapsed")
+    shares = (found + LIDAR_EPSILON) / (found + LIDAR_EPSILON).sum()
+    return (-(shares * shares.log()).sum()).exp().item()
+
+
+def spectrum_scores(features: Tensor) -> dict[str, float]:
+    """RankMe in percent of the width D, RankMe, and alpha-ReQ where there is one, of features (N, D)."""
+    rank, alpha = rank_me(features), alpha_req(features)
+    found = {"rankme_share": 100 * rank / features.shape[1], "rankme": rank}
+    return found if alpha is None else found | {"alpha_req": alpha}
+
+
+def first_of(count: int, most: int, seed: int) -> Tensor:
+    """Positions of at most `most` of `count` pictures, the first ones of a random order."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most]

@@ -36,7 +36,7 @@ class TrainingCrops(Dataset):
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
         epoch, place = divmod(number, len(self.positions))
-        order = _order(self.seed, epoch, len(self.positions))
+        order = order_of(self.seed, epoch, len(self.positions))
         image, label, _ = self.images.read(int(self.positions[order[place]]))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed_of(self.seed, 1, number))
@@ -53,7 +53,8 @@ class TrainingCrops(Dataset):
 
 
 @lru_cache(maxsize=2)  # workers are around the end of an epoch at different times
-def _order(seed: int, epoch: int, count: int) -> Tensor:
+def order_of(seed: int, epoch: int, count: int) -> Tensor:
+    """Places of the pictures in the order in which `TrainingCrops` takes them the n-th time, (count,) int64."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(_seed_of(seed, 0, epoch)))
 
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from poa_bench.tasks.base import FeatureProtocol, FrozenFeatures, Measurement, Metric, Task
+from poa_bench.tasks.base import FeatureProtocol, FrozenFeatures, Measurement, Metric, PictureProtocol, Task
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from torch import nn
+
+    from poa_bench.downstream.features import Key, Place
+    from poa_bench.downstream.images import EvaluationData
 
 
 @dataclass(frozen=True)
@@ -44,24 +52,78 @@ class RankProtocol(FeatureProtocol):
 
     def measure(self, features: FrozenFeatures) -> Measurement:
         """Scores of one size."""
-        import torch
-
-        from poa_bench.downstream.spectrum import alpha_req, rank_me
+        from poa_bench.downstream.spectrum import first_of, spectrum_scores
 
         inputs, _ = features.inputs("train")
-        chosen = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(features.seed))[: self.images]
-        inputs = inputs[chosen].to(features.place.device)
-        rank, width = rank_me(inputs), inputs.shape[1]
-        metrics = {"rankme_share": 100 * rank / width, "rankme": rank}
-        alpha = alpha_req(inputs)
-        metrics |= {} if alpha is None else {"alpha_req": alpha}
-        return Measurement(metrics, {"images": len(chosen), "width": width}, split="train")
+        inputs = inputs[first_of(len(inputs), self.images, features.seed)].to(features.place.device)
+        return Measurement(spectrum_scores(inputs), {"images": len(inputs), "width": inputs.shape[1]}, split="train")
+
+
+@dataclass(frozen=True)
+class LidarProtocol(PictureProtocol):
+    """LiDAR of augmented train pictures, see `poa_bench.downstream.spectrum`.
+
+    Attributes:
+        images: at most so many, the first ones of a random order.
+        views: of each.
+    """
+
+    images: int = 1000
+    views: int = 50
+
+    version: ClassVar[int] = 1
+    pattern: ClassVar[str] = r"rank-lidar-n(?P<images>[1-9]\d*)-q(?P<views>[2-9]|[1-9]\d+)"
+
+    @classmethod
+    def parse(cls, match: re.Match) -> LidarProtocol:
+        """The protocol of a name that matches `pattern`."""
+        return cls(int(match["images"]), int(match["views"]))
+
+    @property
+    def settings(self) -> str:
+        """As in `rank-lidar-n1000-q50`."""
+        return f"rank-lidar-n{self.images}-q{self.views}"
+
+    @property
+    def description(self) -> str:
+        """One sentence for the report."""
+        return (
+            f"Without labels, on frozen class features of {self.views} crops (8 to 100 % of the area, one in two "
+            f"flipped) of at most {self.images} train pictures: LiDAR, exponential of the entropy of the eigenvalues "
+            "of the covariance between pictures, whitened by that within them; also divided by the width."
+        )
+
+    def measure_sizes(
+        self,
+        networks: Mapping[Key, nn.Module],
+        data: EvaluationData,
+        place: Place,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> Iterator[tuple[Key, Measurement | Exception]]:
+        """Views are made once for all sizes."""
+        from poa_bench.downstream.spectrum import lidar
+        from poa_bench.downstream.view_statistics import view_statistics
+
+        failures: dict[Key, Exception] = {}
+        found = view_statistics(networks, data, self.images, self.views, seed, place, failures)
+        yield from failures.items()
+        for key, (means, within) in found.items():
+            score, (pictures, width) = lidar(means, within), means.shape
+            facts = {"images": pictures, "width": width}
+            yield key, Measurement({"lidar_share": 100 * score / width, "lidar": score}, facts, split="train")
 
 
 TASK = Task(
     "rank",
     place=27,
-    protocols=(RankProtocol,),
+    protocols=(RankProtocol, LidarProtocol),
     defaults=(RankProtocol(),),
-    metrics={"rankme": Metric(""), "rankme_share": Metric("%"), "alpha_req": Metric("", higher_is_better=None)},
+    metrics={
+        "rankme": Metric(""),
+        "rankme_share": Metric("%"),
+        "alpha_req": Metric("", higher_is_better=None),
+        "lidar": Metric(""),
+        "lidar_share": Metric("%"),
+    },
 )

@@ -22,6 +22,7 @@ def main(source: Path) -> None:
     with np.load(source / "baselines" / "rank_scores.npz") as numbers:
         for name in ("features", "lowrank_features"):
             np.savez_compressed(HERE / "baselines" / f"rank_{name}.npz", **rank_part(numbers, name))
+        np.savez_compressed(HERE / "baselines" / "rank_lidar.npz", **lidar_part(numbers))
 
 
 def vit_part(numbers) -> dict[str, np.ndarray]:
@@ -60,6 +61,12 @@ def rank_part(numbers, name: str) -> dict[str, np.ndarray]:
     if name == "features":
         scores |= {key: numbers[key] for key in numbers if key.startswith("alphareq/ranks") and key.endswith("/alpha")}
     return {name: numbers[name].astype(np.float32), **scores}
+
+
+def lidar_part(numbers) -> dict[str, np.ndarray]:
+    """The matrix of views, the order in which they do not belong together, and the scores of both."""
+    names = ("lidar_features", "lidar/default_lidar", "lidar/shuffle_order", "lidar/shuffled_lidar")
+    return {name: numbers[name] for name in names}
 
 
 if __name__ == "__main__":

@@ -12,4 +12,5 @@ default_hooks = dict(
     collapse=dict(type="poa_bench.CollapseHook", interval=800),
     checkpoint=dict(interval=800),
     # knn=dict(type="poa_bench.KnnHook", data="imagenet-100k", interval=20),
+    # rank=dict(type="poa_bench.RankHook", data="imagenet-100k", interval=5),
 )
