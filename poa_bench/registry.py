@@ -77,7 +77,12 @@ MODELS = OnDemandRegistry(
 DATASETS = OnDemandRegistry(
     "dataset",
     _DATASETS,
-    ["poa_bench.datasets.classification", "poa_bench.datasets.official", "poa_bench.datasets.unlabelled"],
+    [
+        "poa_bench.datasets.classification",
+        "poa_bench.datasets.depth",
+        "poa_bench.datasets.official",
+        "poa_bench.datasets.unlabelled",
+    ],
     on_demand={
         "DigitsDetection": "poa_bench.datasets.dense",
         "DigitsSegmentation": "poa_bench.datasets.dense",

@@ -3,6 +3,8 @@
 _controls = ["pretrained", "random"]
 _dense = dict(specs=["smallest", "middle", "intact"], initialisations=_controls)
 _light = dict(dataset="digits", initialisations=[*_controls, "pixels"])
+_patches = "s8cls-n10000-slide2/1"  # a map of 8 px beside the class feature of windows; 10000 patches are enough here
+_maps = dict(dataset="digits-scenes", initialisations=[*_controls, "pixels"])
 tasks = [
     dict(task="knn", **_light),
     dict(task="linear", **_light),
@@ -12,6 +14,8 @@ tasks = [
     dict(task="calibration", **_light),
     dict(task="robustness", protocols=["robustness-logreg-corruptions15-s3/1"], **_light),
     dict(task="profile", dataset="digits"),
+    dict(task="patch-knn", protocols=[f"patch-knn-k30-T0.02-{_patches}"], **_maps),
+    dict(task="patch-linear", protocols=[f"patch-linear-grid13-b0.5-{_patches}"], **_maps),
     dict(task="detection", families=["vit"], settings=dict(config="mask-rcnn_sfp_digits.py"), **_dense),
     dict(task="detection", families=["swin", "resnet"], settings=dict(config="mask-rcnn_fpn_digits.py"), **_dense),
     dict(task="segmentation", settings=dict(config="upernet_digits.py"), **_dense),

@@ -1,4 +1,4 @@
-"""The splits of an evaluation: labelled pictures for k-NN and linear probe."""
+"""The splits of an evaluation: pictures with a class each for k-NN and linear probe, or with maps."""
 
 from __future__ import annotations
 
@@ -49,17 +49,20 @@ def check_evaluation(where: str, data: EvaluationData, config: Config, every_pic
     Returns:
         One row for each split.
     """
+    from poa_bench.downstream.scenes import dataset_config
+
     rows: dict[str, Checked] = {}
     for split in ("train", "val", "test"):
-        if (options := getattr(data, split)) is None:
+        if getattr(data, split) is None:
             continue
+        options = dataset_config(data, split)
         rows[split] = row = Checked(f"{where}.{split}", options["type"].rpartition(".")[2])
         firsts = build_dataset(row, options, Config(), split)
         if row.dataset is None:
             continue
         check_same_names(row, rows["train"])
-        look_at_pictures(row, Config(), split, firsts, every_picture)
-    if data.resize and data.image_size and data.resize < data.image_size:
+        look_at_pictures(row, Config(), split, firsts, every_picture, packed=False)
+    if data.truth == "classes" and data.resize and data.image_size and data.resize < data.image_size:
         resized = f"resize={data.resize} makes pictures smaller than their crop, image_size={data.image_size}"
         rows["train"].fail(PIPELINE, resized, f"set resize to {data.image_size} or more")
     return rows

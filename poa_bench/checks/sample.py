@@ -22,6 +22,7 @@ def look_at_pictures(
     firsts: list[int],
     every_picture: bool,
     truth: Truth | None = None,
+    packed: bool = True,
 ) -> None:
     """Pass pictures through the pipeline, a sample or all, and the evaluator where there is one.
 
@@ -32,6 +33,7 @@ def look_at_pictures(
         firsts: pictures that belong to the sample.
         every_picture: all pictures are loaded; through the whole pipeline pass a sample of train, and all others.
         truth: the evaluator's dry run.
+        packed: whether the pipeline must end with what a model takes.
     """
     infos = getattr(row.dataset, "data_list", None)
     if not infos:  # no data set of mmengine's kind
@@ -39,7 +41,7 @@ def look_at_pictures(
     sample = sorted({*firsts, *np.linspace(0, len(infos) - 1, min(len(infos), SAMPLE)).astype(int).tolist()})
     everything = range(len(infos))
     whole = everything if every_picture and truth is not None else sample
-    judge = _Judge(row, config, split)
+    judge = _Judge(row, config, split, packed)
     kept = {}
     for seen in look(row.dataset, everything if every_picture else sample, whole, truth and truth.process):
         row.read += 1
@@ -55,8 +57,8 @@ def look_at_pictures(
 class _Judge:
     """Turns what happened to pictures into findings; those that concern many pictures are said once."""
 
-    def __init__(self, row: Checked, config: Config, split: str):
-        self.row, self.config, self.split = row, config, split
+    def __init__(self, row: Checked, config: Config, split: str, packed: bool):
+        self.row, self.config, self.split, self.packed = row, config, split, packed
         self.failed: dict[str, list[tuple[str, str]]] = {}  # step -> pictures and reasons
         self.left_out: Counter[str] = Counter()  # step -> pictures
 
@@ -90,6 +92,8 @@ class _Judge:
             label = info.get("label", info.get("gt_label"))
             row.seen.setdefault(label, name)
             row.passed(READ)
+        if not self.packed:
+            return
         if seen.whole and "img_path" in info and seen.packed_shape is None:
             self._once(PIPELINE, "its pipeline hands nothing to a model", "let it end with PackDetInputs or its like")
         elif seen.whole and self.split == "train":

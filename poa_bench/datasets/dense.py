@@ -20,7 +20,7 @@ class DigitsDetection(NamedCocoDataset):
     """Scenes with boxes and instance masks of ten classes, made at first use.
 
     Args:
-        split: 'train' or 'val'.
+        split: 'train', 'val' or 'dev', see :mod:`poa_bench.datasets.scenes`.
         single_class: every digit is of the one class "digit": to find digits, not to read them.
         **kwargs: further arguments of mmdet's CocoDataset (``pipeline``, ``indices``, ``filter_cfg``, ...).
 
@@ -43,7 +43,7 @@ class DigitsSegmentation(BaseSegDataset):
     """Scenes with semantic maps of eleven classes (background, then the ten digits), made at first use.
 
     Args:
-        split: 'train' or 'val'.
+        split: 'train', 'val' or 'dev', see :mod:`poa_bench.datasets.scenes`.
         **kwargs: further arguments of mmseg's BaseSegDataset (``pipeline``, ``indices``, ...).
 
     Raises:

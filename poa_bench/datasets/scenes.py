@@ -3,12 +3,13 @@
 A scene is 128x128 pixels with 2 to 5 digits of 32 to 56 pixels that overlap little. The area of a digit
 is the convex hull of its stroke. Files, made once in the cache:
 
-    images/{train,val}/000000.jpg        RGB
-    instances_{train,val}.json           COCO: boxes, masks as uncompressed run lengths, categories 1..10
-    objects_{train,val}.json             the same with the single category "digit"
-    semantic/{train,val}/000000.png      0 background, 1..10 the digits zero to nine, 255 (ignore) at their edge
+    images/{train,val,dev}/000000.jpg        RGB
+    instances_{train,val,dev}.json           COCO: boxes, masks as uncompressed run lengths, categories 1..10
+    objects_{train,val,dev}.json             the same with the single category "digit"
+    semantic/{train,val,dev}/000000.png      0 background, 1..10 the digits zero to nine, 255 (ignore) at their edge
 
-Train scenes show scans of the classification set's train split, val scenes show those of its test split.
+Train scenes show scans of the classification set's train split, val scenes, of which scores are, those of its test
+split. Dev scenes show those of its validation split: penalties and sizes are chosen by them.
 """
 
 import json
@@ -21,8 +22,8 @@ from poa_bench.datasets import digits
 from poa_bench.datasets.cache import build_once
 
 SCENE_SIZE = 128
-SCANS_OF = {"train": "train", "val": "test"}
-SCENES = {"train": 600, "val": 150}
+SCANS_OF = {"train": "train", "val": "test", "dev": "val"}
+SCENES = {"train": 600, "val": 150, "dev": 100}
 SEMANTIC_CLASSES = ("background", *digits.CLASSES)
 SINGLE_CLASS = "digit"
 IGNORE = 255
@@ -39,7 +40,7 @@ def scenes_folder() -> Path:
     Raises:
         InputError: the cache folder cannot be written.
     """
-    return build_once(f"digits-v{digits.VERSION}/scenes", _write_scenes)
+    return build_once(f"digits-v{digits.VERSION}/scenes-with-dev", _write_scenes)
 
 
 def run_lengths(mask: np.ndarray) -> dict:

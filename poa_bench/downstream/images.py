@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
 
@@ -21,6 +21,10 @@ from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS
 
 METRICS = ("top1", "balanced_top1", "map11")  # the last one of pictures with several labels
+CLASSES, LABEL_MAPS, DEPTH_MAPS = TRUTHS = ("classes", "label_maps", "depth_maps")
+
+if TYPE_CHECKING:
+    from poa_bench.downstream.scenes import Scenes
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,14 @@ class EvaluationData:
 
     Attributes:
         name: of the data set, in result rows.
-        train, test: data set configs; items are dict(inputs=(3, H, W) uint8 RGB, label=int).
+        train, test: data set configs; items are dict(inputs=(3, H, W) uint8 RGB, label=int), or see `scenes.py`.
         val: data set config whose pictures show other originals than train; None holds `val_share` out of train.
         val_share: part of train that becomes the validation split where there is none.
-        image_size: side in pixels of what the network sees.
-        resize: length in pixels of the shorter side before the central crop to `image_size`.
+        truth: what is known of a picture: its class (`classes`), or that of each pixel (`label_maps`), or how far away
+            each pixel is (`depth_maps`).
+        image_size: side in pixels of what the network sees: the whole picture, or with maps a window of it.
+        resize: length in pixels of the shorter side before the central crop to `image_size`; with maps nothing is
+            cropped, and None leaves pictures as they are.
         mean, std: per channel of pixels in 0..255.
         interpolation: of the resizing, `bicubic` or `bilinear`.
         batch_size: images per forward pass.
@@ -49,6 +56,7 @@ class EvaluationData:
     test: dict[str, Any]
     val: dict[str, Any] | None = None
     val_share: float = 0.1
+    truth: str = CLASSES
     image_size: int | None = None
     resize: int | None = None
     mean: tuple[float, ...] | None = None
@@ -68,6 +76,8 @@ class EvaluationData:
                 raise InputError(f"evaluation.{name} is {values}: it must be 3 numbers{' above 0' * (name == 'std')}")
         if self.metric not in (None, *METRICS):
             raise InputError(f"evaluation.metric is {self.metric!r}: use one of {', '.join(METRICS)}")
+        if self.truth not in TRUTHS:
+            raise InputError(f"evaluation.truth is {self.truth!r}: use one of {', '.join(TRUTHS)}")
         if not 0 < self.val_share < 1:
             raise InputError(f"evaluation.val_share is {self.val_share}: it must lie between 0 and 1")
 
@@ -113,8 +123,8 @@ class EvaluationData:
                 "the size of the images: set evaluation.image_size"
             )
         known = training or Preprocessing()
-        resize = self.resize or (training and training.resize(size))
-        if resize and resize < size:
+        resize = self.resize or (training and self.truth == CLASSES and training.resize(size)) or None
+        if resize and resize < size and self.truth == CLASSES:
             raise InputError(
                 f"evaluation.resize is {resize}, smaller than the crop of {size} px: make it {size} or more"
             )
@@ -133,7 +143,10 @@ class EvaluationData:
                 )
             return
         ours = {name: getattr(self, name) for name in ("image_size", "mean", "std", "interpolation", "resize")}
-        if other := differing(ours, {**training.to_dict(), "resize": training.resize(self.image_size)}):
+        theirs = training.to_dict()
+        if self.truth == CLASSES:
+            theirs["resize"] = training.resize(self.image_size)
+        if other := differing(ours, theirs):
             yield f"the evaluation config of {self.name} makes other inputs of pictures than training did: {other}"
 
     @cached_property
@@ -146,7 +159,7 @@ class EvaluationData:
             InputError: a data set is not there or empty, or a split has a class that train has not.
         """
         names = ("train", "test") if self.val is None else ("train", "val", "test")
-        return self._labelled({name: _build(getattr(self, name)) for name in names})
+        return self._labelled({name: build_dataset(getattr(self, name)) for name in names})
 
     @cached_property
     def shifted_splits(self) -> dict[str, LabelledImages]:
@@ -157,7 +170,7 @@ class EvaluationData:
         """
         if not self.shifted:
             raise InputError(f"{self.name} has no other test sets: name them by evaluation.shifted={{name: dict(...)}}")
-        return self._labelled({name: _build(config) for name, config in self.shifted.items()})
+        return self._labelled({name: build_dataset(config) for name, config in self.shifted.items()})
 
     def _labelled(self, datasets: dict[str, Dataset]) -> dict[str, LabelledImages]:
         train = datasets["train"] if "train" in datasets else self.splits["train"].dataset
@@ -165,6 +178,13 @@ class EvaluationData:
             name: LabelledImages(self, name, dataset, label_map(dataset, train, f"the {name} split"))
             for name, dataset in datasets.items()
         }
+
+    @cached_property
+    def scenes(self) -> dict[str, "Scenes"]:
+        """`train`, `val` where there is one and `test`, of pictures with maps, see `scenes_of`."""
+        from poa_bench.downstream.scenes import scenes_of  # which is built on this module
+
+        return scenes_of(self)
 
 
 def _find(source: str | Path) -> Path:
@@ -178,7 +198,8 @@ def _find(source: str | Path) -> Path:
     return configs[str(source)]
 
 
-def _build(config: dict[str, Any]) -> Dataset:
+def build_dataset(config: dict[str, Any]) -> Dataset:
+    """A data set of a config; InputError where it is empty."""
     dataset = DATASETS.build(dict(config))
     if len(dataset) == 0:
         raise InputError(f"the data set {config} is empty")

@@ -107,15 +107,15 @@ def linear_probe(
     """
     check_classes(train[1], val=val[1], test=test[1])
     losses, of_val, fitted = [], [], []
-    for classifier in _classifiers(train, regularisers, device):
+    for classifier in classifiers(train, regularisers, device):
         of_val.append(classifier(val[0].to(device)).cpu())
         losses.append(F.cross_entropy(of_val[-1], val[1]).item())
         fitted.append(classifier)
-        if _has_risen(losses):
+        if has_risen(losses):
             break
     if refit:
         everything = tuple(torch.cat(parts) for parts in zip(train, val, strict=True))
-        fitted = list(_classifiers(everything, regularisers[: len(losses)], device))
+        fitted = list(classifiers(everything, regularisers[: len(losses)], device))
     of_test = [classifier(test[0].to(device)).cpu() for classifier in fitted]
     chosen = min(range(len(losses)), key=losses.__getitem__)
     ranks, judged = [ranks_of(logits, test[1]) for logits in of_test], ranks_of(of_val[chosen], val[1])
@@ -128,16 +128,18 @@ def linear_probe(
     return LinearAccuracy(metrics, regularisers[chosen], losses[chosen], *found)
 
 
-def _has_risen(losses: list[float]) -> bool:
+def has_risen(losses: Sequence[float]) -> bool:
+    """Whether the last `RISES` losses each lie above the one before."""
     last = losses[-RISES - 1 :]
     return len(last) > RISES and all(before < after for before, after in pairwise(last))
 
 
-def _classifiers(train: Split, regularisers: Sequence[float], device: torch.device | str) -> Iterator[Classifier]:
-    """What is fitted for each penalty, on the device."""
-    mean, scale = (part.to(device) for part in _standardisation(train[0]))
+def classifiers(train: Split, regularisers: Sequence[float], device: torch.device | str) -> Iterator[Classifier]:
+    """What is fitted for each penalty, on the device; labels may be soft ones, see `fit_path`."""
+    mean, scale = (part.to(device) for part in standardisation(train[0]))
     features, labels = (train[0].to(device).double() - mean) / scale, train[1].to(device)
-    for _, weight, bias in fit_path(features, labels, int(labels.max()) + 1, regularisers):
+    classes = labels.shape[1] if labels.dim() == 2 else int(labels.max()) + 1
+    for _, weight, bias in fit_path(features, labels, classes, regularisers):
         yield Classifier(mean, scale, weight, bias)
 
 
@@ -196,7 +198,7 @@ def fit_path(
 
     Args:
         features: (N, D) float64, about standardised.
-        labels: (N,) int64 below `classes`.
+        labels: (N,) int64 below `classes`; or soft ones, (N, C) float64, rows of which may add up to the row's weight.
         classes: number of classes C.
         regularisers: strongest first.
 
@@ -233,7 +235,7 @@ def _minimise(inputs: Tensor, labels: Tensor, start: tuple[Tensor, Tensor], regu
     Returns:
         (weight (D, C), bias (C,)), as `start` is.
     """
-    scales = _scales(inputs, *start, regulariser)
+    scales = _scales(inputs, labels, *start, regulariser)
     with torch.enable_grad():
         scaled = [(parameter / scale).requires_grad_() for parameter, scale in zip(start, scales, strict=True)]
         solver = torch.optim.LBFGS(
@@ -258,18 +260,20 @@ def _minimise(inputs: Tensor, labels: Tensor, start: tuple[Tensor, Tensor], regu
     return tuple(parameter.detach() for parameter in unscaled())
 
 
-def _scales(inputs: Tensor, weight: Tensor, bias: Tensor, regulariser: float) -> tuple[Tensor, Tensor]:
+def _scales(inputs: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, regulariser: float) -> tuple[Tensor, Tensor]:
     """1 / sqrt(second derivative of the loss) in each parameter, (D, C) and (C,): with it all curve about alike."""
     curvature, bias_curvature = torch.zeros_like(weight), torch.zeros_like(bias)
-    for rows in inputs.split(ROWS):
+    for rows, targets in zip(inputs.split(ROWS), labels.split(ROWS), strict=True):
         probability = torch.addmm(bias, rows, weight).softmax(1)
         variance = probability * (1 - probability) / len(inputs)
+        if targets.dim() == 2:
+            variance *= targets.sum(1, keepdim=True)  # the weights of the rows
         curvature += rows.square().T @ variance
         bias_curvature += variance.sum(0)
     return (curvature + regulariser).rsqrt(), (bias_curvature + 1e-6).rsqrt()
 
 
-def _standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
+def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each feature; 1 for a feature that hardly varies."""
     features = features.double()
     if not features.sum().isfinite():

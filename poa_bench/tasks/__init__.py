@@ -27,8 +27,13 @@ _BUILT_IN = (
     "classification",
     "detection",
     "segmentation",
+    "patch_knn",
+    "patch_linear",
+    "depth",
     "profile",
 )
+
+_TRUTHS = {"classes": "a class for each picture", "label_maps": "label maps", "depth_maps": "depth maps"}
 
 
 @lru_cache(maxsize=1)
@@ -98,6 +103,16 @@ def parse_protocol(name: str, task: str | None = None) -> Protocol:
         f"unknown protocol {name!r}{f' of task {task}' if task else ''}: write it like {examples} (settings, then the "
         "version that this code measures)"
     )
+
+
+def check_truth(protocol: Protocol, data: str, truth: str) -> None:
+    """Raise InputError where a protocol needs another truth than a data set has, see `EvaluationData`."""
+    if protocol.truth not in (None, truth):
+        fitting = [name for name, task in light_tasks().items() if any(kind.truth == truth for kind in task.protocols)]
+        raise InputError(
+            f"{protocol.name} needs {_TRUTHS[protocol.truth]}, but {data} has {_TRUTHS[truth]}: give other data, or a "
+            f"task for these ({', '.join(fitting)})"
+        )
 
 
 def todays(name: str) -> str:

@@ -89,11 +89,15 @@ class Protocol(ABC):
     """One way to measure; its subclasses are frozen dataclasses of the settings.
 
     Attributes:
+        truth: what data it is for, see `EvaluationData`; None takes any.
+        takes_pixels: whether it can be measured of raw pixels.
         version: of the code that measures; it rises whenever a number changes.
         pattern: regular expression of what a name says before the version; `parse` reads its groups.
         reads: entries of an evaluation config, of those that only some protocols look at, which change its number.
     """
 
+    truth: ClassVar[str | None] = None
+    takes_pixels: ClassVar[bool] = False
     version: ClassVar[int]
     pattern: ClassVar[str]
     reads: ClassVar[frozenset[str]] = frozenset()
@@ -127,6 +131,9 @@ class FeatureProtocol(Protocol):
     """
 
     takes_several_labels: ClassVar[bool] = False
+
+    truth: ClassVar[str] = "classes"
+    takes_pixels: ClassVar[bool] = True
 
     def measure(self, features: FrozenFeatures) -> Measurement:
         """Measure one size."""
@@ -162,6 +169,8 @@ class ViewProtocol(FeatureProtocol):
 
 class PictureProtocol(Protocol):
     """Measured by something that looks at pictures again and again; sizes share the decoding."""
+
+    truth: ClassVar[str] = "classes"
 
     @abstractmethod
     def measure_sizes(
@@ -220,7 +229,7 @@ class Task:
     @property
     def takes_pixels(self) -> bool:
         """Whether raw pixels can be measured, too."""
-        return any(issubclass(kind, FeatureProtocol) for kind in self.protocols)
+        return any(kind.takes_pixels for kind in self.protocols)
 
     def metric(self, name: str) -> Metric:
         """Unit and direction of a metric."""

@@ -12,14 +12,14 @@ from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.preprocessing import say_once
 from poa_bench.errors import InputError
 from poa_bench.runs.provenance import canonical_hash
-from poa_bench.tasks import find_task, light_tasks, parse_protocol
+from poa_bench.tasks import check_truth, find_task, light_tasks, parse_protocol
 from poa_bench.tasks.measurement import read_measurement
 
 if TYPE_CHECKING:
     from poa_bench.downstream.images import EvaluationData
     from poa_bench.elastic.preprocessing import Preprocessing
 
-READ_BY_SOME = ("metric", "shifted")  # see `tasks.base.Protocol.reads`
+READ_BY_SOME = ("metric", "shifted", "truth")  # see `tasks.base.Protocol.reads`
 LONGEST = 60  # letters of a setting that a result spells out
 
 
@@ -77,6 +77,8 @@ def _resolve_light(task: Entry, training: Preprocessing | None, image_size: int 
         say_once(remark)
     data = data.resolved(training, image_size)
     protocols = [parse_protocol(name, task.task) for name in task.protocols] or find_task(task.task).defaults
+    for protocol in protocols:
+        check_truth(protocol, data.name, data.truth)
     described = _described(data, frozenset().union(*(protocol.reads for protocol in protocols)))
     config = {**settings, "data": described}
     return Resolved(data.name, [protocol.name for protocol in protocols], config, leaves({**settings, **described}))

@@ -36,6 +36,8 @@ from poa_bench.tasks.base import (
     PictureProtocol,
     Protocol,
 )
+from poa_bench.tasks.patch_session import PatchSession
+from poa_bench.tasks.patches import PatchProtocol
 
 if TYPE_CHECKING:
     from poa_bench.runs.results import Result
@@ -95,7 +97,12 @@ class Session:
 
     def measure(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
         """Runs of any sizes and protocols: those on features first, those that open no picture last."""
-        ways = {FeatureProtocol: self._on_features, PictureProtocol: self._on_pictures, NetworkProtocol: self._alone}
+        ways = {
+            FeatureProtocol: self._on_features,
+            PatchProtocol: self._on_patches,
+            PictureProtocol: self._on_pictures,
+            NetworkProtocol: self._alone,
+        }
         for kind, measure in ways.items():
             yield from guarded([run for run in runs if isinstance(protocol_of(run), kind)], measure)
 
@@ -194,6 +201,21 @@ class Session:
         for spec, each in of_spec.items():
             found = failures.get(spec) or protocol.conclude(each.onlooker, self.data)
             yield each.run, self._outcome(each.run, found, each.seconds + shared, each.facts)
+
+    def _on_patches(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
+        """Those that look at pictures alike share their patches."""
+        for group in grouped(runs, lambda run: (run.seed, protocol_of(run).truth, protocol_of(run).seen)):
+            by_spec, _, refused = self._by_size(group)
+            yield from refused
+            yield from guarded([run for of_spec in by_spec.values() for run in of_spec], self._of_patches)
+
+    def _of_patches(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
+        named = {(run.spec, protocol_of(run)): run for run in runs}
+        wanted = {of[0].spec: [protocol_of(run) for run in of] for of in grouped(runs, lambda run: run.spec)}
+        session = PatchSession(self.data, self.net, self.place, runs[0].seed, self.progress)
+        for found in session.measure(wanted) if wanted else ():
+            run = named[found.key, found.protocol]
+            yield run, self._outcome(run, found.outcome, found.seconds, found.facts)
 
     def _on_pictures(self, runs: Sequence["Run"]) -> Iterator["Outcome"]:
         """Sizes that differ in nothing else share their pictures, as many as fit into memory."""

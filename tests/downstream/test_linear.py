@@ -142,7 +142,7 @@ def test_equal_accuracies_do_not_tie(monkeypatch):
     assert found.regulariser == 1e-4
     width = train[0].shape[1]
     nothing = linear.Classifier(*torch.zeros(2, width), torch.zeros(width, 3), torch.zeros(3))
-    monkeypatch.setattr(linear, "_classifiers", lambda *_: iter([replace(nothing, scale=torch.ones(width))] * 3))
+    monkeypatch.setattr(linear, "classifiers", lambda *_: iter([replace(nothing, scale=torch.ones(width))] * 3))
     assert linear_probe(train, val, val, [1.0, 1e-2, 1e-4]).regulariser == 1.0  # the stronger of equals
 
 
