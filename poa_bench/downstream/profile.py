@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity
 
 from poa_bench.downstream.architecture import choose_specs, read_architecture
+from poa_bench.downstream.disturbance import Watched, watched
 from poa_bench.downstream.features import AMP_DTYPES, autocast
 from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.elastic import Supernet
@@ -28,8 +29,8 @@ def profile_module(
     protocol: "ProfileProtocol",
     device: torch.device | str = "cpu",
     amp: str = "off",
-) -> dict[str, float]:
-    """Measure one network on random images.
+) -> tuple[dict[str, float], dict[str, str | int | float]]:
+    """Measure one network on random images; what other work disturbs is measured again, see `disturbance.py`.
 
     Args:
         module: runs on (B, 3, image_size, image_size); in evaluation mode.
@@ -40,10 +41,12 @@ def profile_module(
 
     Returns:
         `latency_p50_ms_batch1`, `latency_p95_ms_batch1`, `images_per_second_batch1` and `memory_mb_batch1` (activations
-        at their peak, without weights), the same for each batch size.
+        at their peak, without weights), the same for each batch size; and facts: `waited_percent` of the time for a
+        processor, `gpu_clock_mhz` where it can be read, and `disturbed`, why, where no try was quiet.
     """
     module = module.to(device).eval()
     metrics: dict[str, float] = {}
+    found: dict[int, Watched] = {}
     for batch_size in protocol.batch_sizes:
         images = torch.randn(batch_size, 3, image_size, image_size, device=device)
 
@@ -52,7 +55,8 @@ def profile_module(
             with autocast(device, amp):
                 module(images)
 
-        times = time_calls(forward, device, protocol)
+        found[batch_size] = watched(lambda call=forward: time_calls(call, device, protocol), device)
+        times = found[batch_size].times
         measured = {
             "latency_p50_ms": 1000 * float(np.percentile(times, 50)),
             "latency_p95_ms": 1000 * float(np.percentile(times, 95)),
@@ -60,7 +64,20 @@ def profile_module(
             "memory_mb": peak_activation_bytes(forward, device) / 1e6,
         }
         metrics |= {f"{name}_batch{batch_size}": value for name, value in measured.items()}
-    return metrics
+    return metrics, disturbance_facts(found)
+
+
+def disturbance_facts(found: Mapping[int, Watched]) -> dict[str, str | int | float]:
+    """What a result says of the machine while its batch sizes were timed."""
+    facts: dict[str, str | int | float] = {
+        "waited_percent": round(100 * max(each.waited for each in found.values()), 2),
+        "most_tries": max(each.tries for each in found.values()),
+    }
+    if clocks := [each.clock for each in found.values() if each.clock]:
+        facts["gpu_clock_mhz"] = min(clocks)
+    if signs := {size: each.signs for size, each in found.items() if each.signs}:
+        facts["disturbed"] = "; ".join(f"batch {size}: {', '.join(said)}" for size, said in signs.items())
+    return facts
 
 
 def time_calls(call: Callable[[], None], device: torch.device | str, protocol: "ProfileProtocol") -> np.ndarray:
@@ -159,11 +176,14 @@ def format_profile(
     for spec in choose_specs(net.space, specs):
         module = net.extract(spec)
         costs = {"parameters": count_parameters(module), "macs": count_macs(module, image_size)}
-        metrics = profile_module(module, image_size, protocol, device, amp)
-        rows.append({"spec": str(spec), **costs, **metrics})
+        metrics, said = profile_module(module, image_size, protocol, device, amp)
+        rows.append({"spec": str(spec), **costs, **metrics, "disturbed": said.get("disturbed", "")})
     facts = {"image_size": image_size, **hardware_facts(device, amp)}
     if as_json:
         return json.dumps([{**row, **facts} for row in rows], indent=1)
     numbers = {"parameters": "{:,}".format, "macs": "{:,}".format}
-    table = pd.DataFrame(rows).to_string(index=False, formatters=numbers, float_format="{:.2f}".format)
+    table = pd.DataFrame(rows)
+    if (table.disturbed == "").all():
+        table = table.drop(columns="disturbed")
+    table = table.to_string(index=False, formatters=numbers, float_format="{:.2f}".format)
     return f"{table}\n" + ", ".join(f"{name} {value}" for name, value in facts.items())

@@ -50,7 +50,7 @@ def stamp() -> dict[str, Any]:
 
     `git_sha` is 'wheel' (and never dirty) where the package does not run from its source checkout.
     """
-    return {**_git_state(), "versions": _versions()}
+    return {**_git_state(), "versions": dict(_versions())}
 
 
 @functools.lru_cache(maxsize=1)
@@ -70,7 +70,9 @@ def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
 
+@functools.lru_cache(maxsize=1)
 def _versions() -> dict[str, str]:
+    # once per process, too: looking them up takes longer than many a task's arithmetic
     found = {"python": sys.version.split()[0]}
     for name in VERSIONED:
         try:

@@ -51,7 +51,8 @@ class ProfileProtocol(NetworkProtocol):
         return (
             f"Latency of the stock network of each size on this machine at batch {sizes}: percentiles over at least "
             f"{self.least_runs} forward passes or {self.seconds:g} s after {self.warm_up} for warm-up; MACs are the "
-            "multiply-accumulates of all matrix products and convolutions, attention included."
+            "multiply-accumulates of all matrix products and convolutions, attention included. What other work "
+            "disturbs is measured again, and marked if it stays disturbed."
         )
 
     @property
@@ -63,7 +64,8 @@ class ProfileProtocol(NetworkProtocol):
         """Latency and memory of the stock network."""
         from poa_bench.downstream.profile import profile_module
 
-        return Measurement(profile_module(network, image_size, self, place.device, place.amp), split="random images")
+        metrics, facts = profile_module(network, image_size, self, place.device, place.amp)
+        return Measurement(metrics, facts, split="random images")
 
 
 TASK = Task(

@@ -60,7 +60,7 @@ def test_every_size_costs_what_its_extracted_network_costs(family):
 
 def test_profile_has_all_metrics_and_grows_with_the_batch():
     net = tiny_supernet("vit")
-    metrics = profile_module(net.extract(net.space.intact), 32, ProfileProtocol((1, 16)))
+    metrics, _ = profile_module(net.extract(net.space.intact), 32, ProfileProtocol((1, 16)))
     units = TASK.units(metrics)
     names = ["latency_p50_ms", "latency_p95_ms", "images_per_second", "memory_mb"]
     assert list(metrics) == list(units) == [f"{name}_batch{size}" for size in (1, 16) for name in names]

@@ -234,6 +234,14 @@ def test_sha256_is_computed_again_only_when_the_file_changed(tmp_path, monkeypat
         sha256_file(tmp_path / "absent")
 
 
+def test_versions_are_looked_up_once_and_cannot_be_changed_for_others(monkeypatch):
+    """Eleven look-ups for each result took longer than many a task."""
+    first = stamp()
+    monkeypatch.setattr("importlib.metadata.version", lambda name: pytest.fail(f"{name} is looked up again"))
+    first["versions"]["torch"] = "another"
+    assert stamp()["versions"]["torch"] != "another"
+
+
 def test_stamp_is_complete():
     found = stamp()
     assert found["versions"]["python"] == sys.version.split()[0]

@@ -1,0 +1,129 @@
+"""All light tasks of many sizes in one process, against k-NN, linear probe and profile.
+
+`python -m benchmarks.light_tasks` takes `--sizes` of the 143 sizes, evenly spread, of a supernet with the paper's
+number of widths and depths, but small; the data are the embedded digits. Both ways run in this process, one after the
+other, with one thread; seconds are those of the processor, so that a busy machine changes little. The claim: what is
+not the added tasks' own arithmetic stays within 1.3 times the time of the three (features are extracted once, a probe
+is fitted once for all tasks that use it). A table says where the time goes. The profile is a short one; beside that of
+1 s for each batch size nothing would be seen. The exit status is 1 where the claim fails.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from benchmarks.sweep import make_checkpoint
+from poa_bench.runs.results import write_result
+from poa_bench.runs.run import Run
+from poa_bench.sweep.light import STANDARD, plan_light
+from poa_bench.tasks import light, light_tasks
+from poa_bench.tasks.session import Session
+
+PROFILE = "profile-b1-b32-s0.05/1"
+MOST = 1.3  # times the three tasks
+REST = "the rest: planning, reading the supernet, cutting, counting, writing"
+
+
+class TimedSession(Session):
+    """A session that keeps how long each part took, and how often something was made."""
+
+    seconds: defaultdict[str, float] = defaultdict(float)
+    counts: Counter = Counter()
+
+    def _features(self, *args):
+        self.counts["extractions of features"] += 1
+        start = time.process_time()
+        found = super()._features(*args)
+        self.seconds["features"] += time.process_time() - start
+        return found
+
+    def _of_features(self, runs, features):
+        made = features.once
+
+        def once(key, make):
+            self.counts["shared fits"] += key not in features._made
+            self.counts["uses of them"] += 1
+            return made(key, make)
+
+        features.once = once
+        yield from self._timed(runs, super()._of_features(runs, features))
+        del features.once
+
+    def _of_pictures(self, runs):
+        yield from self._timed(runs, super()._of_pictures(runs))
+
+    def _of_network(self, runs):
+        yield from self._timed(runs, super()._of_network(runs))
+
+    def _timed(self, runs: list[Run], outcomes: Iterator) -> Iterator:
+        """What `outcomes` yields, its time booked to the task of the runs, which have one class of protocols."""
+        (task,) = {run.task for run in runs}
+        start = time.process_time()
+        for outcome in outcomes:
+            self.seconds[task] += time.process_time() - start
+            yield outcome
+            start = time.process_time()
+        self.seconds[task] += time.process_time() - start
+
+
+def measure(
+    checkpoint: Path, tasks: list[str], specs: list[str], folder: Path
+) -> tuple[float, dict[str, float], Counter]:
+    """Seconds in all, those of each part and what was counted, of one evaluation; its results are written."""
+    light.Session = TimedSession
+    TimedSession.seconds, TimedSession.counts = defaultdict(float), Counter()
+    start = time.process_time()
+    for run, outcome in light.run_light(plan_light(str(checkpoint), "digits", tasks, specs, protocols=[PROFILE])):
+        if isinstance(outcome, Exception):
+            raise SystemExit(f"{run}: {outcome!r}")
+        write_result(outcome, folder)
+    return time.process_time() - start, dict(TimedSession.seconds), TimedSession.counts
+
+
+def table(
+    few: tuple[float, dict[str, float], Counter], many: tuple[float, dict[str, float], Counter], sizes: int
+) -> str:
+    """Seconds a size of each part, in both ways."""
+    lines = [f"{'processor seconds a size':72} {'three':>8} {'all':>8}"]
+    for part in ["features", *light_tasks()]:
+        cells = [f"{seconds[part] / sizes:8.3f}" if part in seconds else f"{'':8}" for _, seconds, _ in (few, many)]
+        lines.append(f"{part:72} {cells[0]} {cells[1]}")
+    rests = [(total - sum(seconds.values())) / sizes for total, seconds, _ in (few, many)]
+    lines.append(f"{REST:72} {rests[0]:8.3f} {rests[1]:8.3f}")
+    lines.append(f"{'in all':72} {few[0] / sizes:8.3f} {many[0] / sizes:8.3f}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print the table and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, default=12, help="of the 143; default 12")
+    parser.add_argument("--leave-out", nargs="*", default=[], metavar="TASK", help="light tasks that are not measured")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    tasks = [name for name in light_tasks() if name not in args.leave_out]
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "supernet.pth"
+        space = [str(spec) for spec in make_checkpoint(checkpoint, 11, 13)]
+        specs = space[:: len(space) // args.sizes][: args.sizes]
+        measure(checkpoint, tasks, specs[:1], Path(folder) / "warm")  # imports and first calls
+        few = measure(checkpoint, list(STANDARD), specs, Path(folder) / "few")
+        many = measure(checkpoint, tasks, specs, Path(folder) / "many")
+    own = sum(seconds for part, seconds in many[1].items() if part in tasks and part not in STANDARD)
+    ratio = (many[0] - own) / few[0]
+    print(f"{len(specs)} of {len(space)} sizes; {', '.join(STANDARD)}, and {', '.join(tasks)}; {PROFILE}")
+    print(table(few, many, len(specs)))
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(many[2].items()))
+    print(f"with all tasks: {counts} for {len(specs)} sizes")
+    print(f"without the {own / len(specs):.3f} s a size of the added tasks: {ratio:.2f} times the three (aim: {MOST})")
+    return int(ratio > MOST)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
