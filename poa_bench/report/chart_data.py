@@ -17,7 +17,7 @@ from poa_bench.report.verdict import standing_text
 
 def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartData:
     """Scores `s0, s1, ...`, their spread `e0, ...`, standard errors `n0, ...` and intervals `l0, ...` to `h0, ...`,
-    costs `c0, ...`.
+    costs `c0, ...`, and `b0, ...`, which is 1 where the cost was measured on a busy machine.
 
     Of pre-trained sizes also gains `g0, ...`, `k0, ...` (clear or not, if known) and `v0, ...` (places in `worth`: what
     the score is worth).
@@ -42,6 +42,8 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
         if gain is not None and gain.gain.notna().any():
             table[short.replace("s", "g")] = gain.gain
             table[short.replace("s", "k")] = gain.clear.astype(float).where(gain.noise_known)
+    busy = data.disturbed.set_axis([name.replace("c", "b") for name in costs], axis=1).astype(float)
+    table = table.join(busy.where(busy > 0).dropna(axis=1, how="all"))
     table = table.join(origins(data)[["export", "origin"]]).reset_index()
     sized = [spec for spec in table.spec.unique() if spec]
     table = table.merge(axes(sized)[["width", "depth_1", "depth_2"]], left_on="spec", right_index=True, how="left")

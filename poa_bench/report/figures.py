@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from poa_bench.report.frame import PIXELS
+from poa_bench.report.marks import crosses, whiskers
 
 OURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # Okabe and Ito: told apart with any colour vision
 RANDOM_COLOURS = ("#e69f00", "#b37400", "#f0e442")  # several where random networks have several architectures
@@ -89,8 +90,9 @@ def score_against_cost(data: ChartData, chosen: tuple[str, str] | None = None) -
     measured = {row["series"] for row in data.rows if chosen is None or chosen[0] in row}
     names = [name for name in data.series if name in measured and (shown or not chosen or name in data.ours)]
     x, y = _quantity("x", zero=False), _quantity("y", zero=False)
-    ends = {end: f"datum['{end[0]}' + substring({{score}}, 1)]" for end in ("low", "high")}
-    chart = _chosen_axes(data, chosen, "", "datum[{score}]", better="datum[{score}] * {sign}", **ends)
+    more = {end: f"datum['{end[0]}' + substring({{score}}, 1)]" for end in ("low", "high")}
+    more |= {"better": "datum[{score}] * {sign}", "busy": "datum['b' + substring({cost}, 1)]"}
+    chart = _chosen_axes(data, chosen, "", "datum[{score}]", **more)
     published = any(chosen is None or chosen[0] in row for row in data.published)
     layers = [_published_layer(chart["transform"], x, y)] if published else []
     layers += _measured_layers(data, names, x, y)
@@ -131,14 +133,6 @@ def _measured_layers(data: ChartData, names: list[str], x: Spec, y: Spec) -> lis
         "mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.75},
         "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": hover(data, value, *interval)},
     }
-    whiskers = {
-        "transform": [
-            _KNOWN,
-            {"filter": f"isValid(datum.low) && indexof([{', '.join(map(vega_text, data.ours))}], datum.series) >= 0"},
-        ],
-        "mark": {"type": "rule", "opacity": 0.3},
-        "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": unnamed},
-    }
     front = {
         "transform": [_KNOWN, *_FRONT],
         "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.5},
@@ -149,8 +143,9 @@ def _measured_layers(data: ChartData, names: list[str], x: Spec, y: Spec) -> lis
         "mark": {"type": "rule", "strokeDash": [5, 4]},
         "encoding": {"y": y, "color": unnamed, "tooltip": [{"field": "series"}, value]},
     }
-    known = any(name[0] == "l" and name[1:].isdigit() for row in data.rows for name in row)
-    return [*([level] if PIXELS in names else []), *([whiskers] if known else []), front, points]
+    ours = f"indexof([{', '.join(map(vega_text, data.ours))}], datum.series) >= 0"
+    below = [*([level] if PIXELS in names else []), *whiskers(data.rows, _KNOWN, x, y, unnamed, ours)]
+    return [*below, front, points, *crosses(data.rows, _KNOWN, x, y)]
 
 
 def _published_layer(calculated: list[Spec], x: Spec, y: Spec) -> Spec:
@@ -241,12 +236,16 @@ def _chosen_axes(data: ChartData, chosen: tuple[str, str] | None, prefix: str, y
     score, cost = (vega_text(name) for name in chosen) if chosen else ("score", "cost")
     fields = {"x": f"datum[{cost}]", "y": y, **more}
     sign = data.signs[chosen[0]] if chosen else "signs[score]"
-    calculated = [{"calculate": text.format(score=score, sign=sign), "as": name} for name, text in fields.items()]
+    calculated = [
+        {"calculate": text.format(score=score, cost=cost, sign=sign), "as": name} for name, text in fields.items()
+    ]
     chart = {"data": {"name": "rows"}, "transform": calculated}
     arrows = {name: _ARROWS[1 if prefix else place] for name, place in data.signs.items()}  # more gain is better
     if chosen:
         title = [f"{prefix}{data.scores[chosen[0]]} {arrows[chosen[0]]}", f"against {data.costs[chosen[1]]} →"]
-        return chart | {"title": title}
+        crossed = any(row.get(chosen[1].replace("c", "b")) and chosen[0] in row for row in data.rows)
+        subtitle = {"subtitle": "crossed: on a busy machine, too high"} if crossed and "busy" in more else {}
+        return chart | {"title": {"text": title, **subtitle}}
     parameters = [
         {"name": "titles", "value": data.scores | data.costs},
         {"name": "signs", "value": data.signs},

@@ -16,6 +16,7 @@ import pandas as pd
 
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
+from poa_bench.report.cost_table import cost_tables
 from poa_bench.report.naming import PIXELS, RANDOM, costs, series_names, settings_labels, variants, with_known_facts
 from poa_bench.report.noise import chance_levels, facts_of_cells, standard_errors
 from poa_bench.report.samples import Draws, cell_samples, with_intervals
@@ -50,6 +51,7 @@ class ReportData:
         columns: one row per column: task, dataset, split, protocol, metric, unit, primary, variant, settings, `sign` (1
             where more is better, -1 where less is, 0 where neither is).
         costs: one row per (series, spec), a column per cost (`parameters`, `macs`, `weights` in bytes, the profile's).
+        disturbed: the same rows and columns: whether other work disturbed the measurement, so that it is too high.
         pretrained: the pre-trained series, the one with the most sizes first, teachers before students.
         controls: the series at random initialisation, then raw pixels.
         broken: result files that could not be read, `{path: why}`.
@@ -61,6 +63,7 @@ class ReportData:
     cells: pd.DataFrame
     columns: pd.DataFrame
     costs: pd.DataFrame
+    disturbed: pd.DataFrame
     pretrained: list[str]
     controls: list[str]
     broken: dict[str, str] = field(default_factory=dict)
@@ -137,7 +140,7 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None, draws:
         long,
         cells,
         columns,
-        _costs(fresh, cells, columns),
+        *cost_tables(fresh, cells, columns),
         _pretrained_series(fresh),
         _controls(fresh),
         broken or {},
@@ -229,42 +232,6 @@ def _cells(fresh: pd.DataFrame, columns: pd.DataFrame, draws: Draws) -> tuple[pd
     cells = cells.assign(error=standard_errors(cells), chance=chance_levels(cells)).drop(columns=["metric", "unit"])
     samples = cell_samples(latest, draws)
     return with_intervals(cells, samples, (columns.unit == "%").to_dict()), samples
-
-
-def _costs(fresh: pd.DataFrame, cells: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
-    """Parameters, MACs and the profile's metrics per (series, spec).
-
-    What was measured in one series serves every other whose network of this size has as many parameters.
-    """
-    sized = fresh[fresh.spec != ""]
-    table = sized.groupby(["series", "spec"])[["parameters"]].first().astype("Float64").astype(float)
-    for name, rows in _macs(sized).items():
-        table[name] = rows.groupby(["series", "spec"]).macs.first().astype("Float64").astype(float)
-        table[name] = _shared(table[name], table.parameters)
-    table["weights"] = 4 * table.parameters  # what an extracted file holds: float32
-    for column in columns[costs(columns.task)].itertuples():
-        if column.sign > 0:  # throughput, which is latency again
-            continue
-        name, metric = column.Index, column.Index.removeprefix(f"{column.task} ")
-        if metric in table:  # the profile repeats what every result carries
-            continue
-        own = cells[cells.column == name].set_index(["series", "spec"])["mean"]
-        table[metric] = _shared(own.reindex(table.index), table.parameters)
-    return table
-
-
-def _macs(sized: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows that say each kind of MACs: one for each image size where a network has different ones."""
-    rows = sized.dropna(subset=["macs"])
-    if rows.empty or rows.groupby(["series", "spec"]).macs.nunique().max() == 1:
-        return {"macs": rows}
-    return {f"macs · {pixels} px": some for pixels, some in rows.groupby("image_size")}
-
-
-def _shared(own: pd.Series, parameters: pd.Series) -> pd.Series:
-    """Values per (series, spec), filled in from other series with the same spec and number of parameters."""
-    keys = [own.index.get_level_values("spec"), parameters]
-    return own.fillna(own.groupby(keys).transform("first"))
 
 
 def _pretrained_series(fresh: pd.DataFrame) -> list[str]:

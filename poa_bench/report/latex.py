@@ -45,7 +45,7 @@ def latex_table(data: ReportData, caption: str, scores: list[str] | None = None)
         environment="longtable" if _is_long(shown) else None,
         column_format="l" * _text_columns(shown) + "r" * (shown.shape[1] - _text_columns(shown)),
     )
-    text = text.replace("±", r"$\pm$").replace(DASH, "--").replace("·", r"$\cdot$")
+    text = text.replace("±", r"$\pm$").replace(DASH, "--").replace("·", r"$\cdot$").replace("†", r"$\dagger$")
     if _is_long(shown):
         small = r"\footnotesize\setlength{\tabcolsep}{3pt}"
         return f"% needs \\usepackage{{booktabs,longtable}}\n{{{small}\n{text}}}\n"

@@ -25,6 +25,8 @@ from poa_bench.report.ties import beaten, score_of
 from poa_bench.report.verdict import verdict_text
 from poa_bench.runs.results import VALIDATION
 
+BUSY = "busy "
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -56,12 +58,13 @@ def candidates(data: ReportData, column: str) -> pd.DataFrame:
     Returns:
         `series`, `spec`, `score` (mean over repeats), `std`, `error` (of the mean), `low` and `high` (its interval),
         `rank` (validation score if every size has one, else score, times `sign`: the larger the better), the columns of
-        `origins`, a column per cost.
+        `origins`, a column per cost, and with `BUSY` before its name whether it was measured on a busy machine.
     """
     scores = _scored(data, column)
     rank = data.columns.sign[column] * _scored(data, chosen_by(data, column))["mean"]
     scores = scores.assign(rank=rank).rename(columns={"mean": "score"})
     scores = scores.reset_index().join(origins(data), on=["series", "spec"]).join(data.costs, on=["series", "spec"])
+    scores = scores.join(data.disturbed.add_prefix(BUSY), on=["series", "spec"])
     return scores.sort_values(["series", "spec"]).reset_index(drop=True)
 
 
@@ -105,6 +108,8 @@ def pick(
 ) -> Choice:
     """Choose from `candidates` within `limits`: the cheapest of those that cannot be told apart from the best.
 
+    Of these, sizes whose limited costs and `cost` were not disturbed by other work come before all others.
+
     Args:
         table: of `candidates`.
         limits: {cost: highest allowed}.
@@ -122,7 +127,8 @@ def pick(
         return Choice(None, None, None, unknown, known, ranked)
     places = table.index.get_indexer(ranked.index)
     tie = ~worse[np.ix_(places, places)].any(1)
-    group = ranked[tie].sort_values(cost, kind="stable")
+    busy = ranked[[name for name in (BUSY + cost for cost in {*limits, cost}) if name in ranked]].eq(True).any(axis=1)
+    group = ranked[tie].assign(busy=busy).sort_values(["busy", cost], kind="stable")
     best = group.iloc[0]
     rest = pd.concat([group.iloc[1:], ranked[~tie]])
     cheaper = ranked[ranked[cost] < best[cost]]

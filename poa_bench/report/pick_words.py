@@ -8,7 +8,7 @@ import pandas as pd
 
 from poa_bench.errors import InputError
 from poa_bench.report.origin import replaced
-from poa_bench.report.pick import Choice, named
+from poa_bench.report.pick import BUSY, Choice, named
 from poa_bench.report.tables import cost_scale, cost_title, number, score
 
 GROUP_SHOWN = 12  # sizes of a tie; more are counted
@@ -43,6 +43,8 @@ def pick_text(found: dict) -> str:
     lines += [_protocol_line(best, found)] if found["others"] else []
     if choice.unknown:
         lines.append(f"left out:      sizes for which a limited cost was not measured: {choice.unknown}")
+    if busy := [cost_title(name) for name in found["costs"] if best[BUSY + name] is True or best[BUSY + name] == 1]:
+        lines.append(f"disturbed:     {', '.join(busy)}: other work disturbed the measurement, it is too high")
     if found["devices"]:
         lines.append(f"latency of:    {', '.join(found['devices'])}")
     return "\n".join([*lines, *_export_lines(best)])

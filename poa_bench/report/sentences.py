@@ -103,6 +103,11 @@ def trust(data: ReportData, missing: int) -> list[str]:
     """
     stale = data.long.run_id[data.long.stale != ""].nunique()
     sentences = [_repeats(data), *_noise(data), *_imbalances(data), *_chosen(data)] if data.primaries else []
+    if busy := disturbed_sizes(data):
+        sentences.append(
+            f"Latencies with a dagger ({len(busy)} of {len(data.disturbed)} rows; crossed in charts) were measured "
+            "while other work disturbed the machine, however often they were repeated: too high; measure again."
+        )
     if missing:
         sentences.append(f"{_runs(missing)} missing for a full table; nothing is averaged over them.")
     older = {name: todays(name) for name in data.columns.protocol[data.primaries]}
@@ -120,6 +125,11 @@ def trust(data: ReportData, missing: int) -> list[str]:
         files = "file" if len(data.broken) == 1 else "files"
         sentences.append(f"{len(data.broken)} result {files} could not be read.")
     return sentences
+
+
+def disturbed_sizes(data: ReportData) -> list[tuple[str, str]]:
+    """(series, spec) with a cost that was measured on a busy machine, and nowhere else."""
+    return list(data.disturbed.index[data.disturbed.any(axis=1)])
 
 
 def _runs(count: int) -> str:

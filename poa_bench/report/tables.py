@@ -10,6 +10,7 @@ import pandas as pd
 from poa_bench.report.frame import ReportData, axes, sort_specs
 
 DASH = "–"
+MARK = " †"  # behind what was measured on a busy machine
 _SCALES = {"parameters": ("params (M)", 1e6), "macs": ("MACs (G)", 1e9), "weights": ("weights, float32 (MB)", 1e6)}
 _PROFILED = re.compile(r"(?P<what>.+?)_(?P<unit>ms|mb)_batch(?P<batch>\d+)(?P<rest>.*)")
 
@@ -115,9 +116,9 @@ def narrow_table(data: ReportData, scores: list[str]) -> pd.DataFrame:
 
 
 def shown_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFrame:
-    """`size_table` as text: rounded, `mean ± std` over repeats, dashes for what is missing."""
+    """`size_table` as text: rounded, `mean ± std` over repeats, `MARK` at disturbed costs, dashes for what lacks."""
     table = size_table(data, scores)
-    spread = data.wide("std")
+    spread, disturbed = data.wide("std"), data.disturbed.rename(columns=cost_title)
     keys = pd.MultiIndex.from_arrays([table.series, table["size"].replace("(none)", "")])
     shown = table.astype(object)
     for column in table:
@@ -128,7 +129,8 @@ def shown_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFra
             cells = zip(table[column], spread[column].reindex(keys), strict=True)
             shown[column] = [score(*cell, decimals) for cell in cells]
         else:
-            shown[column] = [number(value) for value in table[column]]
+            marks = disturbed[column].reindex(keys, fill_value=False)
+            shown[column] = [number(value) + MARK * mark for value, mark in zip(table[column], marks, strict=True)]
     return shown
 
 

@@ -71,7 +71,10 @@ function isBeaten(row, allowed, judge) {
   return ties.order.slice(0, count).some((place, rank) => !level.includes(rank) && allowed.has(exported[place]));
 }
 
-/** The same rule as poa_bench.report.pick: the cheapest of those that cannot be told apart from the best. */
+/** Whether other work disturbed the measurement of a cost: it is too high then. */
+const disturbed = (row, cost) => row[cost.replace("c", "b")] === 1;
+
+/** The same rule as poa_bench.report.pick: the cheapest of those that cannot be told apart from the best, quiet ones first. */
 function pick(score, limits, cost) {
   const rank = report.chosenBy[score];
   const allowed = exported.filter(
@@ -80,7 +83,8 @@ function pick(score, limits, cost) {
   allowed.sort((a, b) => report.signs[score] * (b[rank] - a[rank]) || a[cost] - b[cost]);
   const among = new Set(allowed);
   const tie = allowed.filter((row) => !isBeaten(row, among, rank));
-  const group = [...tie].sort((a, b) => (a[cost] ?? Infinity) - (b[cost] ?? Infinity));
+  const busy = (row) => Number([...Object.keys(limits), cost].some((name) => disturbed(row, name)));
+  const group = [...tie].sort((a, b) => busy(a) - busy(b) || (a[cost] ?? Infinity) - (b[cost] ?? Infinity));
   const [best, ...others] = group;
   const runnerUp = others[0] ?? allowed.find((row) => !tie.includes(row));
   return { best, runnerUp, group, highest: tie[0], cheaper: best && allowed.find((row) => row[cost] < best[cost]) };
@@ -113,7 +117,7 @@ function showPick() {
   const spread = (row) => (score.replace("s", "e") in row ? ` ± ${format(row[score.replace("s", "e")])}` : "") +
     (low in row ? ` [${format(row[low])}, ${format(row[high])}]` : "");
   const describe = (row) => `${row.spec} (${row.series}): ${report.scores[score]} ${format(row[score])}${spread(row)}, ` +
-    Object.entries(report.costs).filter(([name]) => name in row).map(([name, title]) => `${format(row[name])} ${title}`).join(", ");
+    Object.entries(report.costs).filter(([name]) => name in row).map(([name, title]) => `${format(row[name])}${disturbed(row, name) ? " †" : ""} ${title}`).join(", ");
   const command = Object.assign(document.createElement("code"), { textContent: best.export });
   const lines = [paragraph("Chosen:", describe(best)), paragraph("Its score is", `${report.worth[best[score.replace("s", "v")]] ?? "no measure of better or worse"}.`)];
   if (group.length > 1) {
