@@ -80,6 +80,7 @@ DATASETS = OnDemandRegistry(
     [
         "poa_bench.datasets.classification",
         "poa_bench.datasets.depth",
+        "poa_bench.datasets.for_classifiers",
         "poa_bench.datasets.official",
         "poa_bench.datasets.unlabelled",
     ],

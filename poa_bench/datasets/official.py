@@ -34,7 +34,7 @@ class ListedImages(ImageDataset):
         ann_file: the list.
         pattern: regular expression of a whole line, with the groups `path` and `label`; lines that it does not match
             are an error.
-        picture: the file of a path, such as ``{path}.jpg``.
+        picture: the file, of the pattern's groups, such as ``{path}.jpg``.
         classes: names of the classes in order, or a file with one in a line; by default those of the list, sorted.
         **kwargs: see :class:`ImageDataset`.
 
@@ -59,7 +59,7 @@ class ListedImages(ImageDataset):
             found += [match] if match else []
         labels = [readable(match["label"]) for match in found]
         known = tuple(sorted(set(labels))) if classes is None else read_classes(classes)
-        names = [picture.format(path=match["path"]) for match in found]
+        names = [picture.format(**match.groupdict()) for match in found]
         super().__init__(_stored(path, names, numbers_of(labels, known, ann_file), known), **kwargs)
 
 
@@ -142,6 +142,25 @@ class CifarImages(ImageDataset):
         names = np.array([f"{split}/{number}".encode() for number in range(len(rows))])
         source = ArraySource(np.ascontiguousarray(images), rows[:, before - 1].astype(np.int64), classes, names)
         super().__init__(source, **kwargs)
+
+
+@DATASETS.register_module()
+class INaturalistImages(ImageDataset):
+    """iNaturalist 2018 or 2019; classes are the categories' numbers.
+
+    Args:
+        path: folder that the file names of the list are in.
+        ann_file: such as ``train2018.json``.
+        **kwargs: see :class:`ImageDataset`.
+    """
+
+    def __init__(self, path: str, ann_file: str, **kwargs):
+        said = json.loads("\n".join(_lines(ann_file)))
+        labels = {row["image_id"]: row["category_id"] for row in said["annotations"]}
+        names = [row["file_name"] for row in said["images"]]
+        classes = tuple(str(number) for number in range(max(row["id"] for row in said["categories"]) + 1))
+        found = np.array([labels[row["id"]] for row in said["images"]], np.int64)
+        super().__init__(_stored(path, names, found, classes), **kwargs)
 
 
 @DATASETS.register_module()

@@ -15,7 +15,7 @@ from poa_bench.registry import DATASETS
 from tests.datasets.test_official import SETS
 
 # their archives say which picture is in which split; tests/datasets/test_official.py reads them
-OFFICIAL = {*SETS, "voc2007", "caltech101-official"}
+OFFICIAL = {*SETS, "voc2007", "caltech101-official", "inat18", "inat19", "imagenet-1percent", "imagenet-10percent"}
 PICTURES = {"imagenet/train": 1281167, "imagenet/val": 50000, "npz/train": 50000, "npz/test": 10000, "zip/": 5000}
 
 

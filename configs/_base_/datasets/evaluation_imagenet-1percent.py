@@ -1,0 +1,13 @@
+# ImageNet-1K with SimCLR's list of 1 % of the labels (1percent.txt, one file name a line).
+_base_ = "./evaluation_imagenet.py"
+evaluation = dict(
+    name="imagenet-1percent",
+    train=dict(
+        _delete_=True,
+        type="poa_bench.ListedImages",
+        path="data/imagenet/train",
+        ann_file="data/imagenet/1percent.txt",
+        pattern=r"(?P<path>(?P<label>n\d+)_\d+\.JPEG)",
+        picture="{label}/{path}",
+    ),
+)

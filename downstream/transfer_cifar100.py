@@ -1,0 +1,9 @@
+# Fine-tuning on CIFAR-100: the paper's settings for ViT-S, 8 GPUs (downstream/README.md has ViT-B's rate).
+_base_ = ["../configs/_base_/runtime/transfer_runtime.py", "../configs/_base_/datasets/evaluation_cifar100.py"]
+data_preprocessor = dict(num_classes=100)  # mixup
+model = dict(head=dict(num_classes=100))
+train_dataloader = dict(dataset=dict(parts=[_base_.evaluation.train]))
+val_dataloader = dict(dataset=dict(parts=[_base_.evaluation.test]))
+test_dataloader = val_dataloader
+optim_wrapper = dict(optimizer=dict(lr=9e-6))
+measurement = dict(dataset="cifar100")
