@@ -55,6 +55,12 @@ class TimedSession(Session):
         yield from self._timed(runs, super()._of_features(runs, features))
         del features.once
 
+    def _on_views(self, runs):
+        yield from self._timed(runs, super()._on_views(runs))
+
+    def _on_patches(self, runs):
+        yield from self._timed(runs, super()._on_patches(runs))
+
     def _of_pictures(self, runs):
         yield from self._timed(runs, super()._of_pictures(runs))
 
@@ -62,14 +68,14 @@ class TimedSession(Session):
         yield from self._timed(runs, super()._of_network(runs))
 
     def _timed(self, runs: list[Run], outcomes: Iterator) -> Iterator:
-        """What `outcomes` yields, its time booked to the task of the runs, which have one class of protocols."""
-        (task,) = {run.task for run in runs}
-        start = time.process_time()
-        for outcome in outcomes:
-            self.seconds[task] += time.process_time() - start
-            yield outcome
+        """What `outcomes` yields, the time until then booked to the task of the run that it is of."""
+        start, task = time.process_time(), runs[-1].task if runs else ""
+        for run, outcome in outcomes:
+            self.seconds[run.task] += time.process_time() - start
+            yield run, outcome
             start = time.process_time()
-        self.seconds[task] += time.process_time() - start
+        if task:
+            self.seconds[task] += time.process_time() - start
 
 
 def measure(
