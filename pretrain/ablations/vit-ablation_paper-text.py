@@ -1,18 +1,14 @@
 # All settings of the paper's text where the official code ran with others. Not published: the results are the code's.
 # As in the code, the temperature is inside the exponential of Sinkhorn-Knopp (eq. 5: outside).
-_base_ = "../poa_vit_imagenet.py"
+_base_ = ["../poa_vit_imagenet.py", "../../configs/_base_/schedules/paper_text.py"]
 
-model = dict(loss_weights=dict(weighting="paper"))
+model = dict(loss_weights=_base_.paper_text.loss_weights)
 pipeline = _base_.train_dataloader.dataset.pipeline
-pipeline[0].photometric.update(blur=(1.0, 0.1, 0.5))
+pipeline[0].photometric.update(_base_.paper_text.photometric)
 train_dataloader = dict(dataset=dict(pipeline=pipeline))
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay=0.9, clip_apart=False))
-param_scheduler = _base_.param_scheduler  # the whole cosine after 10 epochs of warm-up
-param_scheduler[0].update(end=10)
-param_scheduler[1].update(begin=10, cut=1.0, eta_min_ratio=2e-5 / (4e-3 * 1600 / 1024))
-param_scheduler[2].update(cut=1.0)
-default_hooks = dict(
-    learning_rate_scale=dict(rule="linear"),
-    subnet=dict(mode="step"),
-    teacher_momentum=dict(cut=1.0),
-)
+optim_wrapper = _base_.paper_text.optim_wrapper
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].update(_base_.paper_text.warmup)
+param_scheduler[1].update(_base_.paper_text.cosine, eta_min_ratio=2e-5 / (4e-3 * 1600 / 1024))
+param_scheduler[2].update(_base_.paper_text.weight_decay)
+default_hooks = _base_.paper_text.default_hooks
