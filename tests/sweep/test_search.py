@@ -9,7 +9,7 @@ import pytest
 from poa_bench.elastic import SubnetSpec
 from poa_bench.errors import InputError
 from poa_bench.runs.results import load_results
-from poa_bench.sweep.search import Limits, describe, evolve, search
+from poa_bench.sweep.search import Limits, _Timed, describe, evolve, search
 from tests.conftest import REPOSITORY
 
 
@@ -119,3 +119,21 @@ def test_a_search_with_a_budget_and_a_latency_limit(checkpoint, few_images, tmp_
     with pytest.raises(InputError, match="none of the sizes measured is within the limits"):
         search(checkpoint, str(tmp_path), **data, limits=Limits(latency_ms=1e-6), budget=3, report=lines.append, jobs=1)
     assert sum("ms, over the limit" in line for line in lines) == 3
+
+
+def test_a_latency_of_a_busy_machine_is_said_where_it_rules_a_size_out():
+    quick, slow, busy = (SubnetSpec.parse(f"vit-w{width}-d2") for width in (16, 32, 48))
+    facts = {quick: (1.0, {}), slow: (9.0, {}), busy: (9.0, {"disturbed": "batch 1: waited for a processor"})}
+    profiles = {spec: SimpleNamespace(primary=time, facts=said) for spec, (time, said) in facts.items()}
+    lines = []
+
+    class Measure:
+        report = lines.append
+
+        def __call__(self, specs):
+            return dict.fromkeys(specs, 1.0)
+
+    timed = _Timed(Measure(), SimpleNamespace(results=lambda specs: profiles), 5.0)
+    assert timed([*facts]) == {quick: 1.0}
+    over = "9.00 ms, over the limit"
+    assert lines == [f"{slow}: {over}", f"{busy}: {over}, but other work disturbed it"]
