@@ -32,9 +32,9 @@ def main(folder: Path, quick: bool) -> None:
 
 
 def check_controls(long: pd.DataFrame, quick: bool) -> None:
-    """k-NN of every size is above the same size at random initialisation and above raw pixels."""
+    """k-NN of every size is above the same size at random initialisation and above raw pixels, of patches too."""
     knn = (
-        long[(long.task == "knn") & long.primary]
+        long[long.task.isin(["knn"] if quick else ["knn", "patch-knn", "patch-linear"]) & long.primary]
         .groupby(["protocol", "initialisation", "spec"], dropna=False)
         .value.mean()
     )

@@ -90,6 +90,17 @@ def test_evaluation_gives_the_scores_of_the_cpu(tmp_path):
     assert torch.cuda.get_device_name() in facts.model_dump_json()
 
 
+def test_dense_scores_of_patches_are_those_of_the_cpu(tmp_path):
+    config, scores = find_config("poa_vit-digits-quick.py"), {}
+    few = {f"evaluation.{split}.indices": 20 for split in ("train", "val", "test")}
+    choice = {"initialisation": "random", "specs": ["smallest"], "settings": {"cfg_options": few}}
+    for device in ("cpu", "cuda"):
+        tasks = ["patch-knn", "patch-linear"]
+        found = evaluate_checkpoint(str(config), "digits-scenes", tmp_path / device, device, tasks=tasks, **choice)
+        scores[device] = {result.task: result.metrics["aAcc"] for result in found}
+    assert scores["cuda"] == pytest.approx(scores["cpu"], abs=0.3)
+
+
 @pytest.mark.parametrize("name", ["poa_vit_cifar10-gpu.py", "poa_vit_imagenet.py"])
 def test_memory_of_a_step_is_predicted_within_20_percent(name):
     """The largest elastic student, whose memory is predicted; a batch of the config's own crops."""

@@ -118,7 +118,8 @@ def test_every_command_of_the_page_works(folder):
             (spec, start) for spec in ("vit-w64-d2", "vit-w64-d3") for start in ("pretrained", "random")
         }
     columns = (folder / "reports" / "mine" / "results_wide.csv").read_text().splitlines()[0]
-    for column in ("detection bbox_mAP", "WBC_AP", "segmentation mIoU", "knn top1", "linear top1"):
+    names = ["detection bbox_mAP", "WBC_AP", "segmentation mIoU", "knn top1", "linear top1"]
+    for column in [*names, "patch-knn mIoU", "patch-linear mIoU"]:
         assert column in columns
 
 

@@ -13,6 +13,12 @@ tasks = [
     dict(task="linear", dataset="digits"),
     dict(task="profile", dataset="digits", protocols=["profile-b1-b32-s0.25/1"]),
     dict(
+        task="patch-knn",
+        dataset="digits-scenes",
+        protocols=["patch-knn-k30-T0.02-s8cls-n2000-whole/1"],
+        settings=dict(cfg_options={"evaluation.train.indices": 50, "evaluation.val.indices": 20}),
+    ),
+    dict(
         task="detection",
         families=["vit"],
         settings=dict(config="mask-rcnn_sfp_digits.py", cfg_options=_quick),

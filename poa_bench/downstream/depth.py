@@ -38,7 +38,7 @@ class DepthMaps:
     def compare(self, predicted: Tensor, truth: Tensor) -> np.ndarray:
         """Root mean squared error, mean relative error, share of right pixels, (3,) float64; NaN: none is known."""
         known = truth > 0
-        true, found = truth[known].double(), predicted[0][known].double().exp()
+        true, found = truth[known].double(), predicted[0].cpu()[known].double().exp()
         ratio = torch.maximum(true / found, found / true)
         errors = [
             (found - true).square().mean().sqrt(),

@@ -40,7 +40,7 @@ class LabelMaps:
         Of equal predictions the class with the lower number counts.
         """
         known = truth != IGNORE
-        true, found = truth[known], predicted.argmax(0)[known]
+        true, found = truth[known], predicted.argmax(0).cpu()[known]
         pairs = (true * self.classes + found).bincount(minlength=self.classes**2).view(self.classes, -1)
         return torch.stack([pairs.diagonal(), pairs.sum(0), pairs.sum(1)]).numpy()
 

@@ -41,7 +41,7 @@ class Truth(Protocol):
         """The share of each patch's pixels that something is known of, (..., T) -> (...)."""
 
     def compare(self, predicted: Tensor, truth: Tensor) -> np.ndarray:
-        """What a picture adds to the scores; predicted is (P, H', W') at the size of the truth."""
+        """What a picture adds to the scores; predicted is (P, H', W') at the size of the truth, on any device."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class PatchPass:
                     with self.guarded(key, name):
                         for predicted, (_, scene) in zip(_predicted(head, maps), batch, strict=True):
                             full = self._full_size(predicted, scene, self.extractors[key].stride)
-                            rows[key, name].append(self.truth.compare(full.cpu(), scene.truth))
+                            rows[key, name].append(self.truth.compare(full, scene.truth))
         return {name: np.stack(of_pictures) for name, of_pictures in rows.items() if name[0] not in self.failures}
 
     def _full_size(self, predicted: Tensor, scene: Scene, stride: int) -> Tensor:

@@ -18,6 +18,7 @@ from poa_bench.config_files import read_config
 from poa_bench.errors import InputError
 from poa_bench.tasks import find_task, parse_protocol
 from poa_bench.tasks.base import NetworkProtocol
+from poa_bench.tasks.patches import PatchProtocol
 
 if TYPE_CHECKING:
     from poa_bench.elastic import SubnetSpec
@@ -104,11 +105,15 @@ def _pictures(run: Run) -> float | None:
     """Passes of a picture through the network."""
     if not find_task(run.task).is_light:
         return _training(run)[1]
-    if isinstance(parse_protocol(run.protocol, run.task), NetworkProtocol):
+    protocol = parse_protocol(run.protocol, run.task)
+    if isinstance(protocol, NetworkProtocol):
         return None
     if run.dataset in PICTURES:
         return float(sum(PICTURES[run.dataset]))
-    return _count(run.settings.get("config") or run.dataset, json.dumps(run.settings.get("cfg_options") or {}))
+    found = _count(run.settings.get("config") or run.dataset, json.dumps(run.settings.get("cfg_options") or {}))
+    if found is None or not isinstance(protocol, PatchProtocol) or not (side := _side(run)):
+        return found
+    return found * protocol.passes(run.config.get("resize"), side[0])
 
 
 @lru_cache(maxsize=64)

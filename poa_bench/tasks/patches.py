@@ -81,6 +81,11 @@ class PatchProtocol(Protocol):
             f"{self.patches} patches of the train split are used."
         )
 
+    def passes(self, side: int | None, window: int) -> float:
+        """How many windows' worth of pixels a network sees of a square picture of this side (None: of one window)."""
+        side = max(side or window, window)
+        return (((side - window) * self.overlap / window + 1) if self.overlap else side / window) ** 2
+
     @abstractmethod
     def fit(self, patches: FrozenPatches) -> Fitted:
         """The heads whose predictions of maps are compared with the truth."""

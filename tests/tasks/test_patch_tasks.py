@@ -7,6 +7,7 @@ from PIL import Image
 from poa_bench.checks.check import check_config
 from poa_bench.config_files import read_config
 from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.patch_maps import starts
 from poa_bench.errors import InputError
 from poa_bench.runs.results import load_results
 from poa_bench.sweep.light import evaluate_checkpoint
@@ -192,6 +193,14 @@ def test_names_say_the_settings(name):
     assert protocol.name == name and "Patches are those of the last map" in protocol.description
     assert ("class feature" in protocol.description) is protocol.context is ("cls" in name)
     assert ("Gaussian" in protocol.description) is ("slide" in name)
+
+
+def test_passes_are_windows():
+    for name, side, expected in (("slide2", 96, 25), ("slide4", 64, 25), ("slide1", 96, 9), ("whole", 96, 9)):
+        protocol = parse_protocol(f"patch-knn-k1-T0.1-s8-n9-{name}/1")
+        assert protocol.passes(side, 32) == expected
+        assert expected == len(starts(side, 32, 32 // max(protocol.overlap, 1))) ** 2 or name == "whole"
+    assert parse_protocol("patch-knn-k1-T0.1-s8-n9-slide2/1").passes(None, 32) == 1
 
 
 def test_pictures_are_held_out_by_the_seed():
