@@ -157,8 +157,9 @@ def _noise(data: ReportData) -> list[str]:
     if sure.all() or not known.any():
         return found
     text = (
-        f"{'Other scores' if found else 'Scores'} within the noise are no further apart than {SURE:g} standard errors of "
-        "their difference, which come from repeats and from the number of test pictures, as far as the results say them"
+        f"{'Other scores' if found else 'Scores'} within the noise are no further apart than {SURE:g} standard errors "
+        "of their difference, which come from repeats and from the number of test pictures, as far as the results say "
+        "them"
     )
     unsaid = list(known.index[~known])
     return [*found, f"{text}; of {', '.join(unsaid)} they say neither." if unsaid else f"{text}."]
