@@ -87,6 +87,18 @@ def test_clusterings_move_as_those_of_pictures_drawn_again(name, clusters):
     assert values.std() / 1500**0.5 == pytest.approx(spread_drawn_again(score, labels, assigned), rel=0.15)
 
 
+@pytest.mark.parametrize("name", SKLEARN)
+def test_one_more_picture_of_a_kind_moves_a_clustering_as_scikit_learn_says(name):
+    """In so many pictures that one more is little: the value of each kind is the score plus its change."""
+    labels = DRAW.choice(4, p=[0.5, 0.3, 0.15, 0.05], size=60)
+    assigned = np.where(DRAW.random(60) < 0.6, labels, DRAW.integers(4, size=60))
+    many = [np.tile(each, 500) for each in (labels, assigned)]
+    values, score = picture_shares(many[1], many[0])[name], SKLEARN[name](*many)
+    for place in range(60):
+        more = SKLEARN[name](*(np.append(each, each[place]) for each in many))
+        assert values[place] - score == pytest.approx(30_000 * (more - score), abs=2e-3)
+
+
 @pytest.mark.parametrize("assigned", [[0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 2, 3]])
 def test_clusterings_without_noise_or_sense_are_numbers(assigned):
     labels = np.array([0, 0, 1, 1])
