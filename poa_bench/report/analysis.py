@@ -115,7 +115,7 @@ def verdict(data: ReportData, column: str, rows: pd.DataFrame, chosen: Hashable 
     worse = beaten(data, column).loc[keys, keys].to_numpy()
     others = np.arange(len(keys)) != place
     ahead = worse[place]
-    tied = others & ~worse.any(1) if not ahead.any() else others & ~ahead & ~worse[:, place]
+    tied = others & ~worse.any(1) & (not ahead.any())
     return Verdict(
         own,
         _chosen(scores, others),
