@@ -12,6 +12,7 @@ from poa_bench.downstream.features import check_finite
 from poa_bench.downstream.knn import nearest_neighbours
 from poa_bench.downstream.linear import classifiers, has_risen
 from poa_bench.downstream.patches import Head, Patches
+from poa_bench.errors import InputError
 
 
 class Fitted(NamedTuple):
@@ -33,8 +34,15 @@ def voting_head(bank: Patches, k: int, temperature: float, device: torch.device 
 
     Cosine similarity, exact search (`knn.py`). Targets are shares of a patch's pixels, (N, C): of what is ignored
     nothing is transferred.
+
+    Raises:
+        InputError: features are not finite, or the bank has fewer than k patches.
     """
     check_finite(patches=bank.features)
+    if k > len(bank.features):
+        raise InputError(
+            f"k is {k}, but there are {len(bank.features)} train patches: take a smaller k or more pictures"
+        )
     features = bank.features.to(device)
     targets = bank.targets.to(device).double()
 

@@ -93,3 +93,5 @@ def test_features_that_are_not_finite_are_one_sentence():
     train.features[3] = torch.inf
     with pytest.raises(InputError, match="1 of 50 patches hold NaN"):
         voting_head(train, 3, 0.1, "cpu")
+    with pytest.raises(InputError, match="k is 21, but there are 20 train patches"):
+        voting_head(patches(20, 0), 21, 0.1, "cpu")
