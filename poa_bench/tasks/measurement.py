@@ -3,10 +3,10 @@
 Every runnable config in `downstream/` has one::
 
     measurement = dict(
-        task='depth', protocol='linear-depth-rooms/1', dataset='rooms', split='val',
-        metrics={'delta1': 'depth/d1', 'rmse': 'depth/rmse'},  # our name: the evaluator's; the main one first
-        scale={'delta1': 100},  # a factor for what the evaluator says; one number is for all metrics
-        units={'rmse': 'm'},  # default: what a registered task of this name says, else '%'
+        task='landmarks', protocol='heatmap-faces/1', dataset='faces', split='val',
+        metrics={'pck': 'points/PCK', 'rmse': 'points/RMSE'},  # our name: the evaluator's; the main one first
+        scale={'pck': 100},  # a factor for what the evaluator says; one number is for all metrics
+        units={'rmse': 'px'},  # default: what a registered task of this name says, else '%'
         higher_is_better={'rmse': False},  # the same, else True; None where neither more nor less is better
     )
 """

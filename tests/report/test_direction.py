@@ -22,14 +22,14 @@ from tests.report.made import made_result
 
 PROTOCOL = "calibration-logreg-bins15/1"
 # a task of nobody's but a config's, which says unit and direction
-DEPTH = ConfigMeasurement(
-    task="depth",
-    protocol="linear-depth-rooms/1",
-    dataset="rooms",
+LANDMARKS = ConfigMeasurement(
+    task="landmarks",
+    protocol="heatmap-faces/1",
+    dataset="faces",
     split="val",
-    metrics={"rmse": "depth/rmse", "delta1": "depth/d1"},
+    metrics={"rmse": "points/rmse", "delta1": "points/d1"},
     scale={"delta1": 100},
-    units={"rmse": "m"},
+    units={"rmse": "px"},
     higher_is_better={"rmse": False},
 )
 ERRORS = {"vit-w48-d4": 9.0, "vit-w64-d4": 3.0, "vit-w80-d4": 6.0, "vit-w96-d4": 4.0}  # best: the second smallest
@@ -43,10 +43,10 @@ def calibration(spec, start, value, seed=0, **changes):
     return changed(made, task="calibration", protocol=PROTOCOL, metrics=metrics, units={"ece": "%", "nll": "nats"})
 
 
-def depth(spec, start, value, seed=0, **changes):
+def landmarks(spec, start, value, seed=0, **changes):
     made = made_result("knn", spec, start, seed=seed, **changes)
-    recorded = DEPTH.recorded({"depth/rmse": value + seed / 100, "depth/d1": 0.5})
-    return changed(made, task="depth", protocol=DEPTH.protocol, dataset=DEPTH.dataset, **recorded)
+    recorded = LANDMARKS.recorded({"points/rmse": value + seed / 100, "points/d1": 0.5})
+    return changed(made, task="landmarks", protocol=LANDMARKS.protocol, dataset=LANDMARKS.dataset, **recorded)
 
 
 def changed(made: Result, **values) -> Result:
@@ -55,7 +55,7 @@ def changed(made: Result, **values) -> Result:
 
 
 @pytest.fixture(
-    scope="module", params=[("calibration", "ece", calibration), ("depth", "rmse", depth)], ids=lambda p: p[0]
+    scope="module", params=[("calibration", "ece", calibration), ("landmarks", "rmse", landmarks)], ids=lambda p: p[0]
 )
 def kind(request):
     """(task, metric, maker of results): less is better by the registered task, or by the config's word alone."""
@@ -145,7 +145,7 @@ def test_the_report_says_unit_and_direction_where_they_are_unusual(folder, kind,
     ]
     expected = {
         "calibration": " `ece`: less is better. `nll`: nats, less is better.",
-        "depth": " `rmse`: m, less is better.",
+        "landmarks": " `rmse`: px, less is better.",
     }
     assert line.endswith(expected[kind[0]])
 

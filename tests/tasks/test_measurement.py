@@ -9,24 +9,24 @@ from poa_bench.errors import InputError
 from poa_bench.tasks.measurement import read_measurement
 from tests.downstream.networks import tiny_supernet, write_checkpoint
 
-DEPTH = {
-    "task": "depth",
-    "protocol": "linear-depth/1",
-    "dataset": "rooms",
+LANDMARKS = {
+    "task": "landmarks",
+    "protocol": "heatmap/1",
+    "dataset": "faces",
     "split": "val",
-    "metrics": {"delta1": "depth/d1", "rmse": "depth/rmse", "val_rmse": "depth/val_rmse"},
+    "metrics": {"delta1": "points/d1", "rmse": "points/rmse", "val_rmse": "points/val_rmse"},
     "scale": {"delta1": 100},
-    "units": {"rmse": "m"},
+    "units": {"rmse": "px"},
     "higher_is_better": {"rmse": False},
 }
-FOUND = {"depth/d1": 0.875, "depth/rmse": 0.5, "depth/val_rmse": 0.25, "depth/other": 7.0}
+FOUND = {"points/d1": 0.875, "points/rmse": 0.5, "points/val_rmse": 0.25, "points/other": 7.0}
 
 
 def test_units_directions_and_factors_are_those_of_each_metric():
-    recorded = read_measurement(ConfigDict({"measurement": DEPTH}), "depth.py").recorded(FOUND)
+    recorded = read_measurement(ConfigDict({"measurement": LANDMARKS}), "landmarks.py").recorded(FOUND)
     assert recorded == {
         "metrics": {"delta1": 87.5, "rmse": 0.5, "val_rmse": 0.25},
-        "units": {"delta1": "%", "rmse": "m", "val_rmse": "m"},
+        "units": {"delta1": "%", "rmse": "px", "val_rmse": "px"},
         "higher_is_better": {"delta1": True, "rmse": False, "val_rmse": False},
         "split": "val",
     }
@@ -34,7 +34,7 @@ def test_units_directions_and_factors_are_those_of_each_metric():
 
 def test_one_factor_is_for_all_and_nothing_found_is_zero():
     said = {
-        **DEPTH,
+        **LANDMARKS,
         "metrics": {"AP": "coco/AP", "AP_50": "coco/AP_50"},
         "scale": 100,
         "units": {},
@@ -46,7 +46,7 @@ def test_one_factor_is_for_all_and_nothing_found_is_zero():
 
 
 def test_a_registered_task_says_what_the_config_does_not():
-    said = {**DEPTH, "task": "rank", "metrics": {"alpha_req": "a", "rankme": "r"}, "scale": 1, "units": {}}
+    said = {**LANDMARKS, "task": "rank", "metrics": {"alpha_req": "a", "rankme": "r"}, "scale": 1, "units": {}}
     metric = read_measurement({"measurement": {**said, "higher_is_better": {}}}, "rank.py").metric
     assert metric("alpha_req").higher_is_better is None and metric("rankme").higher_is_better is True
     metric = read_measurement({"measurement": {**said, "higher_is_better": {"rankme": None}}}, "rank.py").metric
@@ -56,7 +56,7 @@ def test_a_registered_task_says_what_the_config_does_not():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"units": {"rms": "m"}}, "units names rms, but the metrics are delta1, rmse, val_rmse"),
+        ({"units": {"rms": "px"}}, "units names rms, but the metrics are delta1, rmse, val_rmse"),
         ({"higher_is_better": {"rms": False}}, "higher_is_better names rms, but"),
         ({"higher_is_better": {"rmse": "no"}}, "higher_is_better.rmse"),
         ({"scale": {"rms": 1}}, "scale names rms, but"),
@@ -67,11 +67,11 @@ def test_a_registered_task_says_what_the_config_does_not():
     ],
 )
 def test_what_does_not_fit_is_said_before_training(tmp_path, capsys, change, message):
-    with pytest.raises(InputError, match="config depth.py: its `measurement` is wrong: "):
-        read_measurement({"measurement": {**DEPTH, **change}}, "depth.py")
-    (tmp_path / "depth.py").write_text(f"measurement = { ({**DEPTH, **change})!r}")
+    with pytest.raises(InputError, match="config landmarks.py: its `measurement` is wrong: "):
+        read_measurement({"measurement": {**LANDMARKS, **change}}, "landmarks.py")
+    (tmp_path / "landmarks.py").write_text(f"measurement = { ({**LANDMARKS, **change})!r}")
     checkpoint = write_checkpoint(tiny_supernet("vit"), tmp_path / "epoch_1.pth")
-    tasks = [{"task": "depth", "settings": {"config": str(tmp_path / "depth.py")}}]
+    tasks = [{"task": "landmarks", "settings": {"config": str(tmp_path / "landmarks.py")}}]
     (tmp_path / "my_sweep.py").write_text(f"tasks = {tasks!r}")
     assert main(["plan", str(tmp_path / "my_sweep.py"), "--checkpoint", str(checkpoint)]) == 2
     assert message in capsys.readouterr().err
