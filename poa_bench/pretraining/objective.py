@@ -83,8 +83,9 @@ class Objective(BaseModel):
     what a step is in `loss`.
 
     Attributes:
-        branches: its modules with a supernet as `backbone` that checkpoints hold, by name; other networks, such as a
-            frozen teacher, are none of them.
+        branches: its modules with a supernet as `backbone` that checkpoints hold, by name.
+        frozen: its modules that never learn and come from a file of their own, by name: a frozen teacher. They are in
+            eval mode and in no checkpoint; `describe` should say which file it was.
         evaluated_branch: the one that is evaluated and cut where nobody asks for another.
         drawn: how many sizes a step needs in its settings.
         Settings: what may be decided for each step.
@@ -92,6 +93,7 @@ class Objective(BaseModel):
     """
 
     branches: tuple[str, ...] = ("student",)
+    frozen: tuple[str, ...] = ()
     evaluated_branch: str = "student"
     drawn: int = 1
     Settings: type[StepSettings] = StepSettings
@@ -160,8 +162,20 @@ class Objective(BaseModel):
             )
         return settings.sizes[: self.drawn]
 
+    def train(self, mode: bool = True) -> "Objective":
+        """As usual, but what is frozen stays in eval mode."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
+
+    def frozen_tensors(self) -> dict[str, Tensor]:
+        """What checkpoints leave out, by its names in the state dict."""
+        modules = {name: self.get_submodule(name) for name in self.frozen}
+        return {f"{name}.{own}": one for name, module in modules.items() for own, one in module.state_dict().items()}
+
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint says of its objective (meta `objective`)."""
+        """What a checkpoint says of its objective (meta `objective`), in plain values; a resumed run says the same."""
         return {
             "type": type(self).__name__,
             "branches": list(self.branches),

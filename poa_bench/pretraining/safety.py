@@ -139,9 +139,12 @@ class PretrainCheckpointHook(SafeCheckpointHook):
             runner.logger.info(f"checkpoints every {self.interval} iterations: {accumulated} make one optimiser step")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Describe supernet and objective in the checkpoint."""
-        checkpoint["meta"]["poa_bench"] = training_model(runner).supernet.describe()
-        checkpoint["meta"]["objective"] = training_model(runner).describe()
+        """Describe supernet and objective in the checkpoint; leave out what never learns."""
+        objective = training_model(runner)
+        checkpoint["meta"]["poa_bench"] = objective.supernet.describe()
+        checkpoint["meta"]["objective"] = objective.describe()
+        for name in objective.frozen_tensors():
+            del checkpoint["state_dict"][name]
         checkpoint["meta"]["images_per_iteration"] = images_per_iteration(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -154,6 +157,7 @@ class PretrainCheckpointHook(SafeCheckpointHook):
         if runner._resume:
             _refuse_other_inputs(runner, checkpoint)
             _refuse_other_objective(runner, checkpoint)
+        checkpoint["state_dict"].update(training_model(runner).frozen_tensors())
         now = images_per_iteration(runner) if runner._resume else None  # mmengine has no public name for it
         before = checkpoint["meta"].get("images_per_iteration", now)
         if before != now and runner._resume:
@@ -188,12 +192,12 @@ def _refuse_other_inputs(runner: Runner, checkpoint: dict[str, Any]) -> None:
 
 
 def _refuse_other_objective(runner: Runner, checkpoint: dict[str, Any]) -> None:
-    ours = training_model(runner).describe()["type"]
-    theirs = checkpoint["meta"].get("objective", {}).get("type", ours)  # older checkpoints do not say it
-    if theirs != ours:
+    ours = training_model(runner).describe()
+    theirs = checkpoint["meta"].get("objective", ours)  # older checkpoints do not say it
+    if other := differing(ours, theirs):
         raise InputError(
-            f"the run to resume learned by {theirs}, this config says {ours}: set model.type as it was, or start a new "
-            "run from its weights with --cfg-options load_from=CHECKPOINT"
+            f"the run to resume had another objective: now {other}; set the config as it was, or start a new run from "
+            "its weights with --cfg-options load_from=CHECKPOINT"
         )
 
 
