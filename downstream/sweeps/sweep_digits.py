@@ -12,7 +12,7 @@ tasks = [
     dict(task="retrieval", **_light),
     dict(task="rank", **_light),
     dict(task="calibration", **_light),
-    dict(task="robustness", protocols=["robustness-logreg-corruptions15-s3/1"], **_light),
+    dict(task="robustness", protocols=["robustness-logreg-corruptions15-s3/1"], **{**_light, "specs": _dense["specs"]}),
     dict(task="profile", dataset="digits"),
     dict(task="patch-knn", protocols=[f"patch-knn-k30-T0.02-{_patches}"], **_maps),
     dict(task="patch-linear", protocols=[f"patch-linear-grid13-b0.5-{_patches}"], **_maps),
