@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from poa_bench.downstream.features import normalised
+from poa_bench.downstream.features import Place, normalised
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.spectrum import alpha_req, lidar, rank_me
 from poa_bench.downstream.training_crops import TrainingCrops, order_of
+from poa_bench.downstream.view_statistics import view_statistics
 from poa_bench.errors import InputError
 from poa_bench.sweep.light import evaluate_checkpoint
 from tests.conftest import golden
@@ -118,7 +119,14 @@ def test_lidar_of_a_size_is_that_of_its_own_features(family, tmp_path):
             view, _ = crops[number]
             cls = net.bind(net.space.smallest)(normalised(view[None], data, "cpu")).cls[0]
         by_picture.setdefault(int(order_of(0, number // 20, 20)[number % 20]), []).append(cls.double().numpy())
-    expected = lidar_of(np.stack([np.stack(by_picture[place]) for place in range(20)]))
+    views = np.stack([np.stack(by_picture[place]) for place in range(20)])
+    expected = lidar_of(views)
+    ((means, within),) = view_statistics(
+        {0: net.extract(net.space.smallest).eval()}, data, 20, 4, 0, Place(), {}
+    ).values()
+    np.testing.assert_allclose(means, views.mean(1), atol=1e-4)
+    largest = np.abs(within.numpy()).max()
+    np.testing.assert_allclose(within, np.mean([np.cov(own.T) for own in views], 0), atol=1e-3 * largest)
     assert result.metrics["lidar"] == pytest.approx(expected, rel=1e-3)
     width = result.facts["width"]
     assert (

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_recall_curve
 from torch.nn import functional as F
 
+from poa_bench.downstream import logistic
 from poa_bench.downstream.features import Features, Place
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.several_labels import MeanPrecisionOutcome, _logits, classwise_regression
@@ -94,16 +95,21 @@ def frozen(metric: str | None, **splits) -> FrozenFeatures:
     return FrozenFeatures({name: Features(*pair, 0.0) for name, pair in splits.items()}, data, Place())
 
 
-def test_the_logistic_task_judges_by_what_the_data_set_asks_for():
+def test_the_logistic_task_judges_by_what_the_data_set_asks_for(monkeypatch):
     several = {name: made(80, seed=place) for place, name in enumerate(("train", "val", "test"))}
     found = LogisticProtocol(5).measure(frozen("map11", **several))
     assert list(found.metrics) == ["map11", "val_map11"] == list(found.outcomes)
     assert {name: outcome.score for name, outcome in found.outcomes.items()} == pytest.approx(found.metrics)
     one = {name: (features, (labels[:, 0] > 0).long()) for name, (features, labels) in several.items()}
+    judges, real = [], logistic.logistic_regression
+    monkeypatch.setattr(
+        logistic, "logistic_regression", lambda *given, **rest: judges.append(given[4]) or real(*given, **rest)
+    )
     for metric in ("top1", "balanced_top1"):
         found = LogisticProtocol(5).measure(frozen(metric, **one))
         assert next(iter(found.metrics)) == metric and f"val_{metric}" in found.metrics
         assert {name: outcome.score for name, outcome in found.outcomes.items()} == pytest.approx(found.metrics)
+    assert judges == ["top1", "balanced_top1"], "test_logistic.py says what it does with them"
     with pytest.raises(InputError, match="is 'top1': it is 'map11' where pictures have several labels"):
         LogisticProtocol(5).measure(frozen(None, **several))
     with pytest.raises(InputError, match="needs all labels and a validation split"):
