@@ -50,9 +50,7 @@ class Demo:
         start = time.monotonic()
         self._say(f"1/3 pre-training one {self.family} supernet ({self.pretraining}) in {self.folder}/pretrain")
         checkpoint = self.pretrain()
-        self._say(
-            "2/3 measuring every size: k-NN, linear probe, patches, cost; detection and segmentation on three sizes"
-        )
+        self._say("2/3 measuring every size: k-NN, linear probe, patches, cost; detection and segmentation")
         summary = self.measure(checkpoint)
         self._say("3/3 writing the report")
         self.report()
