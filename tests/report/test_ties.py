@@ -141,3 +141,9 @@ def test_compare_prints_intervals_and_how(tmp_path, capsys):
     ahead = (table[table.metric == "top1"].lead == "ahead").sum()
     assert ahead > 0 and f"on knn top1 b is ahead of a at {ahead} of 12 common sizes" in text
     assert {"low", "high", "p", "lead", "above_control"} <= set(table) and "sample_first" not in table
+
+
+def test_the_report_does_not_call_a_spread_unknown_whose_intervals_it_shows(data):
+    assert trust(data, missing=0)[0] == (
+        "Every score is of one run: intervals are of its pictures, how much another seed would differ is unknown."
+    )
