@@ -1,4 +1,6 @@
 # Fine-tuning on 10 % of ImageNet's labels: the paper's settings (ViT-S, ResNet-50), 8 GPUs (downstream/README.md).
+#   mim train mmpretrain downstream/semi-supervised_10percent.py --launcher pytorch -G 8 --cfg-options \
+#       model.backbone.spec=vit-s model.backbone.init_cfg.checkpoint=supernet.pth
 _base_ = [
     "../configs/_base_/runtime/transfer_runtime.py",
     "../configs/_base_/datasets/evaluation_imagenet-10percent.py",

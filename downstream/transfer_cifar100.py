@@ -1,4 +1,6 @@
 # Fine-tuning on CIFAR-100: the paper's settings for ViT-S, 8 GPUs (downstream/README.md has ViT-B's rate).
+#   mim train mmpretrain downstream/transfer_cifar100.py --launcher pytorch -G 8 --cfg-options \
+#       model.backbone.spec=vit-s model.backbone.init_cfg.checkpoint=supernet.pth
 _base_ = ["../configs/_base_/runtime/transfer_runtime.py", "../configs/_base_/datasets/evaluation_cifar100.py"]
 data_preprocessor = dict(num_classes=100)  # mixup
 model = dict(head=dict(num_classes=100))

@@ -1,4 +1,6 @@
 # Fine-tuning on iNaturalist 2019: the paper's settings for ViT-S, 8 GPUs (downstream/README.md has ViT-B's rate).
+#   mim train mmpretrain downstream/transfer_inat19.py --launcher pytorch -G 8 --cfg-options \
+#       model.backbone.spec=vit-s model.backbone.init_cfg.checkpoint=supernet.pth
 _base_ = ["../configs/_base_/runtime/transfer_runtime.py", "../configs/_base_/datasets/evaluation_inat19.py"]
 data_preprocessor = dict(num_classes=1010)  # mixup
 model = dict(head=dict(num_classes=1010))

@@ -141,7 +141,7 @@ def _repeats(data: ReportData) -> str:
     if scored.empty:
         return "No score has all its repeats."
     if scored.runs.max() == 1 and scored.low.notna().any():
-        return "Every score is of one run: intervals are of its pictures, how much another seed would differ is unknown."
+        return "Every score is of one run: intervals are of its pictures; how much another seed differs is unknown."
     if scored.runs.max() == 1:
         return "Every score is of one run: its spread is unknown, and a small difference between sizes may be chance."
     text = f"Scores are means over {_range(scored.runs)} runs; where there are several, ± is {spread_sentence(data)}."

@@ -50,7 +50,7 @@ def _draw_scenes(folder, barrier, queue):
     """Make a few scenes at the same moment as another process does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POA_BENCH_CACHE", folder)
-        patch.setattr(scenes, "SCENES", {"train": 3, "val": 2})
+        patch.setattr(scenes, "SCENES", {"train": 3, "val": 2, "dev": 2})
         barrier.wait()
         queue.put(str(scenes.scenes_folder()))
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from poa_bench.config_files import evaluation_configs
-from poa_bench.datasets import classification
+from poa_bench.datasets import classification, digits
 from poa_bench.datasets.classification import ImageDataset, chosen_positions
+from poa_bench.datasets.scenes import SCANS_OF
 from poa_bench.datasets.sources import ArraySource
-from poa_bench.downstream.images import EvaluationData
+from poa_bench.downstream.images import CLASSES, EvaluationData
 from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS
 from tests.datasets.test_official import SETS
@@ -46,12 +47,30 @@ def splits(monkeypatch):
     return opened
 
 
-@pytest.mark.parametrize("name", sorted(set(evaluation_configs()) - OFFICIAL))
+WITH_MAPS = {name for name in evaluation_configs() if EvaluationData.load(name).truth != CLASSES}
+
+
+@pytest.mark.parametrize("name", sorted(set(evaluation_configs()) - OFFICIAL - WITH_MAPS))
 def test_splits_of_every_evaluation_config_are_apart(name, splits):
     datasets = splits(name)
     assert len(datasets) >= 2
     for first, second in itertools.combinations(datasets.values(), 2):
         assert len(first.positions) and len(second.positions) and shown(first).isdisjoint(shown(second))
+
+
+@pytest.mark.parametrize("name", sorted(WITH_MAPS))
+def test_splits_of_pictures_with_maps_are_other_folders_or_lists(name):
+    data = EvaluationData.load(name)
+    entries = [getattr(data, split) for split in ("train", "val", "test") if getattr(data, split)]
+    places = [str(entry.get("data_prefix") or entry.get("ann_file") or entry["split"]) for entry in entries]
+    assert len(set(places)) == len(entries) >= 2
+
+
+def test_no_scene_shows_a_scan_of_another_split_of_scenes():
+    scans = {split: digits.scans(of) for split, of in SCANS_OF.items()}
+    shown = {split: {stroke.tobytes() for stroke in source.strokes} for split, source in scans.items()}
+    assert set(shown) == {"train", "val", "dev"}
+    assert all(first.isdisjoint(second) for first, second in itertools.combinations(shown.values(), 2))
 
 
 def test_the_small_imagenet_has_the_sizes_that_it_says(splits):

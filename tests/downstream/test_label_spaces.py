@@ -131,7 +131,7 @@ def test_chosen_pictures_decide_which_classes_there_are(tmp_path):
 
 def test_data_sets_without_class_names_keep_their_numbers(monkeypatch):
     plain = [dict(inputs=torch.zeros(3, 8, 8, dtype=torch.uint8), label=label) for label in range(3)]
-    monkeypatch.setattr(images, "_build", lambda config: plain)
+    monkeypatch.setattr(images, "build_dataset", lambda config: plain)
     ((_, labels),) = EvaluationData("plain", {}, {}, image_size=8).resolved(None).splits["test"].batches()
     assert labels.tolist() == [0, 1, 2]
 

@@ -1,5 +1,6 @@
 """Short real training runs on the embedded digits, in this process or in new ones."""
 
+import itertools
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import torch
 from poa_bench.launch import build_runner, read_config
 from tests.conftest import REPOSITORY
 
+_RUNS = itertools.count()
 CONFIG = REPOSITORY / "pretrain" / "poa_vit-digits.py"
 MIM = str(Path(sys.executable).with_name("mim"))
 TINY = [
@@ -44,6 +46,7 @@ def train_here(work_dir: Path, *options: str, hooks=(), change=lambda config: No
     torch.set_num_threads(1)
     try:
         config = read_config(arguments(work_dir, *options))
+        config.experiment_name = f"run_{next(_RUNS)}"  # by default the second of the start: two may share a visualizer
         change(config)
         runner = build_runner(config)
         for hook, priority in hooks:

@@ -145,5 +145,5 @@ def test_compare_prints_intervals_and_how(tmp_path, capsys):
 
 def test_the_report_does_not_call_a_spread_unknown_whose_intervals_it_shows(data):
     assert trust(data, missing=0)[0] == (
-        "Every score is of one run: intervals are of its pictures, how much another seed would differ is unknown."
+        "Every score is of one run: intervals are of its pictures; how much another seed differs is unknown."
     )
