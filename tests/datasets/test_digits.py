@@ -64,7 +64,7 @@ def test_two_processes_at_once_make_one_whole_folder(tmp_path):
     folders = {queue.get(timeout=60) for _ in pair}
     for process in pair:
         process.join()
-    assert folders == {str(tmp_path / f"digits-v{digits.VERSION}/scenes")}
+    assert folders == {str(tmp_path / f"digits-v{digits.VERSION}/scenes-with-dev")}
     assert [p.name for p in tmp_path.glob("*/*")] == ["scenes-with-dev"]  # and no temporary folder
     written = cv2.imread(str(next(tmp_path.rglob("semantic/val/000001.png"))), cv2.IMREAD_UNCHANGED)
     _, semantic, _ = scenes.draw_scene(digits.scans("test"), np.random.default_rng([digits.VERSION, 101]).spawn(2)[1])
