@@ -37,11 +37,13 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
     worth = pd.concat({short.replace("s", "v"): _worth(data, name) for short, name in scores.items()}, axis=1)
     texts = sorted(set(worth.stack()))
     table = table.join(worth.apply(lambda column: column.map({text: place for place, text in enumerate(texts)})))
-    for short, name in scores.items():
-        gain = pd.concat({series: gains(data, series, name) for series in data.pretrained}) if data.pretrained else None
-        if gain is not None and gain.gain.notna().any():
-            table[short.replace("s", "g")] = gain.gain
-            table[short.replace("s", "k")] = gain.clear.astype(float).where(gain.noise_known)
+    gained = {}
+    for short, name in scores.items() if data.pretrained else ():
+        gain = pd.concat({series: gains(data, series, name) for series in data.pretrained})
+        if gain.gain.notna().any():
+            gained[short.replace("s", "g")] = gain.gain
+            gained[short.replace("s", "k")] = gain.clear.astype(float).where(gain.noise_known)
+    table = table.join(pd.DataFrame(gained, index=table.index))
     busy = data.disturbed.set_axis([name.replace("c", "b") for name in costs], axis=1).astype(float)
     table = table.join(busy.where(busy > 0).dropna(axis=1, how="all"))
     table = table.join(origins(data)[["export", "origin"]]).reset_index()

@@ -23,18 +23,21 @@ def csv_table(data: ReportData) -> pd.DataFrame:
     """
     table = tables.size_table(data)
     keys = pd.MultiIndex.from_arrays([table.series, table["size"].replace("(none)", "")])
-    for column in data.scores:
+    found = {}
+    for column in table.columns:
+        found[column] = table[column]
+        if column not in data.scores:
+            continue
         ends = {end: data.wide(end)[column].reindex(keys).to_numpy() for end in ("low", "high")}
         if pd.isna(ends["low"]).all():
             continue
-        place = table.columns.get_loc(column) + 1
-        for position, (end, values) in enumerate(ends.items()):
-            table.insert(place + position, f"{column} {end}", values)
+        found |= {f"{column} {end}": values for end, values in ends.items()}
         tied = {key for series in data.pretrained for key in tie(data, series, column)}
         ours = keys.get_level_values(0).isin(data.pretrained) & table[column].notna().to_numpy()
-        said = ["" if not mine else "yes" if key in tied else "no" for key, mine in zip(keys, ours, strict=True)]
-        table.insert(place + 2, f"{column} group", said)
-    return table
+        found[f"{column} group"] = [
+            "" if not mine else "yes" if key in tied else "no" for key, mine in zip(keys, ours, strict=True)
+        ]
+    return pd.DataFrame(found)
 
 
 def tie(data: ReportData, series: str, column: str) -> list[tuple[str, str]]:
