@@ -50,11 +50,12 @@ def tie(data: ReportData, series: str, column: str) -> list[tuple[str, str]]:
 
 
 def tie_table(data: ReportData) -> pd.DataFrame:
-    """For each series and primary score: the highest, what ties with it, and the cheapest of the tie."""
+    """For each series and primary score of known noise: the highest, what ties with it, and the cheapest of it."""
     rows = []
     for series in data.pretrained:
         for column in data.primaries:
-            if tied := tie(data, series, column):
+            tied = tie(data, series, column)
+            if tied and data.cell_groups[series, column].error.notna().any():
                 rows.append(_tie_row(data, series, column, tied))
     table = pd.DataFrame(rows)
     return table.drop(columns="series") if len(data.pretrained) < 2 and len(table) else table
