@@ -85,9 +85,9 @@ def _parquet(data: ReportData, _title: str, out: Path) -> list[Path]:
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> Path:
-    """The long table with its types; facts, which may be numbers in one run and words in another, as texts."""
-    facts = [name for name in table if name.startswith("facts.")]
-    texts = {name: table[name].map(str, na_action="ignore").astype("string") for name in facts}
+    """The long table with its types; facts and config, numbers in one run and words in another, as texts."""
+    mixed = [name for name in table if name.startswith(("facts.", "config."))]
+    texts = {name: table[name].map(str, na_action="ignore").astype("string") for name in mixed}
     with atomic_path(path) as temporary:
         table.assign(**texts).to_parquet(temporary, index=False)
     return path

@@ -4,10 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from poa_bench.cli import main
+from poa_bench.report.on_request import write_parquet
+from poa_bench.runs.results import results_frame
 from tests.conftest import REPOSITORY
+from tests.report.made import made_result
 
 ALWAYS = {"report.md", "index.html", "results_long.csv", "results_wide.csv"}
 
@@ -46,6 +50,16 @@ INDEX = {"metafile.yml", "model-index.yml"}
 def test_only_what_is_asked_for_is_written(demo_folder, tmp_path, options, more):
     assert main(["report", str(demo_folder), "-o", str(tmp_path), *options]) == 0
     assert written(tmp_path) == ALWAYS | more
+
+
+def test_parquet_takes_what_is_a_number_in_one_run_and_a_text_in_another(tmp_path):
+    results = [
+        made_result(seed=0, config={"train.indices": 200}, facts={"threads": 2}),
+        made_result(seed=1, config={"train.indices": "sha256 of a list"}, facts={"threads": "all"}),
+    ]
+    read = pd.read_parquet(write_parquet(results_frame(results), tmp_path / "long.parquet"))
+    assert read["config.train.indices"].tolist() == ["200", "sha256 of a list"]
+    assert read["facts.threads"].tolist() == ["2", "all"] and read.value.dtype == float
 
 
 def test_files_of_an_earlier_report_are_named(demo_folder, tmp_path, capsys):
