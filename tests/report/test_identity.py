@@ -396,6 +396,8 @@ def test_reports_made_before_keep_their_numbers(name):
     folder = REPOSITORY / "reports" / name
     long = pd.read_csv(folder / "results_long.csv", low_memory=False, parse_dates=["created"])
     before = pd.read_csv(folder / "results_wide.csv")
+    of_outcomes = [name for name in before if name.endswith((" low", " high", " group"))]  # which no table holds
+    before = before.drop(columns=of_outcomes)
     added = ["stale", "series", "column", "variant", "settings", "pretraining"]
     old = long.drop(columns=[column for column in long if column in added])
     integers = ("pretraining_seed", "parameters", "macs", "image_size", "tensors_loaded", "tensors_total")
