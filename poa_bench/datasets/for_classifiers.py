@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.dataset import Compose
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from poa_bench.errors import InputError
 from poa_bench.registry import DATASETS
@@ -24,20 +24,19 @@ class ClassifierImages(Dataset):
     """
 
     def __init__(self, parts: Sequence[dict[str, Any]], pipeline: Sequence[dict[str, Any]]):
-        self.parts = [DATASETS.build(dict(part)) for part in parts]
-        self.metainfo = self.parts[0].metainfo
-        for part in self.parts[1:]:
+        built = [DATASETS.build(dict(part)) for part in parts]
+        self.metainfo = built[0].metainfo
+        for part in built[1:]:
             if part.metainfo["classes"] != self.metainfo["classes"]:
                 raise InputError(f"the classes of {parts} are not the same: give a class list to each of them")
-        self.ends = np.cumsum([len(part) for part in self.parts])
+        self.pictures = ConcatDataset(built)
         self.pipeline = Compose(list(pipeline))
 
     def __len__(self) -> int:
-        return int(self.ends[-1])
+        return len(self.pictures)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        place = int(np.searchsorted(self.ends, number, side="right"))
-        item = self.parts[place][number - (self.ends[place] - len(self.parts[place]))]
+        item = self.pictures[number]
         picture = np.ascontiguousarray(item["inputs"].permute(1, 2, 0).numpy()[..., ::-1])  # BGR, as mmcv reads files
         shape = picture.shape[:2]
         known = {"img": picture, "gt_label": item["label"], "img_shape": shape, "ori_shape": shape}

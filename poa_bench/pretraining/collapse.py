@@ -89,9 +89,10 @@ class CollapseHook(Hook):
         """The numbers of one batch of ``collate_crops``: two, or four where there are targets."""
         images = model.data_preprocessor(data_batch, training=True)["inputs"]["global_crops"]
         features, targets = model.watch(images)
-        values = (feature_spread(features), effective_rank(features))
-        values += () if targets is None else target_entropies(targets)
-        return dict(zip(self.limits, (value.item() for value in values), strict=False))
+        values = {"feature_spread": feature_spread(features), "feature_rank": effective_rank(features)}
+        if targets is not None:
+            values["target_diversity"], values["target_flatness"] = target_entropies(targets)
+        return {name: value.item() for name, value in values.items()}
 
     def warnings(self, numbers: dict[str, float]) -> list[str]:
         """One sentence for every number beyond its limit."""

@@ -114,7 +114,7 @@ def test_pictures_come_as_mmpretrain_reads_them(tmp_path):
 
 def test_colours_are_in_mmcvs_order():
     found = ClassifierImages([dict(type="poa_bench.DigitsClassification", split="val")], [])
-    plain = found.parts[0][7]["inputs"].permute(1, 2, 0).numpy()
+    plain = found.pictures.datasets[0][7]["inputs"].permute(1, 2, 0).numpy()
     assert (found[7]["img"] == plain[..., ::-1]).all() and (plain[..., 0] != plain[..., 2]).any()
 
 

@@ -226,16 +226,21 @@ class POA(Objective):
 
     def run_students(self, crops: Crops, masked: Tensor, settings: POASettings) -> dict[str, Rows]:
         """The features of every student pass of the variant, by its name."""
-        sizes = dict(zip(("elastic",), self.drawn_sizes(settings), strict=False))
+        elastic = next(iter(self.drawn_sizes(settings)), None)  # not every variant draws one
         return {
-            name: student_rows(self.student.backbone.bind(sizes.get(name)), crops, masked)
+            name: student_rows(self.student.backbone.bind(elastic if name == "elastic" else None), crops, masked)
             for name in VARIANTS[self.variant]
         }
 
     def run_teachers(self, names: set[str], crops: Crops, masked: Tensor, settings: POASettings) -> dict[str, Rows]:
         """The features of the named teacher passes."""
-        sizes = dict(zip(("elastic_teacher",), settings.sizes, strict=False))
-        return {name: teacher_rows(self.teacher.backbone.bind(sizes.get(name)), crops, masked) for name in names}
+        elastic = next(iter(settings.sizes), None)
+        return {
+            name: teacher_rows(
+                self.teacher.backbone.bind(elastic if name == "elastic_teacher" else None), crops, masked
+            )
+            for name in names
+        }
 
     def _target_maker(self, prototypes: list[Tensor], temperature: float) -> Callable[..., Target]:
         """Makes targets: of the intact student's rows as they are, of a teacher's balanced."""
