@@ -28,7 +28,7 @@ PROFILE = "profile-b1-b32-s0.25/1"
 
 def make_checkpoint(path: Path, widths: int, depths: int) -> SearchSpace:
     """A freshly initialised ViT supernet for 32 px images, stored as pre-training stores it."""
-    space = SearchSpace.vit(range(16, 16 * widths + 1, 16), range(2, depths + 2), head_dim=16)
+    space = SearchSpace("vit", range(16, 16 * widths + 1, 16), range(2, depths + 2), head_dim=16)
     torch.manual_seed(0)
     net = Supernet(space, image_size=32, patch_size=8, init_values=1e-5)
     tensors = {f"teacher.backbone.{name}": tensor for name, tensor in net.state_dict().items()}

@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
                 _save(shade, folder / "breeds" / split / breed / f"{number}.png")
     (folder / "work_dirs" / "mine").mkdir(parents=True)
     torch.manual_seed(0)
-    supernet = Supernet(SearchSpace.vit(widths=[64], depths=[2, 3], head_dim=64), img_size=224, init_values=1e-5)
+    supernet = Supernet(SearchSpace("vit", widths=[64], depths=[2, 3], head_dim=64), img_size=224, init_values=1e-5)
     supernet.preprocessing = Preprocessing(image_size=32)
     write_checkpoint(supernet, folder / "work_dirs" / "mine" / "iter_1000.pth")
     return folder

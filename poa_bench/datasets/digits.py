@@ -158,8 +158,3 @@ def classification_arrays(split: str) -> tuple[np.ndarray, np.ndarray]:
     """
     arrays = _load(check_split(split))
     return arrays["images"], arrays["labels"]
-
-
-def classification_scans(split: str) -> np.ndarray:
-    """Return the number (0..1796) of the scan that each picture of ``split`` shows, (N,) int64."""
-    return _load(check_split(split))["scans"]

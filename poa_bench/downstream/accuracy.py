@@ -51,11 +51,6 @@ def of_ranks(ranks: Tensor, labels: Tensor) -> dict[str, float]:
     return named(accuracies(class_counts(ranks, labels, int(labels.max()) + 1)))
 
 
-def of_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """`ACCURACIES` of logits (N, C)."""
-    return of_ranks(ranks_of(logits, labels), labels)
-
-
 def accuracy_outcomes(ranks: Tensor | Sequence[Tensor], labels: Tensor, split: str = "") -> dict[str, Outcome]:
     """What `ACCURACIES` are made of, picture by picture.
 

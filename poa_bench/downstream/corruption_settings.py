@@ -99,7 +99,6 @@ _TABLES = {
     "jpeg_compression": {32: (80, 65, 58, 50, 40), 64: (65, 58, 50, 40, 25), 224: (25, 18, 15, 10, 7)},
 }
 CORRUPTIONS = tuple(_TABLES)
-SEVERITIES = (1, 2, 3, 4, 5)
 
 # AlexNet's errors on ImageNet-C, means over the severities, by which mCE divides (the same repository's README)
 ALEXNET_ERRORS = dict(

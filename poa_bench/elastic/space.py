@@ -104,7 +104,7 @@ class SearchSpace:
     Attributes:
         family: `vit`, `swin` or `resnet`.
         widths: allowed widths, ascending; the last is the supernet's own.
-        depths: for each elastic stage the allowed depths, ascending.
+        depths: for each elastic stage the allowed depths, ascending; of a single stage they may be given flat.
         head_dim: width of one attention head (None for ResNet).
         s_w: how much more often the smallest width is drawn than the largest (paper, eq. 14).
         s_d: the same for depth; combinations of several stages are ranked by their total number of blocks.
@@ -112,7 +112,7 @@ class SearchSpace:
 
     Iterating gives every `SubnetSpec`, by width, then depths.
 
-    >>> space = SearchSpace("vit", widths=(96, 128), depths=((2, 4),), head_dim=32)
+    >>> space = SearchSpace("vit", widths=[96, 128], depths=[2, 4], head_dim=32)
     >>> [str(spec) for spec in space]
     ['vit-w96-d2', 'vit-w96-d4', 'vit-w128-d2', 'vit-w128-d4']
     >>> len(SearchSpace.paper("vit")), len(SearchSpace.paper("swin")), len(SearchSpace.paper("resnet"))
@@ -141,23 +141,6 @@ class SearchSpace:
             raise InputError(f"s_w {self.s_w} and s_d {self.s_d} must be positive")
         if self.depth_rule not in ("floor", "pairs"):
             raise InputError(f"unknown depth_rule {self.depth_rule!r}: use 'floor' (the paper's) or 'pairs'")
-
-    @classmethod
-    def vit(cls, widths: Iterable[int], depths: Iterable[int], head_dim: int = 64, **settings: Any) -> "SearchSpace":
-        """ViT: embedding widths, and depths of the whole network; `settings` are further fields (`s_w`, ...)."""
-        return cls("vit", tuple(widths), (tuple(depths),), head_dim, **settings)
-
-    @classmethod
-    def swin(cls, widths: Iterable[int], depths: Iterable[int], head_dim: int = 16, **settings: Any) -> "SearchSpace":
-        """Swin: widths of stage 1 (doubled by every stage), and depths of stage 3."""
-        return cls("swin", tuple(widths), (tuple(depths),), head_dim, **settings)
-
-    @classmethod
-    def resnet(
-        cls, widths: Iterable[int], depths: tuple[Iterable[int], Iterable[int]], **settings: Any
-    ) -> "SearchSpace":
-        """ResNet: mid channels of stage 1 (doubled by every stage), and depths of stages 2 and 3."""
-        return cls("resnet", tuple(widths), tuple(tuple(stage) for stage in depths), None, **settings)
 
     @classmethod
     def paper(cls, family: str) -> "SearchSpace":

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# columns of a row of parameters
+# the 11 columns of a row of parameters
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # values of these four that change nothing
 _ORDER = slice(4, 8)  # the four numbers above in the order of their application
 GREYSCALE, BLUR_SIGMA, SOLARISE = 8, 9, 10
-COLUMNS = 11
 _LUMA = (0.2989, 0.587, 0.114)  # as torchvision
 _BLUR_RADIUS = 4  # a kernel of 9 pixels
 _SOLARISE_FROM = 128 / 255

@@ -17,7 +17,7 @@ from poa_bench.errors import InputError
 def test_no_scan_is_in_two_splits_and_none_is_lost():
     ids = [digits.scans(split).ids for split in digits.SPLITS]
     assert sorted(np.concatenate(ids)) == list(range(1797))
-    shown = [set(digits.classification_scans(split)) for split in digits.SPLITS]
+    shown = [set(digits._load(split)["scans"]) for split in digits.SPLITS]
     assert [len(s) for s in shown] == [len(i) for i in ids]
     assert not (shown[0] & shown[1] or shown[0] & shown[2] or shown[1] & shown[2])
 
@@ -28,7 +28,7 @@ def test_pictures_carry_the_label_of_their_scan():
         assert images.shape == (len(labels), 32, 32, 3) and images.dtype == np.uint8 and labels.dtype == np.int64
         source = digits.scans(split)
         label_of = dict(zip(source.ids, source.labels, strict=True))
-        assert [label_of[scan] for scan in digits.classification_scans(split)] == labels.tolist()
+        assert [label_of[scan] for scan in digits._load(split)["scans"]] == labels.tolist()
         assert np.bincount(labels).min() > 0.08 * len(labels)
 
 

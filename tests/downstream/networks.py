@@ -13,7 +13,7 @@ FAMILIES = {
     "resnet": {"fixed_depths": (1, 1), "num_groups": 8, "channels": (16, 32, 64, 128)},
 }
 SPACES = {
-    "vit": SearchSpace.vit(widths=[16, 32], depths=[3, 5], head_dim=16),
+    "vit": SearchSpace("vit", widths=[16, 32], depths=[3, 5], head_dim=16),
     "swin": SearchSpace("swin", (16, 32), ((1, 2),), head_dim=8),
     "resnet": SearchSpace("resnet", (16, 32), ((1, 2), (1, 2))),
 }

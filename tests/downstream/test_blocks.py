@@ -42,7 +42,7 @@ def test_blocks_of_a_vit():
 @pytest.mark.parametrize("depth", [3, 12])
 def test_vit_tokens_are_normalised(depth):
     torch.manual_seed(0)
-    net = Supernet(SearchSpace.vit(widths=[16], depths=[depth], head_dim=16), img_size=32, patch_size=8)
+    net = Supernet(SearchSpace("vit", widths=[16], depths=[depth], head_dim=16), img_size=32, patch_size=8)
     network = net.extract(net.space.intact).eval()
     torch.nn.init.normal_(network.norm.weight)
     images = torch.randn(2, 3, 32, 32)

@@ -16,7 +16,7 @@ from poa_bench.cli import main
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet, load_backbone, load_subnet, load_supernet, save_subnet
 from poa_bench.errors import InputError
 
-SPACE = SearchSpace.vit(widths=[16, 32], depths=[2, 3], head_dim=16)
+SPACE = SearchSpace("vit", widths=[16, 32], depths=[2, 3], head_dim=16)
 SPEC = SubnetSpec("vit", 16, (2,))
 
 
@@ -80,7 +80,7 @@ torch.save(module(torch.load("images.pt")), "features.pt")
 
 
 def test_extracted_file_loads_through_create_model(tmp_path):
-    space = SearchSpace.vit(widths=[192, 256], depths=[12, 13], head_dim=64)
+    space = SearchSpace("vit", widths=[192, 256], depths=[12, 13], head_dim=64)
     supernet = Supernet(space, image_size=224, patch_size=16)
     path = tmp_path / "tiny.safetensors"
     module = save_subnet(supernet.eval(), space.smallest, path, "0" * 64)

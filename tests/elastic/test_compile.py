@@ -11,15 +11,15 @@ from tests.pretraining.tiny import random_crops, tiny_poa
 
 FAMILIES = {
     "vit": (
-        SearchSpace.vit(widths=[16, 32], depths=[1, 2, 3], head_dim=16),
+        SearchSpace("vit", widths=[16, 32], depths=[1, 2, 3], head_dim=16),
         {"image_size": 16, "patch_size": 4, "drop_path_rate": 0.5, "drop_path_uniform": True},
     ),
     "swin": (
-        SearchSpace.swin(widths=[16, 32], depths=[2, 3], head_dim=16),
+        SearchSpace("swin", widths=[16, 32], depths=[2, 3], head_dim=16),
         {"image_size": 32, "patch_size": 2, "window_size": 4, "drop_path_rate": 0.0},
     ),
     "resnet": (
-        SearchSpace.resnet(widths=[16, 32], depths=([1, 2], [2, 3])),
+        SearchSpace("resnet", widths=[16, 32], depths=([1, 2], [2, 3])),
         {"channels": [16, 32, 64, 128], "num_groups": 8, "fixed_depths": [1, 1]},
     ),
 }

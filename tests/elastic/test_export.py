@@ -18,12 +18,12 @@ from poa_bench.elastic.preprocessing import Preprocessing
 
 SUPERNETS = {
     "vit": Supernet(
-        SearchSpace.vit(widths=[16, 32], depths=[2, 3], head_dim=16), image_size=32, patch_size=8, init_values=0.5
+        SearchSpace("vit", widths=[16, 32], depths=[2, 3], head_dim=16), image_size=32, patch_size=8, init_values=0.5
     ),
     "swin": Supernet(
-        SearchSpace.swin(widths=[16, 32], depths=[2, 3], head_dim=16), image_size=64, patch_size=4, window_size=4
+        SearchSpace("swin", widths=[16, 32], depths=[2, 3], head_dim=16), image_size=64, patch_size=4, window_size=4
     ),
-    "resnet": Supernet(SearchSpace.resnet(widths=[32, 64], depths=([2, 4], [2, 6])), channels=[32, 64, 128, 256]),
+    "resnet": Supernet(SearchSpace("resnet", widths=[32, 64], depths=([2, 4], [2, 6])), channels=[32, 64, 128, 256]),
 }
 SPECS = {"vit": "vit-w16-d2", "swin": "swin-w16-d3", "resnet": "resnet-w32-d4-6"}
 SIZES = {"vit": 32, "swin": 64, "resnet": 96}
@@ -181,11 +181,11 @@ assert session.get_inputs()[0].shape[1:] == list(expected["images"].shape[1:])
 @pytest.mark.parametrize(
     "space, options, name",
     [
-        (SearchSpace.vit([384], [12]), {"init_values": 1e-5}, "vit_small_patch16_224"),
-        (SearchSpace.swin([96], [6], head_dim=32), {}, "swin_tiny_patch4_window7_224"),
-        (SearchSpace.swin([96], [6]), {}, None),  # timm's has half as many heads
-        (SearchSpace.resnet([64], ([4], [6])), {}, "resnet50_gn"),
-        (SearchSpace.resnet([64], ([4], [23])), {}, None),
+        (SearchSpace("vit", [384], [12], head_dim=64), {"init_values": 1e-5}, "vit_small_patch16_224"),
+        (SearchSpace("swin", [96], [6], head_dim=32), {}, "swin_tiny_patch4_window7_224"),
+        (SearchSpace("swin", [96], [6], head_dim=16), {}, None),  # timm's has half as many heads
+        (SearchSpace("resnet", [64], ([4], [6])), {}, "resnet50_gn"),
+        (SearchSpace("resnet", [64], ([4], [23])), {}, None),
     ],
 )
 def test_architectures_that_timm_knows(space, options, name, tmp_path):
@@ -203,7 +203,7 @@ def test_architectures_that_timm_knows(space, options, name, tmp_path):
 
 
 def test_all_sizes_stream_and_resume(folder, tmp_path, monkeypatch, capsys):
-    supernet = Supernet(SearchSpace.vit(range(4, 45, 4), range(1, 14), head_dim=4), image_size=16, patch_size=4)
+    supernet = Supernet(SearchSpace("vit", range(4, 45, 4), range(1, 14), head_dim=4), image_size=16, patch_size=4)
     assert len(supernet.space) == 143
     write_checkpoint(supernet.eval(), tmp_path / "vit.pth")
     command = ["export", str(tmp_path / "vit.pth"), "--all", "--to", "timm", "-o", str(tmp_path / "sizes")]
@@ -277,7 +277,7 @@ def test_extract_is_another_name_of_export(folder, tmp_path, monkeypatch, capsys
     ],
 )
 def test_refusals(folder, tmp_path, capsys, arguments, message):
-    groups = SearchSpace.resnet(widths=[16, 24], depths=([4], [6]))
+    groups = SearchSpace("resnet", widths=[16, 24], depths=([4], [6]))
     write_checkpoint(Supernet(groups, channels=[16, 32, 64, 128], num_groups=8), folder / "groups.pth")
     space = SUPERNETS["vit"].space
     write_checkpoint(Supernet(space, image_size=32, patch_size=8, reg_tokens=2), folder / "registers.pth")
@@ -289,7 +289,7 @@ def test_refusals(folder, tmp_path, capsys, arguments, message):
 
 
 def test_other_groups_load_through_the_class(folder, capsys):
-    groups = SearchSpace.resnet(widths=[16, 24], depths=([1, 2], [2]))
+    groups = SearchSpace("resnet", widths=[16, 24], depths=([1, 2], [2]))
     supernet = Supernet(groups, channels=[16, 32, 64, 128], num_groups=8).eval()
     write_checkpoint(supernet, folder / "eight.pth")
     printed = export(folder, "eight", "timm", "eight.safetensors", capsys, "resnet-w24-d2-2")

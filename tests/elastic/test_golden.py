@@ -30,7 +30,7 @@ def kept_blocks(numbers, name):
 
 def check_features(numbers, name):
     """Class and patch features of one sub-network are those of the file."""
-    space = SearchSpace.vit(widths=[32, 48, 64], depths=[3, 4, 6], head_dim=16)
+    space = SearchSpace("vit", widths=[32, 48, 64], depths=[3, 4, 6], head_dim=16)
     supernet = Supernet(space, image_size=32, patch_size=8, init_values=1e-5).eval()
     prefix = "student/backbone/"
     weights = {key.removeprefix(prefix): torch.from_numpy(numbers[key]) for key in numbers if key.startswith(prefix)}

@@ -27,7 +27,7 @@ SPEC = "vit-w16-d2"
 def folder(tmp_path_factory):
     """A checkpoint, one of an older version, and a photo-like picture that is not square."""
     folder = tmp_path_factory.mktemp("preprocessing")
-    supernet = Supernet(SearchSpace.vit([16, 32], [2, 3], head_dim=16), image_size=32, patch_size=8).eval()
+    supernet = Supernet(SearchSpace("vit", [16, 32], [2, 3], head_dim=16), image_size=32, patch_size=8).eval()
     state = {f"teacher.backbone.{name}": tensor for name, tensor in supernet.state_dict().items()}
     description = supernet.describe()
     del description["preprocessing"]

@@ -12,7 +12,7 @@ from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet, register
 from poa_bench.elastic.resnet import ResNet as ResNetFamily
 from poa_bench.errors import InputError
 
-SPACE = SearchSpace.resnet(widths=[16, 24, 32], depths=([1, 2, 3], [2, 4]))
+SPACE = SearchSpace("resnet", widths=[16, 24, 32], depths=([1, 2, 3], [2, 4]))
 OPTIONS = {"channels": [16, 32, 64, 128], "num_groups": 8, "fixed_depths": [1, 1]}
 SUBNETS = ["w32-d3-6", "w16-d2-2", "w24-d3-4", "w16-d2-5"]
 
@@ -144,6 +144,6 @@ def test_channels_last_gives_the_same(supernet):
 
 def test_impossible_widths():
     with pytest.raises(InputError, match="multiple of num_groups"):
-        Supernet(SearchSpace.resnet(widths=[48], depths=([4], [6])))
+        Supernet(SearchSpace("resnet", widths=[48], depths=([4], [6])))
     with pytest.raises(InputError, match="multiple of the channels"):
-        Supernet(SearchSpace.resnet(widths=[32], depths=([4], [6])), channels=[48, 96, 192, 384])
+        Supernet(SearchSpace("resnet", widths=[32], depths=([4], [6])), channels=[48, 96, 192, 384])

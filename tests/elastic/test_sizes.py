@@ -58,7 +58,7 @@ def test_costs_are_those_of_the_whole_network(text, options):
 
 
 def test_macs_by_hand():
-    space = SearchSpace.vit(widths=[32], depths=[2], head_dim=16)
+    space = SearchSpace("vit", widths=[32], depths=[2], head_dim=16)
     tokens, width = 1 + 16, 32
     block = tokens * width * (3 + 1 + 4 + 4) * width + 2 * tokens * tokens * width
     embedding = 16 * width * 3 * 4 * 4
@@ -67,7 +67,7 @@ def test_macs_by_hand():
 
 
 def test_sizes_of_a_checkpoint(tmp_path, capsys):
-    supernet = Supernet(SearchSpace.vit(widths=[16, 32], depths=[2, 3], head_dim=16), image_size=16, patch_size=4)
+    supernet = Supernet(SearchSpace("vit", widths=[16, 32], depths=[2, 3], head_dim=16), image_size=16, patch_size=4)
     torch.save({"state_dict": {}, "meta": {"poa_bench": supernet.describe()}}, tmp_path / "epoch_1.pth")
     assert main(["sizes", str(tmp_path / "epoch_1.pth")]) == 0
     table = capsys.readouterr().out

@@ -11,7 +11,7 @@ from poa_bench.errors import InputError
 
 @pytest.fixture
 def paper_space() -> SearchSpace:
-    return SearchSpace.vit(widths=range(384, 1025, 64), depths=range(12, 25), head_dim=64)
+    return SearchSpace("vit", widths=range(384, 1025, 64), depths=range(12, 25), head_dim=64)
 
 
 @pytest.mark.parametrize("text", ["vit-w384-d12", "swin-w96-d6", "resnet-w64-d4-6"])
@@ -87,7 +87,7 @@ def test_probabilities_of_the_paper(paper_space):
 
 
 def test_draw_is_a_function_of_its_arguments():
-    space = SearchSpace.vit(widths=[32, 64], depths=[2, 3], head_dim=16)
+    space = SearchSpace("vit", widths=[32, 64], depths=[2, 3], head_dim=16)
     for iteration in range(20):
         assert space.draw(1, iteration) == space.draw(1, iteration, rank=5)
         assert space.draw(1, iteration, 3, "rank") == space.draw(1, iteration, 3, "rank")
@@ -98,7 +98,7 @@ def test_draw_is_a_function_of_its_arguments():
 
 
 def test_draw_follows_the_probabilities():
-    space = SearchSpace.vit(widths=[32, 64], depths=[2, 3], head_dim=16)
+    space = SearchSpace("vit", widths=[32, 64], depths=[2, 3], head_dim=16)
     draws = 8000
     counts = Counter(space.draw(0, iteration) for iteration in range(draws))
     for spec, probability in space.probabilities().items():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet, stochastic_depth
 from poa_bench.elastic.stochastic_depth import KeptBlock, add_kept, computed_share, kept_images
 
-SPACE = SearchSpace.vit(widths=[16, 32], depths=[2, 3], head_dim=16)
+SPACE = SearchSpace("vit", widths=[16, 32], depths=[2, 3], head_dim=16)
 IMAGES, RATE = 7, 0.4  # 4 of 7 are kept
 
 
@@ -107,6 +107,6 @@ def test_only_vit_blocks_above_a_tenth():
     extracted = net.extract(SPACE.smallest)
     assert [type(block) for block in extracted.blocks] == [Block, Block]
     assert extracted.blocks[1].drop_path1.drop_prob == pytest.approx(0.16)
-    swin = SearchSpace.swin(widths=[16], depths=[2], head_dim=16)
+    swin = SearchSpace("swin", widths=[16], depths=[2], head_dim=16)
     swin = Supernet(swin, image_size=32, patch_size=2, window_size=4, drop_path_rate=0.4)
     assert not any(isinstance(module, KeptBlock) for module in swin.modules())

@@ -7,7 +7,7 @@ from timm.models.vision_transformer import VisionTransformer
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
 from poa_bench.errors import InputError
 
-SPACE = SearchSpace.vit(widths=[16, 32, 48], depths=[1, 2, 4], head_dim=16)
+SPACE = SearchSpace("vit", widths=[16, 32, 48], depths=[1, 2, 4], head_dim=16)
 
 
 def randomised(supernet: Supernet) -> Supernet:

@@ -10,7 +10,7 @@ from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
 from poa_bench.errors import InputError
 from tests.elastic.torchvision_swin import in_torchvision
 
-SPACE = SearchSpace.swin(widths=[16, 32, 48], depths=[2, 3, 6], head_dim=16)
+SPACE = SearchSpace("swin", widths=[16, 32, 48], depths=[2, 3, 6], head_dim=16)
 # 32 is the size of the windows' grid, 96 a local crop, the last is odd in every stage
 SIZES = [(32, 32), (96, 96), (53, 38)]
 
@@ -130,7 +130,7 @@ def test_shifts_alternate_in_every_size(supernet):
 
 
 def test_pairs_keep_what_each_block_was_trained_as(randomised):
-    space = SearchSpace.swin(widths=[16, 32], depths=range(2, 7), head_dim=16, depth_rule="pairs")
+    space = SearchSpace("swin", widths=[16, 32], depths=range(2, 7), head_dim=16, depth_rule="pairs")
     supernet = randomised(Supernet(space, image_size=32, patch_size=2, window_size=4))
     assert Supernet.from_description(supernet.describe()).space == space
     for spec in space:
@@ -145,7 +145,7 @@ def test_pairs_keep_what_each_block_was_trained_as(randomised):
 @pytest.mark.parametrize("size, grid", [(224, (14, 14)), (96, (6, 6)), (230, (16, 16))])
 def test_grid_of_the_paper(size, grid):
     with torch.device("meta"):
-        supernet = Supernet(SearchSpace.swin(widths=[96], depths=[6]))
+        supernet = Supernet(SearchSpace("swin", widths=[96], depths=[6], head_dim=16))
     assert supernet.patch_grid(size, size) == grid
     assert grid[0] == 2 * math.ceil(size / 32)
 
@@ -174,4 +174,4 @@ def test_bad_input(supernet):
     with pytest.raises(InputError, match="head_dim"):
         Supernet(dict(family="swin", widths=[16], depths=[2]))
     with pytest.raises(InputError, match="'pairs'"):
-        SearchSpace.swin(widths=[16], depths=[2], depth_rule="nested")
+        SearchSpace("swin", widths=[16], depths=[2], depth_rule="nested", head_dim=16)

@@ -10,7 +10,6 @@ from torchvision.transforms.v2 import functional as tv
 from poa_bench.pretraining.photometric import (
     BLUR_SIGMA,
     BRIGHTNESS,
-    COLUMNS,
     CONTRAST,
     GREYSCALE,
     HUE,
@@ -95,7 +94,7 @@ def test_drawn_frequencies_and_ranges():
     random, settings = Random(0), Photometric()
     for view in range(3):
         rows = np.array([settings.draw(view, random) for _ in range(2000)])
-        assert rows.shape[1] == COLUMNS
+        assert rows.shape[1] == 11
         assert np.isclose((rows[:, BRIGHTNESS] != 1).mean(), 0.8, atol=0.03)
         assert rows[:, BRIGHTNESS].min() > 0.6 and rows[:, BRIGHTNESS].max() < 1.4
         assert np.abs(rows[:, HUE]).max() < 0.1

@@ -140,7 +140,7 @@ def test_rate_of_layers_follows_the_official_rule():
 def test_rate_of_layers_without_a_last_norm():
     """The official ResNet: rate ** (n - layer), so the last block is not decayed, and nor are the heads."""
     net = Supernet(
-        SearchSpace.resnet(widths=[32], depths=([2], [3])),
+        SearchSpace("resnet", widths=[32], depths=([2], [3])),
         channels=[32, 64, 128, 256],
         num_groups=8,
         fixed_depths=[1, 1],

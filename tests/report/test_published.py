@@ -27,7 +27,7 @@ def test_every_row_has_its_source_protocol_and_a_plausible_value(published):
 def test_the_whole_tables_of_sizes_are_there(published):
     counts = published[published.table.isin(["13", "14", "15"])].groupby("table").spec.nunique()
     assert counts.to_dict() == {"13": 143, "14": 39, "15": 3 * 14 + 1}  # 15 prints one column's name twice: left empty
-    vit = SearchSpace.vit(widths=range(384, 1025, 64), depths=range(12, 25))
+    vit = SearchSpace("vit", widths=range(384, 1025, 64), depths=range(12, 25), head_dim=64)
     table = published[published.table == "13"].set_index("spec").value
     assert {SubnetSpec.parse(spec) for spec in table.index} == set(vit)
     assert table.idxmax() == "vit-w896-d24" and table.max() == 82.42 and table["vit-w1024-d24"] == 82.27

@@ -9,7 +9,7 @@ from poa_bench.elastic import SearchSpace, Supernet
 def save_checkpoint(path, seed=0, widths=(32, 48), depths=(2, 3, 4), store=True):
     """Write a checkpoint of a freshly initialised ViT supernet for 32 px images; without tensors if not `store`."""
     torch.manual_seed(seed)
-    space = SearchSpace.vit(widths=widths, depths=depths, head_dim=16)
+    space = SearchSpace("vit", widths=widths, depths=depths, head_dim=16)
     with torch.device("cpu" if store else "meta"):
         net = Supernet(space, image_size=32, patch_size=8, init_values=1e-5)
     tensors = {f"{b}.backbone.{n}": t for b in ("student", "teacher") for n, t in net.state_dict().items()}

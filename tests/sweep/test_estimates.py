@@ -64,7 +64,7 @@ def test_work_of_the_large_sweeps_is_known_without_their_data(sweep, side, pictu
     paper = str(save_checkpoint(tmp_path / "paper.pth", widths=(384, 768, 1024), depths=(12, 24), store=False))
     run = expand(load_sweep(sweep, [paper]))[0]
     assert run.spec == "vit-w384-d12"
-    space = SearchSpace.vit(widths=(384,), depths=(12,), head_dim=16)
+    space = SearchSpace("vit", widths=(384,), depths=(12,), head_dim=16)
     options = {"img_size": 32, "patch_size": 8, "init_values": 1e-5}
     network = get_family("vit").skeleton(space, SubnetSpec.parse("vit-w384-d12"), options)
     assert operations(run) == pytest.approx(2 * count_macs(network, side) * pictures, rel=1e-3)
