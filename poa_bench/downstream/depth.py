@@ -47,6 +47,10 @@ class DepthMaps:
         ]
         return torch.stack(errors).numpy()
 
+    def decided(self, predicted: Tensor) -> Tensor:
+        """Depths, (1, H', W') -> (H', W') float32."""
+        return predicted[0].exp()
+
     def scores(self, rows: np.ndarray) -> dict[str, Outcome]:
         """The field's errors: each is the mean over pictures of the picture's own (Eigen et al., 2014; BTS, AdaBins).
 

@@ -189,7 +189,19 @@ def knn_accuracy(
         InputError: see `nearest_neighbours`.
     """
     found = knn_ranks(bank, bank_labels, queries, query_labels, votes, **search)
-    return {pair: of_ranks(each, query_labels.cpu()) for pair, each in zip(votes, found, strict=True)}
+    return {pair: of_ranks(each, query_labels.cpu()) for pair, each in zip(votes, found.ranks, strict=True)}
+
+
+class Voted(NamedTuple):
+    """What votes said.
+
+    Attributes:
+        ranks: how many classes stand before the true one, see `ranks`, (votes, Q) int64 on the CPU.
+        nearest: places in the bank of the neighbours of the queries that were asked for, (shown, k) int64 on the CPU.
+    """
+
+    ranks: Tensor
+    nearest: Tensor
 
 
 def knn_ranks(
@@ -198,9 +210,10 @@ def knn_ranks(
     queries: Tensor,
     query_labels: Tensor,
     votes: Sequence[tuple[int, float]],
+    shown: Sequence[int] = (),
     **search,
-) -> Tensor:
-    """How many classes stand before the true one by the weighted vote, see `ranks`.
+) -> Voted:
+    """How many classes stand before the true one by the weighted vote, and the neighbours of some queries.
 
     Under torch.distributed each process takes a share of the queries against the *whole* bank, which every process must
     hold; all of them return the same numbers, equal to those of one process.
@@ -211,10 +224,8 @@ def knn_ranks(
         queries: test features, (Q, D).
         query_labels: (Q,) int64.
         votes: pairs of k and temperature; the search is done once, for the largest k.
+        shown: queries whose neighbours are returned.
         search: chunk sizes, device and bank dtype, see `nearest_neighbours`.
-
-    Returns:
-        (votes, Q) int64 on the CPU.
     """
     rank, world = get_dist_info()
     classes = int(max(bank_labels.max(), query_labels.max())) + 1
@@ -223,5 +234,10 @@ def knn_ranks(
     places = [ranks(vote(neighbours, bank_labels, *pair, classes), labels) for pair in votes]
     found = torch.zeros(len(votes), len(query_labels), dtype=torch.long)
     found[:, rank::world] = torch.stack(places)
-    all_reduce(found)  # whole numbers, of which all but one are 0
-    return found
+    nearest = torch.zeros(len(shown), neighbours.indices.shape[1], dtype=torch.long)
+    for place, query in enumerate(shown):
+        if query % world == rank:
+            nearest[place] = neighbours.indices[query // world]
+    for part in (found, nearest):
+        all_reduce(part)  # whole numbers, of which all but one are 0
+    return Voted(found, nearest)

@@ -40,9 +40,13 @@ class LabelMaps:
         Of equal predictions the class with the lower number counts.
         """
         known = truth != IGNORE
-        true, found = truth[known], predicted.argmax(0).cpu()[known]
+        true, found = truth[known], self.decided(predicted).cpu()[known]
         pairs = (true * self.classes + found).bincount(minlength=self.classes**2).view(self.classes, -1)
         return torch.stack([pairs.diagonal(), pairs.sum(0), pairs.sum(1)]).numpy()
+
+    def decided(self, predicted: Tensor) -> Tensor:
+        """The class of each pixel, (classes, H', W') -> (H', W') int64."""
+        return predicted.argmax(0)
 
     def scores(self, rows: np.ndarray) -> dict[str, Outcome]:
         """mmseg's scores, of which each outcome's `score` is the number in percent.

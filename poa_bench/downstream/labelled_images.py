@@ -57,6 +57,14 @@ class LabelledImages:
         name = item.get("name", f"image {position} of {self.split}")
         return item["inputs"], self._label(item, name), name
 
+    def seen(self, position: int) -> Tensor:
+        """One picture as networks see it before it is normalised, (3, S, S) uint8.
+
+        Raises:
+            InputError: see `batches`.
+        """
+        return _Decoded(self)[position][0]
+
     def labels(self, positions: Sequence[int] | None = None) -> Tensor:
         """Labels in train of these pictures (default: all), (N,) or (N, C); not decoded where possible."""
         info = getattr(self.dataset, "get_data_info", self.dataset.__getitem__)  # mmengine's data sets know labels

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from poa_bench.downstream.features import Key, Place, normalised
+from poa_bench.downstream.patch_galleries import KeptPictures
 from poa_bench.downstream.patch_maps import PatchExtractor, patch_features
 from poa_bench.downstream.scenes import Scene, Scenes
 from poa_bench.errors import InputError
@@ -42,6 +44,9 @@ class Truth(Protocol):
 
     def compare(self, predicted: Tensor, truth: Tensor) -> np.ndarray:
         """What a picture adds to the scores; predicted is (P, H', W') at the size of the truth, on any device."""
+
+    def decided(self, predicted: Tensor) -> Tensor:
+        """What is predicted as a map of the truth's kind, (P, H', W') -> (H', W')."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,11 @@ class PatchPass:
 
     @torch.no_grad()
     def compare(
-        self, scenes: Scenes, heads: Mapping[Key, Mapping[Any, Head]], positions: Sequence[int] | None = None
+        self,
+        scenes: Scenes,
+        heads: Mapping[Key, Mapping[Any, Head]],
+        positions: Sequence[int] | None = None,
+        kept: KeptPictures | None = None,
     ) -> dict[tuple[Key, Any], np.ndarray]:
         """Predict the maps of pictures, and compare them with what is known.
 
@@ -155,18 +164,22 @@ class PatchPass:
             scenes: the split.
             heads: of each size, by any name.
             positions: of the pictures; all by default.
+            kept: takes some of the pictures, with their patches and what is predicted.
 
         Returns:
             By size and name what `Truth.compare` says of each picture, one after the other.
         """
         rows: dict[tuple[Key, Any], list[np.ndarray]] = defaultdict(list)
+        kept = kept or KeptPictures()
         for batch in self.track(scenes.batches(positions), scenes):
             for key, maps in self._maps(scenes, batch):
+                kept.see(key, batch, maps)
                 for name, head in heads.get(key, {}).items():
                     with self.guarded(key, name):
-                        for predicted, (_, scene) in zip(_predicted(head, maps), batch, strict=True):
+                        for predicted, (position, scene) in zip(_predicted(head, maps), batch, strict=True):
                             full = self._full_size(predicted, scene, self.extractors[key].stride)
                             rows[key, name].append(self.truth.compare(full, scene.truth))
+                            kept.predict(key, name, position, partial(self.truth.decided, full))
         return {name: np.stack(of_pictures) for name, of_pictures in rows.items() if name[0] not in self.failures}
 
     def _full_size(self, predicted: Tensor, scene: Scene, stride: int) -> Tensor:

@@ -9,7 +9,7 @@ them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,28 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
+from poa_bench.runs.galleries import GALLERY_FILE, GalleryFile, write_galleries
 from poa_bench.runs.outcome_files import OUTCOMES_FILE, OutcomeFile, write_outcomes
-from poa_bench.runs.provenance import canonical_hash, peak_memory_bytes, sha256_file, stamp
+from poa_bench.runs.provenance import canonical_hash
 
 if TYPE_CHECKING:
     import pandas
 
+    from poa_bench.runs.galleries import Gallery
     from poa_bench.runs.outcomes import Outcome
-
-__all__ = [
-    "IDENTITY",
-    "Result",
-    "canonical_hash",
-    "load_results",
-    "peak_memory_bytes",
-    "read_result",
-    "read_results",
-    "results_frame",
-    "run_id",
-    "sha256_file",
-    "stamp",
-    "write_result",
-]
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
@@ -90,7 +77,7 @@ class Result(BaseModel):
     for, long ones as hashes, and a hash of the supernet's `architecture`; results of earlier versions have none.
 
     `outcomes_sha256` is of the file beside it that says what happened on each picture (`outcome_files.py`), None where
-    there is none; `outcomes` reads it.
+    there is none; `outcomes` reads it. So are `gallery_sha256` and `galleries` (`galleries.py`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -126,7 +113,9 @@ class Result(BaseModel):
     tensors_total: Count | None = None
     facts: dict[Text, str | int | Finite] = {}
     outcomes_sha256: Sha256 | None = None
+    gallery_sha256: Sha256 | None = None
     _outcomes: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _galleries: Sequence[Any] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -157,10 +146,15 @@ class Result(BaseModel):
         """What happened on each picture, by metric: of the measurement, or read from the file when it is asked for."""
         return self._outcomes
 
-    def with_outcomes(self, outcomes: Mapping[str, Outcome]) -> Result:
-        """The same result with its outcomes, which `write_result` writes beside it."""
+    @property
+    def galleries(self) -> Sequence[Gallery]:
+        """What the numbers mean, in pictures: of the measurement, or read from the file when it is asked for."""
+        return self._galleries
+
+    def with_outcomes(self, outcomes: Mapping[str, Outcome], galleries: Sequence[Gallery] = ()) -> Result:
+        """The same result with its outcomes and galleries, which `write_result` writes beside it."""
         kept = self.model_copy()
-        kept._outcomes = outcomes
+        kept._outcomes, kept._galleries = outcomes, galleries
         return kept
 
     @property
@@ -172,9 +166,9 @@ class Result(BaseModel):
 def write_result(result: Result, directory: str | os.PathLike) -> Path | None:
     """Write `<directory>/<run_id>/result.json` so that it is either whole or not there at all.
 
-    Its outcomes are written first, as `outcomes.npz`. Only rank 0 of a distributed run writes; other ranks get None. A
-    temporary file in the same folder is moved over the name, hence a reader and a second writer of the same run always
-    see one complete file.
+    Its outcomes and galleries are written first, as `outcomes.npz` and `gallery.json`. Only rank 0 of a distributed run
+    writes; other ranks get None. A temporary file in the same folder is moved over the name, hence a reader and a
+    second writer of the same run always see one complete file.
     """
     if _rank() != 0:
         return None
@@ -182,7 +176,8 @@ def write_result(result: Result, directory: str | os.PathLike) -> Path | None:
     checked = Result.model_validate(result.model_dump())
     path = Path(directory) / checked.run_id / RESULT_FILE
     said = write_outcomes(result.outcomes, path.with_name(OUTCOMES_FILE))
-    checked = checked.model_copy(update={"outcomes_sha256": said})
+    drawn = write_galleries(result.galleries, path.with_name(GALLERY_FILE))
+    checked = checked.model_copy(update={"outcomes_sha256": said, "gallery_sha256": drawn})
     with atomic_path(path) as temporary:
         temporary.write_text(checked.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return path
@@ -196,9 +191,11 @@ def read_result(path: str | os.PathLike) -> Result:
     """
     try:
         result = Result.model_validate_json(Path(path).read_bytes())
-        if result.outcomes_sha256 is None:
-            return result
-        return result.with_outcomes(OutcomeFile(Path(path).with_name(OUTCOMES_FILE), result.outcomes_sha256))
+        said, drawn, beside = result.outcomes_sha256, result.gallery_sha256, Path(path).with_name
+        return result.with_outcomes(
+            OutcomeFile(beside(OUTCOMES_FILE), said) if said else {},
+            GalleryFile(beside(GALLERY_FILE), drawn) if drawn else (),
+        )
     except (OSError, ValidationError) as error:
         raise InputError(f"{path} is not a valid result: {first_reason(error)}; delete it and run again") from error
 

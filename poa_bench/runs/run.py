@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.errors import InputError
+from poa_bench.runs.galleries import checked
 from poa_bench.runs.outcome_files import check_outcomes
 from poa_bench.runs.provenance import peak_memory_bytes, stamp
 from poa_bench.runs.results import IDENTITY, Result, first_reason, run_id
 
 if TYPE_CHECKING:
+    from poa_bench.runs.galleries import Gallery
     from poa_bench.runs.outcomes import Outcome
 
 Initialisation = Literal["pretrained", "random", "pixels"]
@@ -63,12 +65,19 @@ class Run(BaseModel):
         words += [branch] if (branch := self.config.get("branch", DEFAULT_BRANCH)) != DEFAULT_BRANCH else []
         return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
 
-    def result(self, outcomes: Mapping[str, Outcome] | None = None, rounding: float = 0.0, **measured: Any) -> Result:
+    def result(
+        self,
+        outcomes: Mapping[str, Outcome] | None = None,
+        rounding: float = 0.0,
+        galleries: Sequence[Gallery] = (),
+        **measured: Any,
+    ) -> Result:
         """The `Result` of this run: its identity, where the code comes from, and what was measured.
 
         Args:
             outcomes: of the metrics.
             rounding: how much metrics may be rounded, in which outcomes then differ from them.
+            galleries: what the numbers mean, in pictures.
             measured: fields of the result.
 
         Raises:
@@ -78,8 +87,9 @@ class Run(BaseModel):
         own = {name: getattr(self, name) for name in ("checkpoint", "config", *IDENTITY)}
         said = {"series": self.series, "config": self.settings.get("config")}
         measured["facts"] = {**measured.get("facts", {}), **{name: text for name, text in said.items() if text}}
+        galleries = checked(galleries, measured["facts"])
         values = {"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured}
         try:
-            return Result(**values).with_outcomes(outcomes or {})
+            return Result(**values).with_outcomes(outcomes or {}, galleries)
         except ValidationError as error:
             raise InputError(f"{self}: what was measured is no result: {first_reason(error)}") from error

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from poa_bench.downstream.images import EvaluationData
     from poa_bench.downstream.labelled_images import LabelledImages
     from poa_bench.downstream.robustness import Onlooker
+    from poa_bench.runs.galleries import Gallery
     from poa_bench.runs.outcomes import Outcome
 
 
@@ -49,12 +50,14 @@ class Measurement:
         facts: what else the result says, such as which penalty was chosen.
         split: what the metrics are of.
         outcomes: what happened on each picture, by the name of the metric; its `score` is the metric.
+        galleries: a handful of test pictures (`runs.galleries.handful`) with what was found of them.
     """
 
     metrics: dict[str, float]
     facts: dict[str, str | int | float] = field(default_factory=dict)
     split: str = "test"
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    galleries: Sequence[Gallery] = ()
 
 
 @dataclass

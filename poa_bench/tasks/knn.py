@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
+from poa_bench.runs.galleries import Gallery, handful, without_harm
 from poa_bench.tasks.base import FeatureProtocol, FrozenFeatures, Measurement, Task
 
 
@@ -59,6 +61,7 @@ def _measure(protocols: Sequence[KnnProtocol], features: FrozenFeatures) -> list
     from poa_bench.downstream.accuracy import accuracy_outcomes, chosen_by, of_ranks
     from poa_bench.downstream.knn import knn_ranks
     from poa_bench.downstream.linear import check_classes
+    from poa_bench.downstream.neighbours import neighbour_gallery
 
     bank, labels = features.inputs("train")
     check_classes(labels, **{name: split.labels for name, split in features.splits.items() if name != "train"})
@@ -66,12 +69,26 @@ def _measure(protocols: Sequence[KnnProtocol], features: FrozenFeatures) -> list
     measured = [Measurement({}) for _ in votes]
     for split in [name for name in ("test", "val") if name in features.splits]:
         queries, true = features.inputs(split)
-        ranks = knn_ranks(bank, labels, queries, true, votes, device=features.place.device)
-        for found, of_vote in zip(measured, ranks, strict=True):
+        shown = handful(len(true)) if split == "test" else []
+        voted = knn_ranks(bank, labels, queries, true, votes, shown, device=features.place.device)
+        for found, of_vote in zip(measured, voted.ranks, strict=True):
             metrics, outcomes = of_ranks(of_vote, true), accuracy_outcomes(of_vote, true, split)
             found.metrics |= metrics if split == "test" else chosen_by(metrics)
             found.outcomes |= outcomes if split == "test" else chosen_by(outcomes)
+        if split == "test":
+            _draw(measured, partial(neighbour_gallery, features.data, shown, voted.nearest, true, labels))
     return measured
+
+
+def _draw(measured: Sequence[Measurement], make: Callable[[], Gallery]) -> None:
+    """One gallery for all: the nearest neighbours are the same for every k and temperature."""
+    said: dict[str, str | int | float] = {}
+    with without_harm(said):
+        gallery = make()
+        for found in measured:
+            found.galleries = [gallery]
+    for found in measured:
+        found.facts |= said
 
 
 TASK = Task("knn", place=10, protocols=(KnnProtocol,), defaults=(KnnProtocol(k=20), KnnProtocol(k=10)))

@@ -12,12 +12,14 @@ from poa_bench.downstream.features import Key, Place, packed
 from poa_bench.downstream.images import LABEL_MAPS, EvaluationData
 from poa_bench.downstream.label_maps import LabelMaps
 from poa_bench.downstream.linear import val_split
+from poa_bench.downstream.patch_galleries import KeptPictures, components, predicted_maps
 from poa_bench.downstream.patch_heads import Fitted
 from poa_bench.downstream.patch_maps import PatchExtractor, patch_extractor, pixel_extractor
 from poa_bench.downstream.patches import Patches, PatchPass, View
 from poa_bench.downstream.scenes import Scenes
 from poa_bench.elastic import Supernet
 from poa_bench.errors import InputError
+from poa_bench.runs.galleries import Gallery, handful, without_harm
 from poa_bench.runs.results import VALIDATION
 from poa_bench.tasks import check_truth
 from poa_bench.tasks.base import Measurement
@@ -94,15 +96,22 @@ class PatchSession:
                 with work.guarded(key, protocol, errors):
                     fitted[protocol] = protocol.fit(frozen)
         of_val = work.compare(scenes.get("val", scenes["train"]), _each(heads, "of_val"), held)
-        of_test = work.compare(scenes["test"], _each(heads, "of_test"))
+        kept = KeptPictures(handful(len(scenes["test"])))
+        of_test = work.compare(scenes["test"], _each(heads, "of_test"), kept=kept)
         facts = {f"{name}_pictures": len(split) for name, split in scenes.items()} | {"batch": self.data.batch_size}
         for key, protocols in wanted.items():
+            of_patches: list[Gallery] = []
+            said: dict[str, Any] = {}
+            with without_harm(said):
+                of_patches += [components(kept, key, extractors[key].stride)] if key not in work.failures else []
             for protocol in protocols:
                 outcome = work.failures.get(key) or errors.get((key, protocol))
                 if outcome is None:
                     rows = of_val[key, protocol], of_test[key, protocol]
                     called = val_split(held is not None, self.seed)
-                    outcome = _measurement(truth, *rows, called, heads[key][protocol].facts)
+                    outcome = _measurement(truth, *rows, called, heads[key][protocol].facts | said)
+                    with without_harm(outcome.facts):
+                        outcome.galleries = [predicted_maps(kept, key, protocol, scenes["train"]), *of_patches]
                 seconds = work.seconds[key, None], work.seconds[key, protocol]
                 yield Found(key, protocol, outcome, sum(seconds), {**facts, "feature_seconds": seconds[0]})
 

@@ -256,6 +256,7 @@ class Session:
             return found
         return run.result(
             outcomes=found.outcomes,
+            galleries=found.galleries,
             metrics=found.metrics,
             units=find_task(run.task).units(found.metrics),
             higher_is_better=find_task(run.task).directions(found.metrics),

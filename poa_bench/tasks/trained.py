@@ -17,9 +17,11 @@ from mmengine.hooks import Hook
 
 from poa_bench.config_files import read_config
 from poa_bench.downstream.evaluators import record_outcomes
+from poa_bench.downstream.trained_galleries import PassingPictures
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
+from poa_bench.runs.galleries import GALLERY_FILE, checked, read_galleries, write_galleries
 from poa_bench.runs.outcome_files import OUTCOMES_FILE, read_outcomes, write_outcomes
 from poa_bench.tasks.measurement import read_measurement
 
@@ -72,18 +74,26 @@ def measure_trained(run: Run, work_dir: Path) -> dict[str, Any]:
     if last.metrics is None:  # nothing was left to train; not `runner.val`, which would start moving averages anew
         runner.val_loop.run()
     measured = {"seconds": time.perf_counter() - start, **measurement.recorded(last.metrics)}
-    return measured | {"outcomes": measurement.outcomes(last.outcomes)} | _facts(runner, config)
+    measured |= {"outcomes": measurement.outcomes(last.outcomes), **_facts(runner, config)}
+    galleries = last.pictures.galleries()
+    measured["facts"] |= last.pictures.facts
+    return measured | {"galleries": checked(galleries, measured["facts"])}
 
 
 class _LastEvaluation(Hook):
-    """Keeps the evaluator's numbers, and what they are made of."""
+    """Keeps the evaluator's numbers, what they are made of, and a handful of its pictures."""
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] | None = None
         self.outcomes: dict[str, Outcome] = {}
+        self.pictures: PassingPictures | None = None
 
     def before_run(self, runner: Runner) -> None:
         record_outcomes(runner.val_loop.evaluator, self.outcomes)
+        self.pictures = PassingPictures(runner.val_loop.dataloader.dataset)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.pictures.see(outputs or ())
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self.metrics = metrics
@@ -160,16 +170,20 @@ def _facts(runner: Runner, config: Config) -> dict[str, Any]:
 
 def _in_several_processes(run: Run, work_dir: Path) -> dict[str, Any]:
     """The same through `torchrun`, one process for each GPU; rank 0 leaves what it measured in a file."""
-    described, kept = work_dir / "run.json", work_dir / OUTCOMES_FILE
-    kept.unlink(missing_ok=True)  # of an earlier attempt
+    described, kept, drawn = (work_dir / name for name in ("run.json", OUTCOMES_FILE, GALLERY_FILE))
+    for path in (kept, drawn):
+        path.unlink(missing_ok=True)  # of an earlier attempt
     with atomic_path(described) as temporary:
         temporary.write_text(run.model_dump_json(), encoding="utf-8")
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.gpus}"]
     done = subprocess.run([sys.executable, *launcher, "-m", __name__, str(described)])
     if done.returncode:
         raise InputError(f"one of the run's {run.gpus} processes failed: its own message is above, or in {work_dir}")
-    outcomes = read_outcomes(kept) if kept.exists() else {}
-    return {"outcomes": outcomes, **json.loads((work_dir / MEASURED_FILE).read_text(encoding="utf-8"))}
+    beside = {
+        "outcomes": read_outcomes(kept) if kept.exists() else {},
+        "galleries": read_galleries(drawn) if drawn.exists() else (),
+    }
+    return beside | json.loads((work_dir / MEASURED_FILE).read_text(encoding="utf-8"))
 
 
 def main() -> None:
@@ -178,9 +192,10 @@ def main() -> None:
 
     described = Path(sys.argv[1])
     measured = measure_trained(Run.model_validate_json(described.read_bytes()), described.parent)
-    outcomes = measured.pop("outcomes")
+    outcomes, galleries = measured.pop("outcomes"), measured.pop("galleries")
     if int(os.environ["RANK"]) == 0:
         write_outcomes(outcomes, described.with_name(OUTCOMES_FILE))
+        write_galleries(galleries, described.with_name(GALLERY_FILE))
         with atomic_path(described.with_name(MEASURED_FILE)) as temporary:
             temporary.write_text(json.dumps(measured), encoding="utf-8")
 

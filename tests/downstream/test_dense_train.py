@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from poa_bench.config_files import find_config
 from poa_bench.errors import InputError
+from poa_bench.runs.galleries import MISSING
 from poa_bench.runs.results import read_results, write_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.plan import expand, make_sweep
@@ -65,6 +66,9 @@ def test_detection_leaves_a_complete_result(checkpoint, tmp_path):
     assert all("of an older version" in line for line in warnings_in(tmp_path / "work"))  # the made checkpoint
     assert result.facts["test_images"] == SHORT["val_dataloader.dataset.indices"]
     assert set(result.outcomes) <= set(result.metrics)  # none where nothing was detected
+    ((gallery,), said) = result.galleries, result.facts
+    assert len(gallery.rows) == SHORT["val_dataloader.dataset.indices"] and MISSING not in said
+    assert all(row.truth.caption.startswith("digit") and row.truth.legend for row in gallery.rows)
     write_result(result, tmp_path / "results")
     table = read_results(tmp_path / "results")
     assert table[table.primary].metric.tolist() == ["bbox_mAP"]
@@ -78,6 +82,10 @@ def test_same_seed_same_number_and_the_weights_matter(checkpoint, tmp_path):
     again = run_trained(runs("segmentation", checkpoint)[0], tmp_path / "again", "cpu")
     assert all("of an older version" in line for line in warnings_in(tmp_path))
     assert again.metrics == found["pretrained", 0].metrics
+    galleries = [result.galleries[0] for result in (again, *found.values())]
+    assert galleries[0] == galleries[1] and all(len(gallery.rows) == 4 for gallery in galleries)
+    truths = [[(row.name, row.truth) for row in gallery.rows] for gallery in galleries]
+    assert all(truth == truths[0] for truth in truths), "the same pictures for every seed and start"
     assert again.outcomes.keys() == again.metrics.keys() and again.outcomes["mIoU"].pictures == 4
     assert again.outcomes["mIoU"].score == pytest.approx(again.metrics["mIoU"], abs=0.006)
     assert len({tuple(result.metrics.values()) for result in found.values()}) == 4

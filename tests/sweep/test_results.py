@@ -10,8 +10,10 @@ import pandas
 import pytest
 
 from poa_bench.errors import InputError
+from poa_bench.files import sha256_file
 from poa_bench.runs import results
-from poa_bench.runs.results import Result, read_results, run_id, sha256_file, stamp, write_result
+from poa_bench.runs.provenance import peak_memory_bytes, stamp
+from poa_bench.runs.results import Result, read_results, run_id, write_result
 
 FULL = dict(
     schema_version=1,
@@ -247,7 +249,7 @@ def test_stamp_is_complete():
     assert found["versions"]["python"] == sys.version.split()[0]
     assert found["git_sha"] == "wheel" or len(found["git_sha"]) in (7, 40)
     assert Result(**{**FULL, **found}).run_id == FULL["run_id"]
-    assert results.peak_memory_bytes() > 1e6
+    assert peak_memory_bytes() > 1e6
 
 
 def test_hash_refuses_what_json_cannot_say():

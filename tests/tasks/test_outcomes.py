@@ -29,7 +29,7 @@ def splits():
 
 def test_knn_and_retrieval_of_queries_drawn_again(splits):
     bank, queries = splits["train"], splits["test"]
-    outcomes = accuracy_outcomes(knn_ranks(*bank, *queries, [(5, 0.07)])[0], queries[1])
+    outcomes = accuracy_outcomes(knn_ranks(*bank, *queries, [(5, 0.07)]).ranks[0], queries[1])
     _, found, _ = retrieval_scores(*queries, *bank)
     for draw, places in enumerate(DRAWN):
         again = [part[places] for part in queries]

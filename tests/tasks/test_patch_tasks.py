@@ -9,6 +9,7 @@ from poa_bench.config_files import read_config
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.patch_maps import starts
 from poa_bench.errors import InputError
+from poa_bench.runs.galleries import MISSING, Galleries
 from poa_bench.runs.results import load_results
 from poa_bench.sweep.light import evaluate_checkpoint
 from poa_bench.tasks import find_task, parse_protocol, patch_session
@@ -153,6 +154,20 @@ def test_depth_of_shades(checkpoint, folder, tmp_path):
     depth = find_task("depth")
     assert depth.metric("val_rmse") == Metric("m", higher_is_better=False) and depth.metric("delta1").sign == 1
     assert len(measured(checkpoint, folder, tmp_path / "vit", "shades", specs=["smallest", "intact"])) == 2
+
+
+def test_galleries_are_of_the_same_pictures_for_all_sizes(checkpoint, folder, tmp_path):
+    found = list(measured(checkpoint, folder, tmp_path / "maps", protocols=PROTOCOLS).values())
+    found += measured(checkpoint, folder, tmp_path / "pixels", initialisation="pixels", protocols=PROTOCOLS).values()
+    for result in found:
+        labels, components = result.galleries
+        assert (labels.name, components.name) == ("Label maps", "Principal components of patches")
+        assert MISSING not in result.facts and len(Galleries(galleries=result.galleries).model_dump_json()) < 60_000
+    truths = [[(row.name, row.truth) for gallery in result.galleries for row in gallery.rows] for result in found]
+    assert all(truth == truths[0] for truth in truths) and len(truths[0]) == 8
+    (of_depth,) = measured(checkpoint, folder, tmp_path / "depth", "shades", specs=["smallest"]).values()
+    assert [gallery.name for gallery in of_depth.galleries] == ["Depth maps", "Principal components of patches"]
+    assert of_depth.galleries[0].rows[0].truth.caption.startswith("1 to ")
 
 
 def test_outcomes_are_kept_picture_by_picture(checkpoint, folder, tmp_path):

@@ -18,6 +18,8 @@ from tests.tasks.test_patch_tasks import DEPTHS, MAPS, write_pictures
 FOREIGN = '''
 """How far features are from 0: a task of somebody else's."""
 from dataclasses import dataclass
+from poa_bench.downstream.drawing import drawn, fitted
+from poa_bench.runs.galleries import Gallery, Row, handful, without_harm
 from poa_bench.tasks.base import FeatureProtocol, FrozenFeatures, Measurement, Metric, Task
 
 @dataclass(frozen=True)
@@ -40,7 +42,18 @@ class LengthProtocol(FeatureProtocol):
 
     def measure(self, features: FrozenFeatures) -> Measurement:
         inputs, _ = features.inputs("test")
-        return Measurement({"length": inputs.norm(p=self.power, dim=1).mean().item()}, {"power": self.power})
+        length = inputs.norm(p=self.power, dim=1)
+        found = Measurement({"length": length.mean().item()}, {"power": self.power})
+        with without_harm(found.facts):
+            found.galleries = [self.gallery(features.data.splits["test"], length)]
+        return found
+
+    def gallery(self, images, lengths) -> Gallery:
+        rows = []
+        for position in handful(len(images)):
+            picture = drawn(fitted(images.seen(position)))
+            rows.append(Row(name=f"picture {position}", truth=picture, found=drawn(fitted(images.seen(0)), "long")))
+        return Gallery(name="Lengths of pictures", truth="picture", about="How long they are.", rows=tuple(rows))
 
 TASK = Task("length", 60, (LengthProtocol,), (LengthProtocol(),), metrics={"length": Metric("px")})
 '''
@@ -145,6 +158,10 @@ def test_a_task_of_another_package(package, checkpoint, data, tmp_path, capsys):
     capsys.readouterr()
     text = report_of(results, capsys)
     assert "length length" in text and "The mean length of the features." in text
+    page = (results / "report" / "index.html").read_text()
+    assert "length · few-digits · Lengths of pictures" in page and "smallest: vit-w16-d3" in page
+    rows = {tuple(row.name for row in gallery.rows) for result in found for gallery in result.galleries}
+    assert len(rows) == 1 and all(len(result.galleries) == 1 for result in found), "the same pictures for all sizes"
     assert main(["evaluate", checkpoint, "--data", data, "-o", str(results), "--tasks", "knn"]) == 0
     lost = next(result for result in found if result.spec == "vit-w16-d3" and result.checkpoint)
     (results / lost.run_id / "result.json").unlink()
