@@ -17,6 +17,7 @@ from poa_bench.report.curves import read_curves
 from poa_bench.report.figure_files import write_figures
 from poa_bench.report.fill import PLACE_HOLDERS
 from poa_bench.report.frame import ReportData, load_report_data, nearby
+from poa_bench.report.galleries import page_galleries
 from poa_bench.report.intervals import csv_table, tie_table
 from poa_bench.report.missing import grouped, holes
 from poa_bench.report.on_request import FIGURE_KINDS, check_kinds, write_on_request
@@ -67,6 +68,7 @@ def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -
     """What the templates print: tables as data frames of text, sentences, provenance."""
     missing = holes(data)
     lines = grouped(data, missing, results)
+    galleries = page_galleries(data)
     return {
         "title": title,
         "spread": sentences.spread_sentence(data),
@@ -81,7 +83,8 @@ def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -
         "hole_count": len(missing),
         "place_holders": [name for name in PLACE_HOLDERS if any(name in line for line in lines.command)],
         "stale": stale_table(data),
-        "broken": {**data.broken, **data.draws.unread},
+        "broken": {**data.broken, **data.draws.unread, **galleries.unread},
+        "galleries": galleries,
         "protocols": protocol_table(data),
         "stamp": stamp_table(data),
     }

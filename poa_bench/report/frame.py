@@ -25,10 +25,11 @@ from poa_bench.runs.results import load_results, results_frame
 from poa_bench.tasks import find_task, light_tasks, todays
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from poa_bench.report.bootstrap import Sample
     from poa_bench.report.samples import Cell
+    from poa_bench.runs.galleries import Gallery
 
 __all__ = ["PIXELS", "RANDOM", "ReportData", "load_report_data", "report_data"]
 
@@ -57,6 +58,7 @@ class ReportData:
         broken: result files that could not be read, `{path: why}`.
         samples: what chance may have made of a cell's score, by (series, spec, column), where its runs have outcomes.
         draws: what the samples are made of.
+        galleries: what runs have drawn, by run id; read when it is asked for.
     """
 
     long: pd.DataFrame
@@ -69,6 +71,7 @@ class ReportData:
     broken: dict[str, str] = field(default_factory=dict)
     samples: dict[Cell, Sample] = field(default_factory=dict)
     draws: Draws = field(default_factory=Draws)
+    galleries: Mapping[str, Sequence[Gallery]] = field(default_factory=dict)
 
     @property
     def scores(self) -> list[str]:
@@ -109,16 +112,23 @@ def load_report_data(directory: str | os.PathLike, task: str = "") -> ReportData
     if not results:
         raise InputError(f"there is no result below {directory}: `poa-bench evaluate` and `poa-bench run` write some")
     wanted = [result for result in results if result.task.startswith(task)]
-    return report_data(results_frame(results), broken, Draws.of_results(wanted))
+    galleries = {result.run_id: result.galleries for result in wanted if result.gallery_sha256 or result.galleries}
+    return report_data(results_frame(results), broken, Draws.of_results(wanted), galleries)
 
 
-def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None, draws: Draws | None = None) -> ReportData:
+def report_data(
+    long: pd.DataFrame,
+    broken: dict[str, str] | None = None,
+    draws: Draws | None = None,
+    galleries: Mapping[str, Sequence[Gallery]] | None = None,
+) -> ReportData:
     """As `load_report_data`, from the long table itself; that of an earlier report keeps what it said to be stale.
 
     Args:
         long: of `read_results`.
         broken: files that could not be read, and why.
         draws: of the outcomes beside the results; none by default.
+        galleries: beside the results, by run id; none by default.
     """
     long = with_known_facts(long.reset_index(drop=True))
     long["spec"] = long.spec.fillna("")
@@ -146,6 +156,7 @@ def report_data(long: pd.DataFrame, broken: dict[str, str] | None = None, draws:
         broken or {},
         samples,
         draws,
+        galleries or {},
     )
 
 

@@ -30,6 +30,7 @@ SECTIONS = {
     "sizes": "Every size",
     "heat": "Width and depth",
     "controls": "Does pre-training pay?",
+    "galleries": "What the numbers mean",
     "correlation": "Do the tasks agree?",
     "curves": "Learning curves",
     "published": "Published numbers",
@@ -65,6 +66,7 @@ def page_html(data: ReportData, drawn: figures.ChartData, context: dict[str, Any
     charts = page_charts(data, drawn)
     used = {name.split("-")[0] for name in charts} | {"summary", "sizes", "published", "provenance", "controls"}
     used |= ({"pick"} if data.pretrained else set()) | ({"ties"} if len(context["ties"]) else set())
+    used |= {"galleries"} if context["galleries"].tables else set()
     published = read_published()
     matches = beside(data, published)
     gain_text, gain_numbers = gain_table(data)
