@@ -20,7 +20,13 @@ from poa_bench.report.frame import ReportData, report_data
 ROOT = Path(__file__).resolve().parents[1]
 # reports that are kept of a config's pre-training, and the pictures that the configs are for
 REPORTS = {"poa_vit-digits": "demo", "poa_vit_cifar10": "cifar10", "poa_vit_cifar10-gpu": "cifar10-gpu"}
-TRAINING_DATA = {"digits": "digits", "cifar10": "CIFAR-10", "caltech101": "Caltech-101", "imagenet": "ImageNet-1k"}
+TRAINING_DATA = {
+    "digits": "digits",
+    "cifar10": "CIFAR-10",
+    "caltech101": "Caltech-101",
+    "photos": "parts of Caltech-101, Oxford-IIIT Pets and COCO",
+    "imagenet": "ImageNet-1k",
+}
 
 
 def metafiles(root: Path = ROOT) -> dict[str, str]:
