@@ -76,7 +76,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 def checkpoint(tmp_path) -> Path:
     """A supernet of two small sizes, built as the pre-training on photographs builds its own."""
     torch.manual_seed(0)
-    space = SearchSpace.vit(widths=[64], depths=[2, 3], head_dim=32)
+    space = SearchSpace("vit", widths=[64], depths=[2, 3], head_dim=32)
     supernet = Supernet(space, img_size=96, patch_size=16)
     supernet.preprocessing = Preprocessing(image_size=96)
     return write_checkpoint(supernet, tmp_path / "supernet.pth")
