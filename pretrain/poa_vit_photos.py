@@ -1,5 +1,5 @@
-# POA on 4,572 photographs without labels (96 px): 12 ViT sizes of patch 16 from one run, up to 3 M parameters. 16
-# epochs are 45 minutes on 2 quiet cores. docs/photos.md says what its sizes are measured by.
+# POA on 4,572 photographs without labels (96 px): 12 ViT sizes of patch 16 from one run, up to 2 M parameters. 16
+# epochs are half an hour on 2 quiet cores. docs/photos.md says what its sizes are measured by.
 #   python tools/train.py poa_vit_photos.py
 _base_ = [
     "../configs/_base_/models/poa_vit_digits.py",
@@ -14,7 +14,7 @@ default_hooks = dict(patch_weight=dict(begin=2), checkpoint=dict(interval=200))
 model = dict(
     data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
     backbone=dict(
-        space=dict(widths=[64, 96, 128, 192], depths=[2, 4, 6], head_dim=32),
+        space=dict(widths=[64, 96, 128, 192], depths=[2, 3, 4], head_dim=32),
         image_size=96,
         patch_size=16,
     ),
