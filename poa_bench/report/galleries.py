@@ -37,20 +37,28 @@ class GalleryTable:
     """One gallery of the page.
 
     Attributes:
-        title: task, data set, name of the gallery and series.
+        name: of the gallery.
         about: how to read it.
-        protocols: that measured it; several where their pictures are the same.
+        of: data set, and series where there are several.
+        tasks, protocols: that measured it; several where all of their pictures are the same.
         columns: headings, the truth first.
         rows: the name of each test picture, and its cells.
         legend: what colours mean.
     """
 
-    title: str
+    name: str
     about: str
+    of: list[str]
+    tasks: list[str]
     protocols: list[str]
     columns: list[str]
     rows: list[tuple[str, list[Cell]]]
     legend: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """As in `patch-knn, patch-linear · ade20k · Label maps`."""
+        return " · ".join([", ".join(self.tasks), *self.of, self.name])
 
     @property
     def size(self) -> int:
@@ -102,17 +110,24 @@ def page_galleries(data: ReportData, limit: int = PAGE_BYTES) -> PageGalleries:
     rows = _runs(data)
     for (task, dataset, protocol), group in rows.groupby(["task", "dataset", "protocol"], sort=False):
         for series in data.pretrained:
-            for table in _tables(data, group, series, reader):
-                table.title = " · ".join([task, dataset, table.title, *[series] * (len(data.pretrained) > 1)])
-                same = next((other for other in tables if (other.title, other.rows) == (table.title, table.rows)), None)
-                if same is not None:
-                    same.protocols.append(protocol)
-                    continue
+            of = [dataset, *[series] * (len(data.pretrained) > 1)]
+            for found in _found(data, group, series, reader):
+                table = _alike(tables, _table(found, of))
+                table.tasks += [task] * (task not in table.tasks)
                 table.protocols.append(protocol)
-                tables.append(table)
     undrawn = rows[f"facts.{MISSING}"].dropna().unique().tolist() if f"facts.{MISSING}" in rows else []
     shown, left_out = within(tables, limit)
     return PageGalleries(shown, left_out, reader.unread, undrawn)
+
+
+def _alike(tables: list[GalleryTable], new: GalleryTable) -> GalleryTable:
+    """The table that shows the same already, else the new one, which is added."""
+    shown = ("name", "of", "columns", "rows")
+    for table in tables:
+        if all(getattr(table, each) == getattr(new, each) for each in shown):
+            return table
+    tables.append(new)
+    return new
 
 
 def _runs(data: ReportData) -> pd.DataFrame:
@@ -123,15 +138,13 @@ def _runs(data: ReportData) -> pd.DataFrame:
     return order.sort_values(["place", "pretraining", "seed"], kind="stable")
 
 
-def _tables(data: ReportData, group: pd.DataFrame, series: str, reader: _Reader) -> Iterator[GalleryTable]:
-    """Of one protocol and series, a table for each name of a gallery."""
+def _found(data: ReportData, group: pd.DataFrame, series: str, reader: _Reader) -> Iterator[dict[str, Gallery]]:
+    """Of one protocol and series, the columns of each table: galleries of one name by their headings."""
     columns = {heading: reader.of(run) for heading, run in _columns(data, group, series)}
-    names = dict.fromkeys(gallery.name for galleries in columns.values() for gallery in galleries)
-    for name in names:
-        found = {
+    for name in dict.fromkeys(gallery.name for galleries in columns.values() for gallery in galleries):
+        yield {
             heading: gallery for heading, galleries in columns.items() for gallery in galleries if gallery.name == name
         }
-        yield _table(found)
 
 
 def _columns(data: ReportData, group: pd.DataFrame, series: str) -> list[tuple[str, str]]:
@@ -155,8 +168,8 @@ def _cost(rows: pd.DataFrame, spec: str) -> tuple:
     return (known.iloc[0] if len(known) else 0, parse(spec))
 
 
-def _table(found: Mapping[str, Gallery]) -> GalleryTable:
-    """Columns beside each other, rows by the name of the test picture; title and sentence are the first column's."""
+def _table(found: Mapping[str, Gallery], of: list[str]) -> GalleryTable:
+    """Columns beside each other, rows by the name of the test picture; name and sentence are the first column's."""
     first = next(iter(found.values()))
     by_name = {heading: {row.name: row for row in gallery.rows} for heading, gallery in found.items()}
     names = dict.fromkeys(row.name for gallery in found.values() for row in gallery.rows)
@@ -167,7 +180,7 @@ def _table(found: Mapping[str, Gallery]) -> GalleryTable:
         for row in filter(None, own.values()):
             legend |= row.truth.legend | row.found.legend
     legend = dict(list(legend.items())[:_LEGEND])
-    return GalleryTable(first.name, first.about, [], [first.truth, *found], rows, legend)
+    return GalleryTable(first.name, first.about, of, [], [], [first.truth, *found], rows, legend)
 
 
 def _cells(gallery: Gallery, name: str, own: Mapping[str, Row | None]) -> list[Cell]:

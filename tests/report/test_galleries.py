@@ -74,7 +74,8 @@ def page_of(folder):
 def cells_of(page):
     """Of the first gallery: headings, and by row and column the bytes of the picture and its alternative text."""
     table = re.search(r'<div class="scroll gallery".*?</table>', page, re.DOTALL).group()
-    headings = [html.unescape(text) for text in re.findall(r'<th scope="col">(.*?)</th>', table)]
+    parts = [re.findall("<span>(.*?)</span>", text) for text in re.findall(r'<th scope="col">(.*?)</th>', table)]
+    headings = [html.unescape(": ".join(of_heading)) for of_heading in parts]
     rows = {}
     for row in re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", table, re.DOTALL):
         name = row.split("</th>")[0]
@@ -147,6 +148,16 @@ def test_protocols_with_the_same_pictures_are_one_table(tmp_path):
     written(tmp_path, protocols=names)
     (table,) = page_galleries(load_report_data(tmp_path)).tables
     assert table.protocols == list(names) and table.title == "detection · digits-scenes · Boxes"
+
+
+def test_tasks_with_the_same_pictures_are_one_table_and_others_are_not(tmp_path):
+    written(tmp_path, tasks=("detection", "segmentation"))
+    (table,) = page_galleries(load_report_data(tmp_path)).tables
+    assert table.title == "detection, segmentation · digits-scenes · Boxes" and len(table.protocols) == 2
+    other = made_result("detection", SPECS[0], protocol="mask-rcnn-other/1")
+    write_result(other.with_outcomes({}, [made_gallery((1, 2, 3))]), tmp_path)
+    first, second = page_galleries(load_report_data(tmp_path)).tables
+    assert {first.title, second.title} == {table.title, "detection · digits-scenes · Boxes"}
 
 
 def test_a_page_has_a_limit(tmp_path, monkeypatch):

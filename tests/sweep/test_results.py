@@ -10,9 +10,8 @@ import pandas
 import pytest
 
 from poa_bench.errors import InputError
-from poa_bench.files import sha256_file
 from poa_bench.runs import results
-from poa_bench.runs.provenance import peak_memory_bytes, stamp
+from poa_bench.runs.provenance import peak_memory_bytes, sha256_file, stamp
 from poa_bench.runs.results import Result, read_results, run_id, write_result
 
 FULL = dict(
@@ -47,6 +46,7 @@ FULL = dict(
     tensors_total=150,
     facts={"device": "cpu", "batch": 32, "regulariser": 0.5, "précision": "float32 ½"},
     outcomes_sha256=None,
+    gallery_sha256=None,
 )
 IDENTITY = (
     "checkpoint_sha256", "spec", "task", "protocol", "dataset", "seed", "initialisation", "config_hash",
