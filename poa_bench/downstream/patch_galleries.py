@@ -24,7 +24,7 @@ from poa_bench.runs.galleries import Gallery, Row
 if TYPE_CHECKING:
     from poa_bench.downstream.scenes import Scene, Scenes
 
-GRID = 36  # patches along the longer side that are looked at for components; more are thinned out evenly
+GRID = 24  # patches along the longer side that are looked at for components; more are thinned out evenly
 _COMPONENTS = (
     "Principal components of patches",
     "test picture",
