@@ -73,6 +73,7 @@ MODELS = OnDemandRegistry(
         "poa_bench.pretraining.objectives.poa",
         "poa_bench.pretraining.preprocessor",
     ],
+    on_demand={"FirstLayerClsHead": "poa_bench.downstream.first_layer_head"},
 )
 DATASETS = OnDemandRegistry(
     "dataset",

@@ -20,8 +20,8 @@ def SizedModel(
 
     Only `model.backbone.spec` then has to change from size to size. Placeholders, `i` counting levels from either end:
     `'backbone.channels'`, `'backbone.strides'` (lists), `'backbone.channels[i]'`, `'backbone.strides[i]'`,
-    `'sum(backbone.channels)'`, `'backbone.width'` (channels of the last level) and `'backbone.features'` (length of
-    what a classifier gets).
+    `'sum(backbone.channels)'`, `'backbone.width'` (channels of the last level), `'backbone.features'` (length of
+    what a classifier gets), `'backbone.checkpoint'` and `'backbone.branch'` (of its `init_cfg`, or None).
 
     Args:
         base: the stock model's type with its scope, `mmdet.MaskRCNN`.
@@ -53,6 +53,7 @@ def placeholder_values(backbone: dict[str, Any]) -> dict[str, Any]:
     values["sum(backbone.channels)"] = sum(channels)
     values["backbone.width"] = channels[-1]
     values["backbone.features"] = length_of_features(network, channels, backbone.get("output", "levels"))
+    values |= {f"backbone.{name}": (backbone.get("init_cfg") or {}).get(name) for name in ("checkpoint", "branch")}
     for index in range(-len(channels), len(channels)):
         values[f"backbone.channels[{index}]"] = channels[index]
         values[f"backbone.strides[{index}]"] = strides[index]

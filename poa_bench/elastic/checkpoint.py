@@ -17,7 +17,7 @@ from poa_bench.elastic.family import get_family
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
-from poa_bench.elastic.training_checkpoint import backbone_tensors, existing, read_training_checkpoint
+from poa_bench.elastic.training_checkpoint import branch_tensors, existing, read_training_checkpoint
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path, sha256_file
 
@@ -53,7 +53,7 @@ def load_supernet(path: str | Path, branch: Branch | None = None) -> Supernet:
         InputError: the file or the branch is not there, or its tensors do not fit.
     """
     checkpoint = read_training_checkpoint(path)
-    tensors = backbone_tensors(checkpoint, branch or evaluated_branch(checkpoint), path)
+    tensors = branch_tensors(checkpoint, branch or evaluated_branch(checkpoint), path)
     supernet = Supernet.from_description(checkpoint["meta"]["poa_bench"])
     load_strictly(supernet, tensors, path)
     return supernet.eval()
@@ -158,7 +158,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
     except SafetensorError as error:
-        raise InputError(f"{path} is no safetensors file: {error}") from error
+        raise InputError(f"{path} is not a safetensors file: {error}") from error
 
 
 def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:

@@ -29,7 +29,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         with torch.serialization.safe_globals(safe_globals()):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch raises half a dozen kinds for a file that is no checkpoint
-        raise InputError(f"{path} is no training checkpoint that can be read safely: {error}") from error
+        raise InputError(f"{path} is not a training checkpoint that can be read safely: {error}") from error
     return checkpoint if isinstance(checkpoint, dict) else {}
 
 
@@ -47,8 +47,10 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def backbone_tensors(checkpoint: dict[str, Any], branch: Branch, path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a supernet by the supernet's own names, without what wrappers put before or into them.
+def branch_tensors(
+    checkpoint: dict[str, Any], branch: Branch, path: str | Path, part: str = "backbone"
+) -> dict[str, Tensor]:
+    """The tensors of one part of a branch by that part's own names, without what wrappers put before or into them.
 
     Where mmengine's EMAHook averaged the training's weights, `state_dict` holds the averages and `ema_state_dict` the
     weights themselves; which were taken is said.
@@ -57,9 +59,10 @@ def backbone_tensors(checkpoint: dict[str, Any], branch: Branch, path: str | Pat
         checkpoint: as `read_training_checkpoint` gives it.
         branch: the `teacher` or the `student`; with `-unaveraged`, the weights that EMAHook has set aside.
         path: of the checkpoint, for messages.
+        part: `backbone` (the supernet) or `head`.
 
     Raises:
-        InputError: no such branch, or two tensors of one name.
+        InputError: no such branch or part, or two tensors of one name.
     """
     if branch not in BRANCHES:
         raise InputError(f"unknown branch {branch!r}: use {', '.join(map(repr, BRANCHES))}")
@@ -69,10 +72,11 @@ def backbone_tensors(checkpoint: dict[str, Any], branch: Branch, path: str | Pat
     if averaged and "ema_state_dict" in checkpoint:
         say_once(f"{path}: the averages of mmengine's EMAHook are taken; branch {network + UNAVERAGED!r} is without")
     state = unwrapped(checkpoint["state_dict" if averaged else "ema_state_dict"], path)
-    prefix = f"{network}.backbone."
+    prefix = f"{network}.{part}."
     found = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     if not found:
-        raise InputError(f"{path} holds no {branch}: its tensors start with {_prefixes(state)}")
+        what = branch if part == "backbone" else f"{part} of the {branch}"
+        raise InputError(f"{path} holds no {what}: its tensors start with {_prefixes(state)}")
     return found
 
 

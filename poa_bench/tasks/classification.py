@@ -13,7 +13,8 @@ TASK = Task(
         "without layer decay for 1,000 epochs (iNaturalist 360), the learning rate that of the data set; nothing is "
         "selected.",
         "semi-supervised-official": "The whole sub-network fine-tuned on a part of ImageNet's labels for 1,000 epochs "
-        "with the paper's settings; the classifier is new, and the pre-training head is not used.",
+        "with the paper's settings, the first layer of a projection head between it and a new classifier; nothing is "
+        "selected.",
         "finetune": "The whole sub-network fine-tuned for classification, the same head, schedule and data for every "
         "size.",
     },

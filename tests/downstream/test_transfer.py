@@ -45,6 +45,8 @@ def test_settings_are_the_papers(name):
     assert config.param_scheduler[0].warmup * epochs == pytest.approx(5)
     assert [hook.type for hook in config.custom_hooks] == ["poa_bench.WholeCheckpointHook"]
     assert config.measurement.dataset == config.evaluation.name
+    few = name.startswith("semi-supervised")  # from the first layer of the projection head on
+    assert config.model.head.type == ("poa_bench.FirstLayerClsHead" if few else "LinearClsHead")
     init_default_scope("mmpretrain")
     with torch.device("meta"):
         model = MODELS.build(config.model)
