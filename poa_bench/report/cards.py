@@ -15,6 +15,7 @@ from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.report import tables
 from poa_bench.report.analysis import standings
 from poa_bench.report.frame import ReportData, axes, sort_specs
+from poa_bench.report.intervals import interval_text
 from poa_bench.report.origin import origins
 from poa_bench.report.verdict import standing_text
 from poa_bench.runs.provenance import canonical_hash
@@ -147,7 +148,7 @@ def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]
         "scores": [
             (
                 column.Index,
-                value,
+                _with_interval(data, series, spec, column.Index, value),
                 _worth(data, series, spec, column.Index),
                 protocol_sentence(column.task, column.protocol),
                 column,
@@ -160,6 +161,11 @@ def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]
         "image_size": runs.image_size.dropna().iloc[0] if runs.image_size.notna().any() else None,
         "command": origin.export,
     }
+
+
+def _with_interval(data: ReportData, series: str, spec: str, column: str, value: float) -> str:
+    ends = (data.wide(end).loc[(series, spec), column] for end in ("low", "high"))
+    return f"{value:.4g} {interval_text(*ends, tables.decimals_of(data, column))}".rstrip()
 
 
 def _worth(data: ReportData, series: str, spec: str, column: str) -> str:

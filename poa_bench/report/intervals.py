@@ -16,13 +16,19 @@ def interval_text(low: float, high: float, decimals: int = 2) -> str:
     return f"[{low:.{decimals}f}, {high:.{decimals}f}]" if low == low else ""
 
 
+def row_intervals(data: ReportData, column: str, rows: pd.DataFrame) -> list[str]:
+    """`interval_text` of a score for each row of `tables.size_table`."""
+    low, high = (data.wide(end)[column].reindex(tables.row_keys(rows)) for end in ("low", "high"))
+    return [interval_text(*ends, tables.decimals_of(data, column)) for ends in zip(low, high, strict=True)]
+
+
 def csv_table(data: ReportData) -> pd.DataFrame:
     """`tables.size_table`, and after each score with intervals its `low`, `high` and `group`.
 
     The group is `yes` where a size cannot be told apart from the best of its series, see `ties.py`.
     """
     table = tables.size_table(data)
-    keys = pd.MultiIndex.from_arrays([table.series, table["size"].replace("(none)", "")])
+    keys = tables.row_keys(table)
     found = {}
     for column in table.columns:
         found[column] = table[column]

@@ -98,6 +98,11 @@ def size_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFram
     return table[front + [name for name in table if name not in (*front, "spec")]].reset_index(drop=True)
 
 
+def row_keys(table: pd.DataFrame) -> pd.MultiIndex:
+    """(series, spec) of each row of `size_table`."""
+    return pd.MultiIndex.from_arrays([table.series, table["size"].replace("(none)", "")])
+
+
 def series_order(data: ReportData) -> list[str]:
     """Pre-trained series, the one with the most sizes first, then random initialisation and raw pixels."""
     return data.pretrained + data.controls
@@ -119,8 +124,7 @@ def shown_table(data: ReportData, scores: list[str] | None = None) -> pd.DataFra
     """`size_table` as text: rounded, `mean ± std` over repeats, `MARK` at disturbed costs, dashes for what lacks."""
     table = size_table(data, scores)
     spread, disturbed = data.wide("std"), data.disturbed.rename(columns=cost_title)
-    keys = pd.MultiIndex.from_arrays([table.series, table["size"].replace("(none)", "")])
-    shown = table.astype(object)
+    keys, shown = row_keys(table), table.astype(object)
     for column in table:
         if column in ("series", "size", "alias", "width", "depth"):
             shown[column] = [DASH if pd.isna(value) else _plain(value) for value in table[column]]
