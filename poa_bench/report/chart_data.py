@@ -11,6 +11,7 @@ from poa_bench.report.figures import PUBLISHED, ChartData
 from poa_bench.report.frame import PIXELS, ReportData, axes
 from poa_bench.report.origin import origins
 from poa_bench.report.published import beside, main_rows, read_published
+from poa_bench.report.robustness_charts import robustness_points
 from poa_bench.report.tables import cost_scale, cost_title, series_order
 from poa_bench.report.verdict import standing_text
 
@@ -54,6 +55,7 @@ def chart_data(data: ReportData, curves: pd.DataFrame | None = None) -> ChartDat
         rows=_records(table),
         pairs=_records(pd.concat(pairs)) if pairs else [],
         curves=[] if curves is None else _records(curves),
+        changed=robustness_points(data),
         published=_records(published_points(data, beside(data, read_published()), scores, costs)),
         scores=scores,
         worth=texts,

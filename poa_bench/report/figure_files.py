@@ -10,6 +10,7 @@ import vl_convert
 from poa_bench.files import atomic_path
 from poa_bench.report import figures, maps, tables
 from poa_bench.report.frame import ReportData
+from poa_bench.report.robustness_charts import robustness_charts
 
 _WIDTH = 320
 _PNG_SCALE = 2.0
@@ -44,6 +45,9 @@ def figure_charts(data: ReportData, drawn: figures.ChartData) -> Iterator[tuple[
     if gained:
         panels = [figures.gain_chart(drawn, (score, shorts["parameters"])) for score in gained]
         yield "gain_against_parameters", _grid(panels), "Gain of pre-training over random initialisation."
+    if drawn.changed:
+        panels = list(robustness_charts(drawn.changed).values())
+        yield "robustness", _grid(panels, own_colours=True), "Accuracy on occluded and on shuffled pictures."
     for place, series in enumerate(data.pretrained):
         yield from _maps(data, drawn, series, f"_{place + 1}" if len(data.pretrained) > 1 else "")
     if any(row["scalar"] == "loss" for row in drawn.curves):

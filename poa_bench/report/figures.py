@@ -29,6 +29,7 @@ class ChartData:
         rows: one record per (series, size).
         pairs: records of `rank_correlation`, with `series`.
         curves: records of `read_curves`.
+        changed: records of `robustness_points`.
         published: records of `published_points`.
         scores, costs: short name -> title.
         worth: what scores are worth, in words.
@@ -40,6 +41,7 @@ class ChartData:
     rows: list[dict[str, Any]]
     pairs: list[dict[str, Any]]
     curves: list[dict[str, Any]]
+    changed: list[dict[str, Any]]
     published: list[dict[str, Any]]
     scores: dict[str, str]
     costs: dict[str, str]
@@ -61,7 +63,7 @@ class ChartData:
     @property
     def datasets(self) -> dict[str, list[dict[str, Any]]]:
         """The named data sets of a specification."""
-        return {"rows": self.rows, "pairs": self.pairs, "curves": self.curves, "published": self.published}
+        return {name: getattr(self, name) for name in ("rows", "pairs", "curves", "changed", "published")}
 
 
 def finished(chart: Spec, data: ChartData | None, description: str) -> Spec:

@@ -18,6 +18,7 @@ from poa_bench.report.analysis import gains, rank_correlation
 from poa_bench.report.frame import ReportData
 from poa_bench.report.page_values import page_values
 from poa_bench.report.published import FIELDS, beside, read_published
+from poa_bench.report.robustness_charts import robustness_charts
 
 FRONT_IN_CAPTION = 10  # sizes; more are read better as a list
 ASSETS = Path(__file__).with_name("assets")
@@ -32,6 +33,7 @@ SECTIONS = {
     "controls": "Does pre-training pay?",
     "galleries": "What the numbers mean",
     "correlation": "Do the tasks agree?",
+    "robustness": "Occluded and shuffled pictures",
     "curves": "Learning curves",
     "published": "Published numbers",
     "provenance": "Provenance",
@@ -115,6 +117,9 @@ def page_charts(data: ReportData, drawn: figures.ChartData) -> dict[str, dict[st
                 f"Rank correlation between the tasks over the sizes of {series}; the numbers are in the table below."
             )
             charts[f"correlation-{place}"] = (maps.correlation_chart(series), caption)
+    for name, chart in robustness_charts(drawn.changed).items():
+        caption = f"Accuracy on pictures that are changed more and more: {name}."
+        charts[f"robustness-{len(charts)}"] = (chart, caption)
     if drawn.curves:
         charts["curves"] = (figures.curve_chart(drawn), "Values logged during training.")
     return {
