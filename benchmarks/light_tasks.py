@@ -7,6 +7,10 @@ that a busy machine changes little. The claim: what is not the added tasks' own 
 the time of the three (features are extracted once, a probe is fitted once for all tasks that use it). A table says
 where the time goes. The profile is a short one; beside that of 1 s for each batch size nothing would be seen. The
 exit status is 1 where the claim fails.
+
+All 143 sizes in minutes, since pictures and views are few (`--protocols` takes the place of a task's defaults):
+`python -m benchmarks.light_tasks --sizes 143 --pictures 10 --protocols profile-b1-b32-s0.01/1
+robustness-logreg-shuffle-draws1/1`
 """
 
 import argparse
@@ -20,10 +24,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.sweep import make_checkpoint
+from poa_bench.datasets.digits import SPLITS
 from poa_bench.runs.results import write_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.light import STANDARD, plan_light
-from poa_bench.tasks import light, light_tasks
+from poa_bench.tasks import light, light_tasks, task_of_protocol
 from poa_bench.tasks.session import Session
 
 PROFILE = "profile-b1-b32-s0.05/1"
@@ -79,14 +84,23 @@ class TimedSession(Session):
             self.seconds[task] += time.process_time() - start
 
 
+def few_pictures(of_each_class: int, config: Path) -> str:
+    """The path of an evaluation config of so many digits of each class in every split."""
+    indices = {"shots": of_each_class, "seed": 0}
+    splits = {split: dict(type="poa_bench.DigitsClassification", split=split, indices=indices) for split in SPLITS}
+    config.write_text(f"evaluation = {dict(name='digits', **splits)!r}\n", encoding="utf-8")
+    return str(config)
+
+
 def measure(
-    checkpoint: Path, tasks: list[str], specs: list[str], folder: Path
+    checkpoint: Path, data: str, tasks: list[str], specs: list[str], protocols: list[str], folder: Path
 ) -> tuple[float, dict[str, float], Counter]:
     """Seconds in all, those of each part and what was counted, of one evaluation; its results are written."""
     light.Session = TimedSession
     TimedSession.seconds, TimedSession.counts = defaultdict(float), Counter()
+    named = [name for name in protocols if task_of_protocol(name) in tasks]
     start = time.process_time()
-    for run, outcome in light.run_light(plan_light(str(checkpoint), "digits", tasks, specs, protocols=[PROFILE])):
+    for run, outcome in light.run_light(plan_light(str(checkpoint), data, tasks, specs, protocols=named)):
         if isinstance(outcome, Exception):
             raise SystemExit(f"{run}: {outcome!r}")
         write_result(outcome, folder)
@@ -111,6 +125,9 @@ def main() -> int:
     """Print the table and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, default=12, help="of the 143; default 12")
+    parser.add_argument("--pictures", type=int, metavar="N", help="of each class in every split; default: all")
+    named = f"of tasks that are not measured by their defaults; default {PROFILE}"
+    parser.add_argument("--protocols", nargs="*", default=[PROFILE], metavar="NAME", help=named)
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="TASK", help="light tasks that are not measured")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -120,12 +137,15 @@ def main() -> int:
         checkpoint = Path(folder) / "supernet.pth"
         space = [str(spec) for spec in make_checkpoint(checkpoint, 11, 13)]
         specs = space[:: len(space) // args.sizes][: args.sizes]
-        measure(checkpoint, tasks, specs[:1], Path(folder) / "warm")  # imports and first calls
-        few = measure(checkpoint, list(STANDARD), specs, Path(folder) / "few")
-        many = measure(checkpoint, tasks, specs, Path(folder) / "many")
+        data = few_pictures(args.pictures, Path(folder) / "few_digits.py") if args.pictures else "digits"
+        measure(checkpoint, data, tasks, specs[:1], args.protocols, Path(folder) / "warm")  # imports and first calls
+        few = measure(checkpoint, data, list(STANDARD), specs, args.protocols, Path(folder) / "few")
+        many = measure(checkpoint, data, tasks, specs, args.protocols, Path(folder) / "many")
     own = sum(seconds for part, seconds in many[1].items() if part in tasks and part not in STANDARD)
     ratio = (many[0] - own) / few[0]
-    print(f"{len(specs)} of {len(space)} sizes; {', '.join(STANDARD)}, and {', '.join(tasks)}; {PROFILE}")
+    pictures = f"{args.pictures} pictures of each class in every split" if args.pictures else "all pictures"
+    print(f"{len(specs)} of {len(space)} sizes; {', '.join(STANDARD)}, and {', '.join(tasks)}; {pictures}")
+    print(", ".join(args.protocols))
     print(table(few, many, len(specs)))
     counts = ", ".join(f"{count} {name}" for name, count in sorted(many[2].items()))
     print(f"with all tasks: {counts} for {len(specs)} sizes")
