@@ -69,7 +69,7 @@ def _objective(config: Config) -> Objective:
     known = MODELS.get(name) if str(name).startswith(f"{MODELS.scope}.") else None
     if not (isinstance(known, type) and issubclass(known, Objective)):
         raise InputError(
-            f"{config.filename} is no pre-training config: its model is a {name}, not a poa_bench.POA or another "
+            f"{config.filename} is not a pre-training config: its model is a {name}, not a poa_bench.POA or another "
             "objective"
         )
     return MODELS.build(config.model)

@@ -217,8 +217,8 @@ def _check_complete(config: Config, needed: tuple[str, ...], purpose: str) -> No
     """Raises InputError unless the config has the entries, with batches of at least one image."""
     if missing := [name for name in needed if config.get(name) is None]:
         raise InputError(
-            f"{config.filename} is no {purpose} config, it has no {', '.join(missing)}: `poa-bench config-path` lists "
-            "the project's (sweeps are for `poa-bench run`)"
+            f"{config.filename} is not a {purpose} config, as it has no {', '.join(missing)}: `poa-bench config-path` "
+            "lists the project's (sweeps are for `poa-bench run`)"
         )
     batch = config[needed[1]].get("batch_size", 1)
     if not isinstance(batch, int) or batch < 1:

@@ -125,7 +125,7 @@ def test_table_names_every_part_and_refuses_other_configs():
             predict(recipe_config(), images=images, utilisation=utilisation)
     with pytest.raises(InputError, match="unknown GPU 'tpu': use one of a100, h100, h200"):
         predict(recipe_config(), "tpu")
-    with pytest.raises(InputError, match="no pre-training config"):
+    with pytest.raises(InputError, match="is not a pre-training config"):
         predict(Config({"model": {"type": "mmdet.MaskRCNN"}}))
 
 

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="path of a config, or the base name of one of this project's")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
     parser.add_argument(
-        "--all", action="store_true", help="decode every picture and label map, on all cores, not a sample"
+        "--all", action="store_true", help="decode every picture and label map, on all cores, instead of a sample"
     )
 
 

@@ -1,4 +1,4 @@
-"""The whole way on the embedded digits: pre-train a supernet, cut it, measure every size, write the report.
+"""The whole pipeline on the embedded digits: pre-train a supernet, cut it, measure every size, write the report.
 
 If it is interrupted, start it again with the same --out: it resumes where it stopped.
 """
@@ -10,10 +10,12 @@ from poa_bench.config_files import families_of_the_demo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quick", action="store_true", help="a few minutes: short schedules, to see that all works")
-    parser.add_argument("--out", metavar="DIR", help="folder of everything it makes [work_dirs/demo-FAMILY(-quick)]")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few minutes: short schedules, to see that everything works"
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder for everything it makes [work_dirs/demo-FAMILY(-quick)]")
     parser.add_argument("--family", choices=families_of_the_demo(), default="vit", help="default: vit")
-    parser.add_argument("--seed", type=not_negative, default=0, help="of pre-training and evaluation; default: 0")
+    parser.add_argument("--seed", type=not_negative, default=0, help="seed of pre-training and evaluation; default: 0")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Measure sizes of a pre-trained supernet by light tasks, such as k-NN and linear probe, all sizes in one process.
+"""Measure sizes of a pre-trained supernet with light tasks, such as k-NN and linear probe, all sizes in one process.
 
 Examples:
   poa-bench evaluate work_dirs/run/iter_1000.pth --data digits -o results
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="light tasks, such as kmeans,retrieval,rank; default: knn,linear,profile",
     )
     parser.add_argument("--specs", type=specs, default="all", help="all (default) or vit-w64-d4,smallest,middle,intact")
-    parser.add_argument("--protocols", type=names, default="", help="such as knn-k20-T0.07/1; each task has a default")
+    parser.add_argument(
+        "--protocols", type=names, default="", help="protocols, such as knn-k20-T0.07/1; each task has a default"
+    )
     parser.add_argument("--initialisation", choices=("pretrained", "random", "pixels"), default="pretrained")
     parser.add_argument(
         "--series",
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=not_negative_numbers,
         default="0",
         metavar="N,N",
-        help="measurement seeds: of random initialisation and of a validation split that is held out; default: 0",
+        help="measurement seeds, for random initialisation and for a held-out validation split; default: 0",
     )
     parser.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="autocast of the network")
     add_branch(parser)

@@ -1,6 +1,6 @@
-"""Write one size of a pre-trained supernet, or all, as files of timm, mmpretrain, the Hugging Face hub or onnx.
+"""Write one size of a pre-trained supernet, or all, as files for timm, mmpretrain, the Hugging Face hub or ONNX.
 
-Without --to it is a safetensors file that plain timm loads. `extract` is another name of the same command.
+Without --to it is a safetensors file that plain timm loads. `extract` is another name for the same command.
 
 Examples: poa-bench export work_dirs/run/iter_1000.pth vit-w384-d12 -o vit_s.safetensors
           poa-bench export work_dirs/run/iter_1000.pth vit-w384-d12 --to onnx -o vit_s.onnx
@@ -19,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", help="training checkpoint (.pth) of a pre-training, or of a dense or fine-tuned model"
     )
-    parser.add_argument("spec", nargs="?", help="size to cut: vit-w384-d12, or an alias such as vit-s; a model has one")
+    parser.add_argument(
+        "spec",
+        nargs="?",
+        help="size to cut: vit-w384-d12, or an alias such as vit-s; not needed for a dense or fine-tuned model",
+    )
     parser.add_argument("--all", action="store_true", help="write every size of the space; goes on where it stopped")
     targets = ["timm", "mmpretrain", "hf", "onnx"]
     parser.add_argument("--to", default="timm", choices=targets, help="target library [%(default)s]")
@@ -29,10 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--image-size",
         type=positive,
         metavar="PIXELS",
-        help="of the images of a network that takes any size, as a ResNet does; default: that of the training",
+        help="image size, for a network that takes any, such as a ResNet; default: that of the training",
     )
     for name in ("mean", "std"):
-        text = "of the training's images, from 0 to 1; only for old checkpoints, which do not say it"
+        text = "of the training images, from 0 to 1; only for old checkpoints, which do not record it"
         parser.add_argument(f"--{name}", nargs=3, type=float, metavar="X", help=text)
 
 

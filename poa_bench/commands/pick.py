@@ -1,6 +1,7 @@
 """Say which size to deploy within a budget, what comes second, and what the next cheaper size loses.
 
-Sizes are chosen by validation scores where every size has one; the answer says by what, and shows the task's scores.
+Sizes are chosen by validation scores where every size has one; the answer names the score that
+decided, and shows the task's scores.
 """
 
 from poa_bench.argument_types import amount
@@ -12,11 +13,11 @@ def add_arguments(parser):
     parser.add_argument("--metric", help="metric of the task [its primary one]")
     parser.add_argument("--max-params", type=amount, metavar="N", help="parameters at most: 30M, 1.2e6")
     parser.add_argument("--max-macs", type=amount, metavar="N", help="multiply-accumulates of one image at most: 4.5G")
-    parser.add_argument("--max-file-mb", metavar="MB", type=amount, help="float32 weights at most")
+    parser.add_argument("--max-file-mb", metavar="MB", type=amount, help="size of the float32 weights at most")
     parser.add_argument(
         "--max-latency-ms", metavar="MS", type=amount, help="latency at most, as the profile measured it"
     )
-    parser.add_argument("--latency", default="p50 batch1", help="words of the latency's name [%(default)s]")
+    parser.add_argument("--latency", default="p50 batch1", help="words in the name of the latency [%(default)s]")
 
 
 def run(args):

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_sweep_arguments(parser)
     parser.add_argument("--ids", action="store_true", help="print every run with its id and state")
-    parser.add_argument("--jobs", type=positive, default=1, help="processes at a time, for the estimate of the time")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes at a time, for the time estimate")
 
 
 def run(args: argparse.Namespace) -> int | None:

@@ -1,4 +1,4 @@
-"""Do what is missing of a sweep, on this machine or on a SLURM cluster."""
+"""Do the missing runs of a sweep, on this machine or on a SLURM cluster."""
 
 import argparse
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int | None:
     from poa_bench.sweep.scheduler import run_sweep
 
     if args.executor == "local" and args.jobs is None and not args.gpus and (unused := len(visible_gpus())):
-        print(f"{unused} usable GPUs are here and the runs go to the CPU: --gpus {unused} takes them")
+        print(f"{unused} usable GPUs are here, but the runs go to the CPU: --gpus {unused} uses them")
     try:
         summary = run_sweep(sweep_of(args), args.executor, args.jobs, args.gpus, args.retries, not args.quiet)
     except KeyboardInterrupt:

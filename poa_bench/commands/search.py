@@ -1,6 +1,6 @@
-"""Find the best size of a checkpoint within limits of parameters, MACs or latency.
+"""Find the best size of a checkpoint within limits on parameters, MACs or latency.
 
-All sizes are measured where at most 64 are within the limits, else an evolutionary search spends the budget. Sizes are
+If at most 64 sizes are within the limits, all are measured; else an evolutionary search spends the budget. Sizes are
 chosen by validation scores where the task has some (linear always, knn where the evaluation config has `val`).
 Example: poa-bench search work_dirs/run/iter_1000.pth --task knn --dataset digits --max-params 30M --max-latency-ms 12
 """
@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-latency-ms", type=amount, metavar="MS", help="median at batch 1, measured on this machine"
     )
-    parser.add_argument("--budget", type=positive, metavar="N", help="sizes to measure at most")
+    parser.add_argument("--budget", type=positive, metavar="N", help="measure at most N sizes")
     parser.add_argument(
-        "--seed", type=not_negative, default=0, help="of the evolutionary search; measurements have seed 0"
+        "--seed", type=not_negative, default=0, help="seed of the evolutionary search; measurements have seed 0"
     )
     parser.add_argument("--results", default="results/search", metavar="DIR", help="default results/search")
     where = parser.add_mutually_exclusive_group()

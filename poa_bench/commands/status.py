@@ -1,4 +1,4 @@
-"""Show where a sweep stands: counts, what runs, time left, failures by cause, stale results."""
+"""Show where a sweep stands: counts, what is running, time left, failures by cause, stale results."""
 
 import argparse
 
@@ -8,7 +8,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from poa_bench.sweep.options import add_sweep_arguments
 
     add_sweep_arguments(parser)
-    parser.add_argument("--watch", action="store_true", help="stay and refresh until everything is done or failed")
+    parser.add_argument("--watch", action="store_true", help="keep refreshing until everything is done or has failed")
 
 
 def run(args: argparse.Namespace) -> int | None:

@@ -33,7 +33,7 @@ def quoted(names: Iterable[str], shown: int = SHOWN) -> str:
 
 
 def read_classes(classes: Sequence[str] | str) -> tuple[str, ...]:
-    """The class list of a config: names, or the path of a text file with one name a line.
+    """The class list of a config: names, or the path of a text file with one name per line.
 
     Raises:
         InputError: no such file, no name, or a name appears twice.
@@ -41,7 +41,7 @@ def read_classes(classes: Sequence[str] | str) -> tuple[str, ...]:
     if isinstance(classes, str):
         path = Path(classes).expanduser()
         if not path.is_file():
-            raise InputError(f"there is no class list {path}; give the names, or a file with one name a line")
+            raise InputError(f"there is no class list {path}; give the names, or a file with one name per line")
         classes = filter(None, map(str.strip, path.read_text("utf-8-sig", "backslashreplace").splitlines()))
     names = tuple(readable(str(name)) for name in classes)
     if not names:

@@ -131,7 +131,7 @@ def open_images(
         ann_file: text file with one ``path label`` in a line, the path relative to ``folder``, the label a number from
             0 (or a name in ``classes``); without it the first sub-folder in a picture's path is its class.
         split: 'train' or 'test' of an ``.npz``.
-        classes: the names of the classes in the order of their numbers, or a text file with one name a line. By
+        classes: the names of the classes in the order of their numbers, or a text file with one name per line. By
             default class folders are numbered in alphabetical order, and numbers in a list are their own names.
 
     Raises:

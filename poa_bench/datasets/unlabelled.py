@@ -87,8 +87,8 @@ def _pictures_of(coco_file: Path, prefix: bytes) -> np.ndarray:
         names = sorted({prefix + os.fsencode(image["file_name"]) for image in images})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{coco_file} is no annotation file in COCO's format ({type(error).__name__}: {error}); it needs `images`, "
-            "each with a `file_name`"
+            f"{coco_file} is not an annotation file in COCO's format ({type(error).__name__}: {error}); it needs "
+            "`images`, each with a `file_name`"
         ) from error
     if not names:
         raise InputError(f"{coco_file} names no picture; give the annotation file of the split to train on")

@@ -32,7 +32,7 @@ def read_architecture(source: str | Path) -> dict[str, Any]:
     backbone = config.get("model", {}).get("backbone", {})
     if backbone.get("type") != "poa_bench.Supernet":
         raise InputError(
-            f"{source} is no pre-training config: its model.backbone is {backbone.get('type')!r}, not "
+            f"{source} is not a pre-training config: its model.backbone is {backbone.get('type')!r}, not "
             "'poa_bench.Supernet'"
         )
     supernet = Supernet(**{name: value for name, value in backbone.to_dict().items() if name != "type"})

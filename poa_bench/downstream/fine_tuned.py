@@ -46,7 +46,7 @@ def export(
             raise InputError(f"{checkpoint} has many sizes: give one of them, such as vit-w384-d12, or --all")
         return export_file(checkpoint, spec, target, output, branch, **inputs)
     if branch is not None:
-        raise InputError(f"{checkpoint} is of a fine-tuned model, which has no {branch}: leave --branch out")
+        raise InputError(f"{checkpoint} holds a fine-tuned model, which has no {branch}: leave --branch out")
     size = supernet.space.parse(spec) if spec else supernet.space.intact
     said = supernet.preprocessing is not None
     written = export_size(supernet, size, target, output, checkpoint, "fine-tuned backbone", **inputs)

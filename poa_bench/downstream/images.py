@@ -94,7 +94,7 @@ class EvaluationData:
         """
         config = read_config(_find(source), options)
         if "evaluation" not in config:
-            raise InputError(f"{source} is no evaluation config: it has no entry `evaluation = dict(...)`")
+            raise InputError(f"{source} is not an evaluation config: it has no entry `evaluation = dict(...)`")
         entry = config.to_dict()["evaluation"]
         check_call("evaluation", cls, entry)
         check_parts(config)

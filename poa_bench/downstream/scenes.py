@@ -119,8 +119,8 @@ class Scenes(Dataset):
         if values.ndim != 2 or ((values >= known) & (values != IGNORE)).any():
             wrong = f"the shape {values.shape}" if values.ndim != 2 else f"the value {values[values != IGNORE].max()}"
             raise InputError(
-                f"the label map of {name} has {wrong}: it must have one number a pixel, 0 to {known - 1} or {IGNORE}; "
-                "`poa-bench check-data` finds all"
+                f"the label map of {name} has {wrong}: it must have one number per pixel, 0 to {known - 1} or {IGNORE}"
+                "; `poa-bench check-data` finds all"
             )
         if self.numbers is not None:
             table = np.full(IGNORE + 1, IGNORE)

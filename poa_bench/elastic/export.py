@@ -165,7 +165,9 @@ def _is_finished(path: Path, expected: dict[str, str]) -> bool:
         return False
     metadata = read_metadata(path)
     if any(metadata.get(key) != value for key, value in expected.items()):
-        raise InputError(f"{path} is of another checkpoint, branch or preprocessing: give another folder, or remove it")
+        raise InputError(
+            f"{path} comes from another checkpoint, branch or preprocessing: give another folder, or remove it"
+        )
     return True
 
 

@@ -11,8 +11,8 @@ from poa_bench.report.noise import ahead_sentence
 from poa_bench.report.tables import score
 
 _HOW = (
-    "In brackets the 95 % interval of a difference, by the paired bootstrap over pictures and repeats, as is its p; "
-    "ahead is who is so by Holm's correction over the sizes of a score."
+    "In brackets is the 95 % interval of the difference, from the paired bootstrap over pictures and repeats, as is p; "
+    "a side counts as ahead after Holm's correction over the sizes of a score."
 )
 
 
@@ -23,7 +23,7 @@ def comparison_text(sides: list[str], task: str | None = None, csv: str | None =
     if task is not None:
         table = table[table.task.str.startswith(task)]
         if table.empty:
-            raise InputError(f"the sides have no task {task!r} in common; leave --task out to see what they have")
+            raise InputError(f"the sides have no task {task!r} in common; leave out --task to see what they share")
     if csv:
         table.to_csv(csv, index=False)
     sections = [_section(pair, rows) for pair, rows in table.groupby(["first", "second"], sort=False)]

@@ -90,10 +90,12 @@ def choice_sentence(data: ReportData, column: str) -> str:
     if judge != column:
         return f"chosen by {judge}; nothing was chosen on the {about.split} split, which the scores shown are of"
     if about.metric.startswith(VALIDATION):
-        return "chosen by these validation scores themselves, so the chosen one's is likely to be a little too high"
+        return (
+            "chosen by these validation scores themselves, so that of the chosen one is likely to be a little too high"
+        )
     return (
-        f"chosen on the {about.split} split itself, for want of validation scores of every size: the chosen one's "
-        "score is likely to be a little too high"
+        f"chosen on the {about.split} split itself, since not every size has a validation score: the score "
+        "of the chosen one is likely to be a little too high"
     )
 
 

@@ -21,8 +21,8 @@ def pick_text(found: dict) -> str:
     if choice.best is None:
         lowest = [f"{_amount(name, row[name])} ({row.spec})" for name, row in found["lowest"].items()]
         raise InputError(
-            f"no measured size has {limits}; the lowest measured: {', '.join(lowest) or 'none'}. "
-            f"Allow more, or measure more sizes ({choice.unknown} lack the cost)"
+            f"no measured size meets {limits}; the lowest measured: {', '.join(lowest) or 'none'}. "
+            f"Raise the limit, or measure more sizes (for {choice.unknown} the cost is unknown)"
         )
     best = choice.best
     lines = [
@@ -44,7 +44,7 @@ def pick_text(found: dict) -> str:
     if choice.unknown:
         lines.append(f"left out:      sizes for which a limited cost was not measured: {choice.unknown}")
     if busy := [cost_title(name) for name in found["costs"] if best[BUSY + name] is True or best[BUSY + name] == 1]:
-        lines.append(f"disturbed:     {', '.join(busy)}: other work disturbed the measurement, it is too high")
+        lines.append(f"disturbed:     {', '.join(busy)}: other work disturbed the measurement, so it is too high")
     if found["devices"]:
         lines.append(f"latency of:    {', '.join(found['devices'])}")
     return "\n".join([*lines, *_export_lines(best)])
@@ -64,7 +64,7 @@ def _export_lines(best: pd.Series) -> list[str]:
     """The command and what it cuts, or why there is none."""
     if found := replaced(best):
         return [
-            f"export:        not from {best.checkpoint}, which has other contents now (sha256 {found[:8]}): find the "
+            f"export:        not from {best.checkpoint}, whose contents have changed (sha256 {found[:8]}): find the "
             f"{best.origin}"
         ]
     return [f"export:        {best.export}", f"from:          {best.origin}"]

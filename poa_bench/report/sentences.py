@@ -17,8 +17,8 @@ from poa_bench.report.verdict import Verdict, leads, verdict_text
 from poa_bench.tasks import todays
 
 _OUTCOMES = (
-    "The scores{of} have 95 % intervals from the bootstrap over test pictures and repeats; which sizes tie, and what "
-    "is ahead of what, is told by differences on the same pictures (`docs/evaluation.md`)."
+    "The scores{of} have 95 % intervals from the bootstrap over test pictures and repeats; ties and leads "
+    "are decided by differences on the same pictures (`docs/evaluation.md`)."
 )
 
 
@@ -105,11 +105,11 @@ def trust(data: ReportData, missing: int) -> list[str]:
     sentences = [_repeats(data), *_noise(data), *_imbalances(data), *_chosen(data)] if data.primaries else []
     if busy := disturbed_sizes(data):
         sentences.append(
-            f"Latencies with a dagger ({len(busy)} of {len(data.disturbed)} rows; crossed in charts) were measured "
-            "while other work disturbed the machine, however often they were repeated: too high; measure again."
+            f"Latencies with a dagger ({len(busy)} of {len(data.disturbed)} rows; crossed in charts) are too high: "
+            "other work disturbed the machine at every attempt. Measure them again."
         )
     if missing:
-        sentences.append(f"{_runs(missing)} missing for a full table; nothing is averaged over them.")
+        sentences.append(f"{_runs(missing)} missing from the table; no mean is taken over the gaps.")
     older = {name: todays(name) for name in data.columns.protocol[data.primaries]}
     older = [f"{name} (now {newer})" for name, newer in sorted(older.items()) if name != newer]
     if older:
@@ -119,7 +119,7 @@ def trust(data: ReportData, missing: int) -> list[str]:
     if data.draws.unread:
         files = "file" if len(data.draws.unread) == 1 else "files"
         sentences.append(
-            f"{len(data.draws.unread)} {files} of outcomes could not be read: these scores have no intervals."
+            f"{len(data.draws.unread)} {files} of outcomes could not be read, so their scores have no intervals."
         )
     if data.broken:
         files = "file" if len(data.broken) == 1 else "files"
@@ -141,9 +141,14 @@ def _repeats(data: ReportData) -> str:
     if scored.empty:
         return "No score has all its repeats."
     if scored.runs.max() == 1 and scored.low.notna().any():
-        return "Every score is of one run: intervals are of its pictures; how much another seed differs is unknown."
+        return (
+            "Every score comes from one run: intervals cover its pictures; how much another seed would differ is "
+            "unknown."
+        )
     if scored.runs.max() == 1:
-        return "Every score is of one run: its spread is unknown, and a small difference between sizes may be chance."
+        return (
+            "Every score comes from one run: its spread is unknown, and a small difference between sizes may be chance."
+        )
     text = f"Scores are means over {_range(scored.runs)} runs; where there are several, ± is {spread_sentence(data)}."
     if scored.pretrainings.max() > 1:
         return text
@@ -159,19 +164,19 @@ def _noise(data: ReportData) -> list[str]:
     if sure.all() or not known.any():
         return found
     text = (
-        f"{'Other scores' if found else 'Scores'} within the noise are no further apart than {SURE:g} standard errors "
-        "of their difference, which come from repeats and from the number of test pictures, as far as the results say "
-        "them"
+        f"{'Other scores' if found else 'Scores'} are within the noise where they differ by at most {SURE:g} standard "
+        "errors of their difference; these come from repeats and from the number of test pictures, where the results "
+        "say them"
     )
     unsaid = list(known.index[~known])
-    return [*found, f"{text}; of {', '.join(unsaid)} they say neither." if unsaid else f"{text}."]
+    return [*found, f"{text}; for {', '.join(unsaid)} they say neither." if unsaid else f"{text}."]
 
 
 def _imbalances(data: ReportData) -> list[str]:
     found = {data.columns.dataset[column]: tables.imbalance(data, column) for column in data.primaries}
     return [
         f"The test set of {dataset} is imbalanced ({counts[0]} pictures of its largest class, {counts[1]} of its "
-        "smallest): `balanced_top1`, the mean of the classes' recalls, counts every class alike."
+        "smallest): `balanced_top1`, the mean of the classes' recalls, gives every class the same weight."
         for dataset, counts in found.items()
         if counts
     ]
@@ -198,8 +203,8 @@ def _chosen(data: ReportData) -> list[str]:
         return []
     judged = [column for column in data.primaries if chosen_by(data, column) != column]
     return [
-        "The sizes above are named by the scores shown; to choose one, `pick` takes validation scores where there "
-        f"are some ({', '.join(judged) or 'none here'})."
+        "The sizes above are ranked by the scores shown; to choose one, `pick` takes validation scores where there "
+        f"are any ({', '.join(judged) or 'none here'})."
     ]
 
 
@@ -214,7 +219,7 @@ def payoff(data: ReportData) -> list[str]:
         table = gains(data, series, column)
         both = table.dropna(subset=["gain"])
         if len(table) and both.empty:
-            text = f"{column}{_of(data, series)}: no size was measured at {RANDOM} too, so its gain is unknown."
+            text = f"{column}{_of(data, series)}: no size was also measured at {RANDOM}, so the gain is unknown."
         elif len(table):
             text = _gain_sentence(data, series, column, both)
         else:
@@ -248,13 +253,13 @@ def _gain_sentence(data: ReportData, series: str, column: str, both: pd.DataFram
     unclear = list(both.index[(both.gain > 0) & ~both.clear])
     low, high = f"{both.gain.min():+.{decimals}f}", f"{both.gain.max():+.{decimals}f}"
     text = f"{column}{_of(data, series)}: pre-training gains {low if low == high else f'{low} to {high}'} over {RANDOM}"
-    text += f" at the {len(both)} size{'s' * (len(both) != 1)} with both"
+    text += f" at the {len(both)} size{'s' * (len(both) != 1)} measured both ways"
     if series_scores(data, series, column).runs[both.index].max() == 1:
         text += " (one run each" + (")" if both.noise_known.any() else ", noise unknown)")
     if not losers and not unclear:
-        return text + "; it pays at every one of them."
+        return text + "; it pays off at every one of them."
     if losers:
-        text += f"; it does NOT pay at {', '.join(losers)}"
+        text += f"; it does NOT pay off at {', '.join(losers)}"
     if unclear:
         text += f"; the gain is within the noise at {', '.join(unclear)}"
     return text + "."

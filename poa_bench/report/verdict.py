@@ -111,10 +111,10 @@ def standing_text(found: Standing, decimals: int = 2, with_numbers: bool = True)
     rivals = " and ".join(_valued(rival, decimals) if with_numbers else rival.name for rival in found.rivals)
     chance = f" ({found.chance:.{decimals}f})" if with_numbers else ""
     return {
-        "zero": "0, so nothing can be told",
-        "chance": f"NOT {found.side} chance{chance}, so nothing can be told",
+        "zero": "0, so no conclusion is possible",
+        "chance": f"NOT {found.side} chance{chance}, so no conclusion is possible",
         "controls": f"NOT {found.side} {rivals}",
-        "uncontrolled": "no control was measured (random initialisation, raw pixels), so how good it is cannot be told",
+        "uncontrolled": "no control was measured (random initialisation, raw pixels), so nothing shows how good it is",
         "above": f"{found.side} {rivals}",
     }[found.kind]
 
@@ -166,13 +166,13 @@ def verdict_text(found: Verdict, decimals: int = 2) -> str:
     spoken = _spoken(found)
     worth = standing_text(found.standing, decimals)
     if kind == "zero":
-        return f"nothing can be told: {spoken} scores {value}"
+        return f"no conclusion is possible: {spoken} scores {value}"
     if kind == "chance":
-        return f"nothing can be told: {spoken}, {score.name}, has {value}, {worth.partition(',')[0]}"
+        return f"no conclusion is possible: {spoken}, {score.name}, has {value}, {worth.partition(',')[0]}"
     if kind == "controls":
         return f"{_rivals(found, decimals)}; {spoken}, {score.name}, has {value}"
     if kind == "uncontrolled":
-        text = f"nothing says whether the scores are good, for want of a control; {spoken} is {score.name} with {value}"
+        text = f"without a control nothing shows whether the scores are good; {spoken} is {score.name} with {value}"
         return text + _ties(found, decimals)
     if kind == "few":
         others = "".join(f"; {other.name} has {other.mean:.{decimals}f}" for other in found.others)
@@ -185,7 +185,7 @@ def verdict_text(found: Verdict, decimals: int = 2) -> str:
     if kind == "tie":
         return f"{spoken} is {score.name} with {value}, {worth}{_ties(found, decimals)}"
     if kind == "highest":
-        return f"{spoken} is {score.name} with {value}, {worth}; how large the noise is, nothing says"
+        return f"{spoken} is {score.name} with {value}, {worth}; the size of the noise is unknown"
     return f"the best of {found.count} sizes is {score.name} with {value}, {worth}"
 
 
@@ -217,10 +217,11 @@ def _ties(found: Verdict, decimals: int) -> str:
     if found.score.sample is None or any(other.sample is None for other in found.tied):
         noise = max(found.score.margin(other) for other in found.tied)
         within = f"within the noise (± {noise:.{decimals}f})" if noise else "equal"
+        how = f"{'is' if count == 1 else 'are'} {within}"
     else:
-        within = "not told apart from the best by these pictures"
+        how = "cannot be told apart from the best on these pictures"
     which = f"{count} of the other {others}" if others > 1 else "the other one"
-    return f"; {which} {'is' if count == 1 else 'are'} {within}: a tie"
+    return f"; {which} {how}: a tie"
 
 
 def _valued(score: Score, decimals: int) -> str:

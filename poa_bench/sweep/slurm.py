@@ -97,7 +97,7 @@ class SlurmExecutor:
             except FailedJobError as error:
                 said = (str(error).strip() or "it said nothing").splitlines()[-1]
                 raise InputError(
-                    f"sbatch took no job: {said}; see the sweep's slurm settings (--set slurm.partition=...)"
+                    f"sbatch accepted no job: {said}; see the sweep's slurm settings (--set slurm.partition=...)"
                 ) from error
             self._jobs |= {job.job_id: chunk for job, chunk in zip(jobs, together, strict=True)}
             self._save_book()

@@ -142,7 +142,7 @@ def protocol_sentence(task: str, protocol: str) -> str:
         newer = todays(protocol)
         if newer == protocol:
             return known.description
-        return f"Another version of `{newer}`, which measures otherwise: the changelog says what has changed."
+        return f"Another version of `{newer}`, which measures differently: the changelog says what has changed."
     begins = [begin for begin in found.sentences if protocol.startswith(begin)]
     if begins:
         return found.sentences[max(begins, key=len)]

@@ -39,7 +39,8 @@ class CalibrationProtocol(FeatureProtocol):
         return (
             f"Probabilities of the linear probe `{LinearProtocol().name}` on the test split: expected calibration "
             f"error of the top class ({self.bins} bins of equal width), negative log-likelihood and Brier score; "
-            "scaled_... after the logits were divided by a temperature fitted on validation pictures. Less is better."
+            "scaled_...: the same after dividing the logits by a temperature fitted on validation pictures. Less is "
+            "better."
         )
 
     def measure(self, features: FrozenFeatures) -> Measurement:

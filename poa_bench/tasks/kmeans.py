@@ -40,9 +40,9 @@ class KmeansProtocol(FeatureProtocol):
         """One sentence for the report."""
         whose = {"test": "test split", "train": "train split, to whose centres test pictures are assigned"}
         return (
-            f"k-means on frozen class features of the {whose[self.fitted_on]}, as many clusters as classes, no labels, "
-            f"mean over {self.repeats} starts; accuracy under the best assignment of clusters to classes (Hungarian), "
-            "normalised mutual information, adjusted Rand index, Fowlkes-Mallows index."
+            f"k-means on frozen class features of the {whose[self.fitted_on]}, with as many clusters as classes "
+            f"and no labels, mean over {self.repeats} starts; accuracy under the best assignment of clusters to "
+            "classes (Hungarian), normalised mutual information, adjusted Rand index, Fowlkes-Mallows index."
         )
 
     def measure(self, features: FrozenFeatures) -> Measurement:

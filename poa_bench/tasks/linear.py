@@ -48,8 +48,8 @@ class LinearProtocol(FeatureProtocol):
         return (
             "Multinomial logistic regression on frozen class features of the train split, standardised per feature, "
             f"with the L2 penalty chosen among {self.grid} values from {self.strongest:g} to {self.weakest:g} by "
-            "log-loss on a validation split (after two rises in a row, weaker ones are not tried), and fitted again to "
-            "both where that was held out of train; the test split is looked at once, with the chosen one "
+            "log-loss on a validation split (after two rises in a row, weaker ones are not tried); where that split "
+            "was held out of train, the chosen one is fitted again to both; the test split is looked at once, with it "
             "(best_on_test_top1 is what choosing on the test split would have claimed)."
         )
 

@@ -73,7 +73,7 @@ class LinearSgdProtocol(PictureProtocol):
     def description(self) -> str:
         """One sentence for the report."""
         chosen = {
-            "val": "log-loss on a validation split held out of train; the test split is looked at once, with it",
+            "val": "log-loss on a validation split held out of train; the test split is looked at once, with that head",
             "test": "accuracy on the test split itself, as for the published numbers, so that the score is too high "
             "for new images",
         }[self.chosen_on]

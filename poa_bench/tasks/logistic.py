@@ -61,8 +61,9 @@ class LogisticProtocol(FeatureProtocol):
         again = ", then fitted again to train and validation" if self.labels == "all" else ""
         return (
             f"L2-regularised multinomial logistic regression on normalised frozen class features{few}; C is chosen "
-            f"among {self.grid} values from 1e-6 to 1e5 by accuracy on a validation split (by the mean of classes, or "
-            f"the 11-point mAP of one classifier a class, where the data set asks for it){again} (DINOv2's protocol)."
+            f"among {self.grid} values from 1e-6 to 1e5 by accuracy on a validation split (or by the mean "
+            f"accuracy of the classes or the 11-point mAP of one classifier per class, where the data set requires "
+            f"it){again} (DINOv2's protocol)."
         )
 
     def _few(self) -> str:

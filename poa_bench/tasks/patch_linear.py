@@ -51,9 +51,9 @@ class PatchLinearProtocol(PatchProtocol):
         weights = f", classes weighted by frequency ^ -{self.balance:g}" * bool(self.balance)
         return (
             "Linear segmentation: multinomial logistic regression of the share of each class in a train patch on its "
-            f"frozen features, fitted to the minimum{weights}, the L2 penalty chosen among {self.grid} values by "
-            "log-loss on the patches of validation pictures (and fitted again to both where these were held out of "
-            f"train); logits are resized to the label map's pixels. {self.seen_described}"
+            f"frozen features, fitted to convergence{weights}, with the L2 penalty chosen among {self.grid} values by "
+            "log-loss on the patches of validation pictures (and fitted again to both where these were held out "
+            f"of train); logits are resized to the label map's pixels. {self.seen_described}"
         )
 
     def fit(self, patches: FrozenPatches) -> Fitted:

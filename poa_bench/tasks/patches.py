@@ -71,13 +71,13 @@ class PatchProtocol(Protocol):
     def seen_described(self) -> str:
         """The end of a sentence for the report."""
         windows = (
-            f"a patch is the mean, with Gaussian weights, over windows of the pre-training's size that begin every "
+            f"each patch is a Gaussian-weighted mean over windows of the pre-training's size, placed every "
             f"1/{self.overlap} of their side"
         )
         return (
-            f"Patches are those of the last map (with all maps from {self.stride} px a patch on, where it is coarser)"
-            f"{' beside the class feature' * self.context}; "
-            f"{windows if self.overlap else 'pictures pass as a whole, with interpolated positions'}; at most "
+            f"Patches are taken from the last map (joined by all maps of {self.stride} px a patch or more, where it is "
+            f"coarser){', each with the class feature beside it' * self.context}; "
+            f"{windows if self.overlap else 'pictures are seen whole, with interpolated positions'}; at most "
             f"{self.patches} patches of the train split are used."
         )
 

@@ -51,8 +51,8 @@ class ProfileProtocol(NetworkProtocol):
         return (
             f"Latency of the stock network of each size on this machine at batch {sizes}: percentiles over at least "
             f"{self.least_runs} forward passes or {self.seconds:g} s after {self.warm_up} for warm-up; MACs are the "
-            "multiply-accumulates of all matrix products and convolutions, attention included. What other work "
-            "disturbs is measured again, and marked if it stays disturbed."
+            "multiply-accumulates of all matrix products and convolutions, attention included. Measurements "
+            "that other work disturbed are repeated, and marked if they stay disturbed."
         )
 
     @property

@@ -39,7 +39,7 @@ class RetrievalProtocol(FeatureProtocol):
         gallery = {"test": "all other test pictures", "train": "the train split"}[self.gallery]
         return (
             f"Each test picture is a query, {gallery} the gallery, ranked by cosine similarity of frozen class "
-            "features; relevant are pictures of the same class. Mean average precision over queries, and the share of "
+            "features; pictures of the same class are relevant. Mean average precision over queries, and the share of "
             "queries with a relevant picture among the first 1, 5 and 10."
         )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from poa_bench.downstream.labelled_images import LabelledImages
     from poa_bench.downstream.robustness import Onlooker
 
-_PROBE = "The linear probe `{}`, fitted to clean pictures once, on "
+_PROBE = "The linear probe `{}`, fitted once to clean pictures, on "
 _REST = " Also its accuracy on clean test pictures, and the share of it that is left (retention)."
 
 
@@ -80,8 +80,8 @@ class CorruptionProtocol(_ChangedPictures):
         severities = ", ".join(self.severities)
         return (
             _PROBE.format(LinearProtocol().name) + "test pictures with each of the 15 corruptions of ImageNet-C, drawn "
-            f"from the measurement seed, at severity {severities}: mean top-1 accuracy, by corruption and by severity."
-            + _REST
+            f"from the measurement seed, at severity {severities}: mean top-1 accuracy, overall, by corruption and by "
+            "severity." + _REST
         )
 
     def views(self, data: EvaluationData, seed: int) -> Iterator[LabelledImages]:
@@ -151,7 +151,7 @@ class OcclusionProtocol(_ChangedPictures):
         return (
             _PROBE.format(LinearProtocol().name) + f"test pictures of which 10, 20, ... 90 % of the {self.grid} x "
             f"{self.grid} patches are black, drawn anew for each picture from the measurement seed ({self.draws} "
-            "times): mean top-1 accuracy, and that of each share." + _REST
+            "times): mean top-1 accuracy, overall and for each share." + _REST
         )
 
     def views(self, data: EvaluationData, seed: int) -> Iterator[LabelledImages]:
@@ -200,7 +200,7 @@ class ShuffleProtocol(_ChangedPictures):
             _PROBE.format(LinearProtocol().name)
             + "test pictures whose tiles are in another order, drawn anew for each "
             f"picture from the measurement seed ({self.draws} times); grids of 2 x 2, 2 x 4, 4 x 4, 4 x 8, 8 x 8, "
-            "14 x 14 and 16 x 16 tiles, those that divide the picture: mean top-1 accuracy, and that of each grid."
+            "14 x 14 and 16 x 16 tiles, where they divide the picture: mean top-1 accuracy, overall and for each grid."
             + _REST
         )
 

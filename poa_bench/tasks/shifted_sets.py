@@ -55,9 +55,9 @@ class ShiftProtocol(ViewProtocol):
     def description(self) -> str:
         """One sentence for the report."""
         return (
-            f"The linear probe `{LinearProtocol().name}`, fitted to clean pictures once, on other test sets: mean of "
-            "their top-1 accuracies, and each of them. Where a set has some of the classes only, predictions are among "
-            "these. Beside it ..._clean_top1: the accuracy on clean test pictures of the same classes in the same way. "
+            f"The linear probe `{LinearProtocol().name}`, fitted once to clean pictures, on other test sets: the mean "
+            "of their top-1 accuracies, and each of them. Where a set has only some of the classes, predictions are "
+            "limited to these. ..._clean_top1 is the accuracy on clean test pictures of the same classes, so limited. "
             "Where a picture has several labels (ReaL), any of them is right."
         )
 

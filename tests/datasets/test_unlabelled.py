@@ -74,9 +74,9 @@ def test_bad_input_is_named(folder, tmp_path):
     described = tmp_path / "train.json"
     one = dict(path=str(folder), coco_file=str(described))
     for text, expected in {
-        "{": "is no annotation file in COCO's format",
-        "[]": "is no annotation file in COCO's format",
-        '{"images": [{"id": 3}]}': "is no annotation file in COCO's format .*file_name",
+        "{": "is not an annotation file in COCO's format",
+        "[]": "is not an annotation file in COCO's format",
+        '{"images": [{"id": 3}]}': "is not an annotation file in COCO's format .*file_name",
         '{"images": []}': "names no picture",
         '{"images": [{"file_name": "x.png"}, {"file_name": "a.png"}]}': "1 of the 2 pictures in .* e.g. x.png",
     }.items():

@@ -149,7 +149,7 @@ def test_a_size_that_fails_does_not_end_the_others():
 
 def test_maps_that_are_wrong_are_named(monkeypatch):
     monkeypatch.setattr(Colours, "metainfo", {"classes": ("red", "green")})
-    with pytest.raises(InputError, match=r"0.png has the value 2: it must have one number a pixel, 0 to 1 or 255"):
+    with pytest.raises(InputError, match=r"0.png has the value 2: it must have one number per pixel, 0 to 1 or 255"):
         scenes()[0]
     item = Colours()[0]
     monkeypatch.setattr(

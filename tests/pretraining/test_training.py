@@ -227,7 +227,7 @@ def test_help_answers_without_torch():
         ),
         (["poa_vit-digits.py", "--cfg-options", "model.compile_blocks"], "model.compile_blocks: it is not KEY=VALUE"),
         (["poa_vit-digits.py", "--cfg-options", "train_dataloader.batch_size=-3"], "batch_size is -3: it must be"),
-        (["sweep_coco.py"], "no training config, it has no model"),
+        (["sweep_coco.py"], "not a training config, as it has no model"),
         (["poa_vit-digits.py", "--work-dir", "{}", "--launcher", "pytorch"], "found no RANK: start the command with t"),
         (["poa_vit-digits.py", "--work-dir", "{}", "--launcher", "slurm"], "found no SLURM_PROCID: start the command"),
         (["poa_vit-digits.py", "--cfg-options", "train_cgf.max_epochs=1"], "did you mean train_cfg?"),

@@ -45,13 +45,13 @@ def test_the_report_says_plainly_where_pretraining_does_not_pay():
     controls = [made_result(initialisation="random"), made_result(spec="vit-w64-d4", initialisation="random", shift=12)]
     controls.append(made_result(spec=None, initialisation="pixels", shift=23))
     (sentence,) = payoff(report_data(results_frame([*better, *controls])))
-    assert "does NOT pay at vit-w64-d4." in sentence
+    assert "does NOT pay off at vit-w64-d4." in sentence
     assert "NOT above raw pixels (68.00): vit-w48-d4, vit-w64-d4." in sentence
 
 
 def test_nothing_is_claimed_without_a_control():
     (sentence,) = payoff(report_data(results_frame([made_result()])))
-    assert "its gain is unknown" in sentence
+    assert "the gain is unknown" in sentence
 
 
 def test_the_summary_names_the_best_and_the_cheapest_near_it():
@@ -68,33 +68,33 @@ def test_the_summary_is_true_where_the_smallest_is_the_best_or_nearly():
     control = made_result(spec=None, initialisation="pixels")
     best = [made_result(), *(made_result(spec=spec, shift=-5) for spec in ("vit-w64-d4", "vit-w80-d4")), control]
     assert summary(report_data(results_frame(best)))[1] == (
-        "knn top1: the highest of 3 sizes is vit-w48-d4 with 67.00, above raw pixels (45.00); how large the noise is, "
-        "nothing says; the largest, vit-w80-d4, has 64.00; it is the smallest."
+        "knn top1: the highest of 3 sizes is vit-w48-d4 with 67.00, above raw pixels (45.00); the size of the noise is "
+        "unknown; the largest, vit-w80-d4, has 64.00; it is the smallest."
     )
     near = [made_result(), *(made_result(spec=spec, shift=-0.5) for spec in ("vit-w56-d4", "vit-w64-d4")), control]
     assert summary(report_data(results_frame(near)))[1].endswith(
-        "is vit-w64-d4 with 67.50, above raw pixels (45.00); how large the noise is, nothing says; it is the largest; "
+        "is vit-w64-d4 with 67.50, above raw pixels (45.00); the size of the noise is unknown; it is the largest; "
         "vit-w48-d4 is within 1 of it with 56 % of its parameters."
     )
 
 
 def test_the_summary_says_how_far_to_trust_the_numbers():
     one = [made_result(), made_result("linear"), made_result(spec="vit-w64-d4")]
-    by = "The sizes above are named by the scores shown; to choose one, `pick` takes validation scores where there "
+    by = "The sizes above are ranked by the scores shown; to choose one, `pick` takes validation scores where there "
     assert trust(report_data(results_frame(one)), missing=1) == [
-        "Every score is of one run: its spread is unknown, and a small difference between sizes may be chance.",
-        by + "are some (none here).",
-        "1 run is missing for a full table; nothing is averaged over them.",
+        "Every score comes from one run: its spread is unknown, and a small difference between sizes may be chance.",
+        by + "are any (none here).",
+        "1 run is missing from the table; no mean is taken over the gaps.",
     ]
     metrics = {"top1": 70.0, "val_top1": 71.0}
     judged = made_result("linear", metrics=metrics, units={})
     assert trust(report_data(results_frame([*(made_result(seed=seed) for seed in range(3)), judged])), missing=0) == [
         "Scores are means over 1 to 3 runs; where there are several, ± is the standard deviation over 3 measurement "
         "seeds. How much another pre-training would differ is unknown.",
-        "Scores within the noise are no further apart than 2 standard errors of their difference, which come from "
-        "repeats and from the number of test pictures, as far as the results say them; of linear top1 they say "
+        "Scores are within the noise where they differ by at most 2 standard errors of their difference; these come "
+        "from repeats and from the number of test pictures, where the results say them; for linear top1 they say "
         "neither.",
-        by + "are some (linear top1).",
+        by + "are any (linear top1).",
     ]
     old = [made_result("linear", seed=0, protocol="linear-logreg-grid13-valsplit/1"), made_result("linear")]
     mixed = trust(report_data(results_frame([*old, made_result(), made_result(seed=1)])), missing=0)

@@ -24,8 +24,9 @@ from poa_bench.report.latex import latex_table
 from poa_bench.report.on_request import KINDS
 from poa_bench.report.page import code_spans
 from poa_bench.report.published import read_published
+from poa_bench.report.samples import Draws
 from poa_bench.runs.results import results_frame, write_result
-from tests.report.made import demo_results, made_profile, made_result
+from tests.report.made import demo_results, made_profile, made_result, outcome_results
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -128,13 +129,37 @@ def test_latex_marks_the_best_of_each_score():
     assert r"\shortstack[r]{detection \\ bbox\_mAP}" in text
 
 
+def test_cards_and_latex_say_the_intervals_of_the_tables(tmp_path):
+    """The values are those of the long table, the ends those of the wide one, which `test_bootstrap.py` judges."""
+    for result in [*outcome_results(), made_result("linear", "vit-w32-d1", sha="a" * 64, checkpoint="a.pth")]:
+        write_result(result, tmp_path / "in")
+    write_report(tmp_path / "in", tmp_path / "out", with_figures=False, also=["latex", "cards"])
+    long, wide = (pd.read_csv(tmp_path / "out" / f"results_{name}.csv") for name in ("long", "wide"))
+    values = long[(long.task == "knn") & (long.metric == "top1")].set_index("spec").value
+    table = (tmp_path / "out" / "report.tex").read_text(encoding="utf-8")
+    lines = {line.split(" & ")[0]: line for line in table.splitlines() if line.startswith("vit")}
+    assert len(lines) == len(wide) == 12 and r"In brackets: 95 \% intervals" in table
+    for row in wide.to_dict("records"):
+        value, low, high = values[row["size"]], row["knn top1 low"], row["knn top1 high"]
+        assert low < value < high
+        ends = f"[{low:.2f}, {high:.2f}]"
+        assert rf"\shortstack[r]{{{value:.2f}\\{{\scriptsize {ends}}}}}" in lines[row["size"]]
+        (card,) = (tmp_path / "out" / "cards").glob(f"poa_{row['size']}*.md")
+        assert f"| knn top1 | {value:.4g} {ends} |" in card.read_text(encoding="utf-8")
+    assert "| linear top1 | 73 |" in next((tmp_path / "out" / "cards").glob("poa_vit-w32-d1*.md")).read_text()
+    assert lines["vit-w32-d1"].count("scriptsize") == 1  # nothing is known of the noise of the other score
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex (texlive-latex-recommended) is not installed")
 @pytest.mark.parametrize("sizes", [3, 60])
 def test_latex_compiles_and_fits_the_page(tmp_path, sizes):
-    """A table and a longtable, with odd letters."""
+    """A table and a longtable, with odd letters, and one with intervals."""
     specs = [f"vit-w{64 * (1 + place // 10)}-d{place % 10 + 1}" for place in range(sizes)]
     made = [made_result(task, spec) for task in ("knn", "linear", "detection") for spec in specs]
     table = latex_table(report_data(results_frame(made)), "50 % of a_b, {~^#$&}")
+    if sizes == 3:
+        sure = outcome_results()
+        table += latex_table(report_data(results_frame(sure), draws=Draws.of_results(sure)), "sure")
     packages = re.match(r"% needs \\usepackage{(.*)}", table)[1]
     page = f"\\documentclass{{article}}\\usepackage{{{packages}}}\\begin{{document}}\n{table}\\end{{document}}"
     (tmp_path / "page.tex").write_text(page, encoding="utf-8")
@@ -163,7 +188,7 @@ def test_one_row(tmp_path):
     write_report(tmp_path / "in", tmp_path / "out")
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert (
-        "for want of a control; the only size is vit-w48-d4 with 67.00." in text
+        "without a control nothing shows whether the scores are good; the only size is vit-w48-d4 with 67.00." in text
         and "None: every size has every task." in text
     )
 

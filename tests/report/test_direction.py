@@ -98,7 +98,7 @@ def test_a_gain_is_a_lower_error(data, column):
     assert table.gain.to_dict() == pytest.approx({spec: RANDOM[spec] - ERRORS[spec] for spec in ERRORS})
     assert table.clear.to_dict() == {spec: spec != "vit-w48-d4" for spec in ERRORS}
     (sentence,) = payoff(data)
-    assert "it does NOT pay at vit-w48-d4" in sentence and "NOT below raw pixels" in sentence
+    assert "it does NOT pay off at vit-w48-d4" in sentence and "NOT below raw pixels" in sentence
 
 
 def test_the_front_falls(data, column):

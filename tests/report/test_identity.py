@@ -224,7 +224,7 @@ def test_a_path_used_for_another_repeat_makes_nothing_stale_and_pick_looks_at_th
     assert (data.long.stale == "").all() and len(cells_of(data)) == 2
     text = pick_text(choose(str(tmp_path / "results"), "knn", None, {}, (None, "")))
     assert "chosen:        vit-w48-d4 (iter_9 (aaaaaaaa)): 67.00" in text
-    assert f"has other contents now (sha256 {owners[1][:8]})" in text and "poa-bench export" not in text
+    assert f"whose contents have changed (sha256 {owners[1][:8]})" in text and "poa-bench export" not in text
 
 
 def test_pick_cuts_the_first_repeat_and_says_so(tmp_path):

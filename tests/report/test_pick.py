@@ -46,8 +46,8 @@ def test_words(demo_folder):
         "runner-up:     vit-w48-d8 (pre-trained): 71.10 ± 0.10; 0.2212 params (M), 0.01416 MACs (G), "
         "0.8847 weights, float32 (MB), 3.840 latency p50, batch 1 (ms), 4.800 latency p95, batch 1 (ms)",
         "next cheaper:  vit-w48-d8 loses 1.00 and saves 44 % of params (M)",
-        "how:           chosen on the test split itself, for want of validation scores of every size: the chosen one's "
-        "score is likely to be a little too high",
+        "how:           chosen on the test split itself, since not every size has a validation score: the score of "
+        "the chosen one is likely to be a little too high",
         "export:        poa-bench export work_dirs/poa/epoch_10.pth vit-w64-d8 -o vit-w64-d8.safetensors",
         "from:          teacher of epoch_10.pth (sha256 aaaaaaaa, branch not said by the results)",
     ]
@@ -117,5 +117,5 @@ def test_bad_input_says_what_is_allowed(demo_folder):
     with pytest.raises(InputError, match="fits 0 of the latencies measured: latency_p50_ms_batch1"):
         choose(demo_folder, "knn", None, {}, (4.0, "p50 batch7"))
     smallest = data.costs.parameters.min() / 1e6
-    with pytest.raises(InputError, match=f"no measured size has params.*lowest measured: params .M. {smallest:.2f}"):
+    with pytest.raises(InputError, match=f"no measured size meets params.*lowest measured: params .M. {smallest:.2f}"):
         pick_text(choose(demo_folder, "knn", None, {"parameters": 10.0}, (None, "")))

@@ -95,7 +95,7 @@ def test_the_report_has_intervals_and_groups(folder, tmp_path):
 def test_headlines_speak_of_what_cannot_be_told_apart(data):
     text = headline(data, "pre-trained", "knn top1")
     tied = int(tie_table(data)["in the tie"][0])
-    assert text.endswith(f"; {tied - 1} of the other 11 are not told apart from the best by these pictures: a tie.")
+    assert text.endswith(f"; {tied - 1} of the other 11 cannot be told apart from the best on these pictures: a tie.")
     assert trust(data, 0)[1].startswith("The scores have 95 % intervals from the bootstrap over test pictures")
 
 
@@ -136,7 +136,7 @@ def test_compare_prints_intervals_and_how(tmp_path, capsys):
             write_result(result, tmp_path / name)
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--csv", str(tmp_path / "c.csv")]) == 0
     text = capsys.readouterr().out
-    assert "In brackets the 95 % interval of a difference" in text and " [+" in text
+    assert "In brackets is the 95 % interval of the difference" in text and " [+" in text
     table = pd.read_csv(io.StringIO((tmp_path / "c.csv").read_text()))
     ahead = (table[table.metric == "top1"].lead == "ahead").sum()
     assert ahead > 0 and f"on knn top1 b is ahead of a at {ahead} of 12 common sizes" in text
@@ -145,5 +145,5 @@ def test_compare_prints_intervals_and_how(tmp_path, capsys):
 
 def test_the_report_does_not_call_a_spread_unknown_whose_intervals_it_shows(data):
     assert trust(data, missing=0)[0] == (
-        "Every score is of one run: intervals are of its pictures; how much another seed differs is unknown."
+        "Every score comes from one run: intervals cover its pictures; how much another seed would differ is unknown."
     )

@@ -55,20 +55,19 @@ KINDS = {
     ),
     "all zero": (
         [*scored([0.0, 0.0, 0.0]), *scored([0.0, 0.0, 0.0], "random")],
-        "nothing can be told: every one of 3 sizes scores 0.00",
+        "no conclusion is possible: every one of 3 sizes scores 0.00",
     ),
     "at chance": (  # 12 % of 400: standard error 1.62, and 12 - 10 < 2 * 1.62
         [*scored([9.0, 12.0, 10.0]), *scored([5.0, 5.0, 5.0], "random")],
-        "nothing can be told: the highest of 3 sizes, vit-w48-d1, has 12.00, NOT above chance (10.00)",
+        "no conclusion is possible: the highest of 3 sizes, vit-w48-d1, has 12.00, NOT above chance (10.00)",
     ),
     "no control": (
         scored([40.0, 60.0, 30.0]),
-        "nothing says whether the scores are good, for want of a control; the highest of 3 sizes is vit-w48-d1 with "
-        "60.00",
+        "without a control nothing shows whether the scores are good; the highest of 3 sizes is vit-w48-d1 with 60.00",
     ),
     "no control and a tie": (
         scored([58.0, 60.0, 30.0]),
-        "nothing says whether the scores are good, for want of a control; the highest of 3 sizes is vit-w48-d1 with "
+        "without a control nothing shows whether the scores are good; the highest of 3 sizes is vit-w48-d1 with "
         "60.00; 1 of the other 2 is within the noise (± 6.95): a tie",
     ),
     "two sizes": (
@@ -92,8 +91,8 @@ KINDS = {
     ),
     "one run of an unknown test set": (
         [*scored([60.0, 65.0, 64.9], facts={}), *scored([20.0, 30.0, 25.0], "random", facts={})],
-        "the highest of 3 sizes is vit-w48-d1 with 65.00, above random initialisation (30.00); how large the noise is, "
-        "nothing says; the largest, vit-w64-d1, has 64.90; the smallest, vit-w32-d1, loses 5.00 and has 44 % of its "
+        "the highest of 3 sizes is vit-w48-d1 with 65.00, above random initialisation (30.00); the size of the noise "
+        "is unknown; the largest, vit-w64-d1, has 64.90; the smallest, vit-w32-d1, loses 5.00 and has 44 % of its "
         "parameters",
     ),
 }
@@ -106,7 +105,7 @@ def test_the_headline_of_each_kind(kind):
 
 
 CHOSEN = {  # where several tie with the highest, `pick` speaks of the cheapest of them
-    "at chance": "nothing can be told: the chosen one of 3 sizes, vit-w32-d1, has 9.00, NOT above chance (10.00)",
+    "at chance": "no conclusion is possible: the chosen one of 3 sizes, vit-w32-d1, has 9.00, NOT above chance (10.00)",
     "a tie": "the chosen one of 3 sizes is vit-w32-d1 with 70.00, above raw pixels (48.80); 1 of the other 2 is within "
     "the noise (± 6.42): a tie",
 }
@@ -154,7 +153,7 @@ def test_cards_and_the_pages_choice_say_what_one_size_is_worth():
     assert worth == [
         "above raw pixels (48.80) and random initialisation (20.00)",
         "NOT above random initialisation (55.00) and raw pixels (48.80)",
-        "NOT above chance (10.00), so nothing can be told",
+        "NOT above chance (10.00), so no conclusion is possible",
     ]
     drawn = chart_data(data)
     rows = {row["spec"]: drawn.worth[int(row["v0"])] for row in drawn.rows if row["series"] == "pre-trained"}
@@ -247,10 +246,10 @@ def test_the_cheapest_of_a_tie_is_chosen_and_it_is_said(tmp_path, capsys):
 def test_gains_within_the_noise_are_not_called_gains():
     results = [*scored([52.0, 70.0, 40.0]), *scored([50.0, 50.0, 41.0], "random"), *scored([51.0], "pixels")]
     (sentence,) = payoff(report_data(results_frame(results)))
-    assert "with both (one run each); " in sentence
+    assert "measured both ways (one run each); " in sentence
     assert sentence.endswith(
-        "; it does NOT pay at vit-w64-d1; the gain is within the noise at vit-w32-d1. NOT above raw pixels (51.00): "
-        "vit-w64-d1. Above raw pixels (51.00), but within the noise: vit-w32-d1."
+        "; it does NOT pay off at vit-w64-d1; the gain is within the noise at vit-w32-d1. NOT above raw pixels "
+        "(51.00): vit-w64-d1. Above raw pixels (51.00), but within the noise: vit-w32-d1."
     )
 
 
@@ -281,8 +280,8 @@ def test_trust_says_what_a_tie_is_and_that_the_test_set_is_imbalanced():
     data = report_data(results_frame([result, made_result("detection")]))
     sentences = trust(data, missing=0)
     assert sentences[1] == (
-        "Scores within the noise are no further apart than 2 standard errors of their difference, which come from "
-        "repeats and from the number of test pictures, as far as the results say them; of detection "
+        "Scores are within the noise where they differ by at most 2 standard errors of their difference; these come "
+        "from repeats and from the number of test pictures, where the results say them; for detection "
         "bbox_mAP they say neither."
     )
     assert sentences[2].startswith(
@@ -299,7 +298,7 @@ def test_an_older_version_of_a_protocol_is_read_and_named():
         "linear-logreg-grid13-valsplit/1 (now linear-logreg-grid13-valsplit/2)" in text for text in trust(data, 0)
     )
     context = report_context(data, "made")
-    assert "which measures otherwise" in context["protocols"].sentence[0]
+    assert "which measures differently" in context["protocols"].sentence[0]
 
 
 def test_several_series_are_told_apart():

@@ -68,6 +68,6 @@ def test_light_chunks_have_arrays_of_their_own_that_are_submitted_first(executor
 def test_a_refusal_of_sbatch_is_one_sentence(said, executor, tmp_path, monkeypatch):
     monkeypatch.setattr(Executor, "refusal", said)
     reason = said.splitlines()[-1] if said else "it said nothing"
-    with pytest.raises(InputError, match=f"sbatch took no job: {reason}; see the sweep's slurm settings"):
+    with pytest.raises(InputError, match=f"sbatch accepted no job: {reason}; see the sweep's slurm settings"):
         executor.submit([Chunk(directory=tmp_path, runs=(), gpus=1, alone=False)])
     assert executor.in_flight == []
