@@ -68,6 +68,38 @@ def test_segmentation_items(scope):
     assert seen == {*range(11), 255}
 
 
+@pytest.mark.parametrize("scope", ["mmdet", "mmseg"], indirect=True)
+def test_kept_train_scenes_are_those_of_the_plain_data_set(scope, monkeypatch):
+    """Opened once, though a transform works in place; the judge is mmengine's way, which opens them each time."""
+    detection = DefaultScope.get_current_instance().scope_name == "mmdet"
+    name, pack = ("DigitsDetection", "PackDetInputs") if detection else ("DigitsSegmentation", "PackSegInputs")
+    load = dict(type="LoadAnnotations", **dict(with_bbox=True, with_mask=True) if detection else {})
+    draws = [dict(type="RandomFlip", prob=0.5), *([] if detection else [dict(type="RandomCrop", crop_size=(32, 32))])]
+    pipeline = [dict(type="LoadImageFromFile"), load, dict(type="Resize", scale=(64, 64)), *draws, dict(type=pack)]
+    data = DATASETS.build(dict(type=f"poa_bench.{name}", split="train", pipeline=pipeline, indices=3))
+    opened, load_first = [], type(data.pipeline.transforms[0]).transform
+    monkeypatch.setattr(
+        type(data.pipeline.transforms[0]), "transform", lambda self, item: opened.append(1) or load_first(self, item)
+    )
+
+    def drawn(make):
+        np.random.seed(0)
+        return [make(place) for _ in range(4) for place in range(3)]
+
+    kept = drawn(data.prepare_data)
+    assert len(opened) == 3
+    for found, expected in zip(kept, drawn(super(type(data).__mro__[1], data).prepare_data), strict=True):
+        assert (found["inputs"] == expected["inputs"]).all()
+        found, expected = found["data_samples"], expected["data_samples"]
+        assert found.flip == expected.flip
+        if detection:
+            assert (found.gt_instances.bboxes.tensor == expected.gt_instances.bboxes.tensor).all()
+            assert (found.gt_instances.masks.masks == expected.gt_instances.masks.masks).all()
+        else:
+            assert (found.gt_sem_seg.data == expected.gt_sem_seg.data).all()
+    assert len(opened) == 3 + 12
+
+
 @pytest.mark.parametrize("name", ["DigitsDetection", "DigitsSegmentation"])
 def test_unknown_split_is_named(name):
     with pytest.raises(InputError, match="'test' of the digit scenes; use one of train, val"):
