@@ -21,6 +21,7 @@ from poa_bench.errors import InputError
 GRID = 2.0**-30  # similarities are rounded to this grid: equal ones are equal whatever the order of summation
 INDEX_BITS = 32
 SPARE = 8  # candidates beyond k that are scored again
+SCORED = 64  # queries whose candidates are scored together: those of many would not fit into a processor's cache
 
 
 class Neighbours(NamedTuple):
@@ -81,9 +82,8 @@ def _search(queries: Tensor, bank: Tensor, k: int, bank_chunk: int) -> Tensor:
     """The keys (see `_encode`) of the k nearest neighbours of unit queries, (Q, k) int64 on the CPU."""
     proposed = min(k + SPARE, len(bank))
     scores, places = _propose(queries, bank, proposed, bank_chunk)
-    candidates = bank.index_select(0, places.flatten().to(bank.device)).to(queries.device).double()
-    exact = torch.bmm(candidates.view(*places.shape, -1), queries.double().unsqueeze(2)).squeeze(2)  # (Q, proposed)
-    keys = _encode(exact, places).topk(k).values
+    scored = [_score(*part, bank) for part in zip(queries.split(SCORED), places.split(SCORED), strict=True)]
+    keys = _encode(torch.cat(scored), places).topk(k).values
     # whatever was not proposed is at most this similar
     bound = scores[:, -1].double() + _rounding_error(queries) + GRID
     doubtful = (_similarities(keys)[:, -1] <= bound).nonzero().squeeze(1)
@@ -105,6 +105,12 @@ def _propose(queries: Tensor, bank: Tensor, count: int, bank_chunk: int) -> tupl
             columns = columns.gather(1, order)
         best, places = scores, columns
     return best, places
+
+
+def _score(queries: Tensor, places: Tensor, bank: Tensor) -> Tensor:
+    """The float64 similarities of each query with the bank entries at its places, (Q, proposed)."""
+    candidates = bank.index_select(0, places.flatten().to(bank.device)).to(queries.device).double()
+    return torch.bmm(candidates.view(*places.shape, -1), queries.double().unsqueeze(2)).squeeze(2)
 
 
 def _search_in_float64(queries: Tensor, bank: Tensor, k: int, bank_chunk: int) -> Tensor:
