@@ -146,7 +146,9 @@ def build_runner(config: Config, given: list[str] | None = None) -> Runner:
     # mmengine keeps what was trained in the work directory, under the config's name; mim wants that name to be unique
     # in the whole checkout
     source = Path(config.filename)
-    config = Config(config.to_dict(), filename=str(source.with_stem(f"{source.stem}_resolved")), cfg_text=config.text)
+    own_name = str(source.with_stem(f"{source.stem}_resolved"))
+    # its text is made for the log and again for every file and checkpoint: yapf takes a third of a second each time
+    config = Config(config.to_dict(), filename=own_name, cfg_text=config.text, format_python_code=False)
     config_values.check_config(config)
     notes = resuming.choose_start(config)
     if given is not None:

@@ -54,8 +54,9 @@ def runs(task: str, checkpoint: Path, initialisations=("pretrained",), seeds=(0,
     return expand(make_sweep(sweep))
 
 
-def test_detection_leaves_a_complete_result(checkpoint, tmp_path):
+def test_detection_leaves_a_complete_result(checkpoint, tmp_path, monkeypatch):
     (run,) = runs("detection", checkpoint)
+    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda *_, **__: pytest.fail("a text was laid out by yapf"))
     result = run_trained(run, tmp_path / "work", "cpu")
     assert list(result.metrics) == ["bbox_mAP", "segm_mAP", "bbox_mAP_50", "segm_mAP_50"]
     assert all(0 <= value <= 100 for value in result.metrics.values())
