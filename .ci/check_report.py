@@ -19,8 +19,6 @@ from poa_bench.runs.results import read_results
 from poa_bench.tasks import light_tasks
 
 LIGHT = tuple(light_tasks())
-# rank is no score of pictures; probabilities of a network that knows nothing can be as true as those of a good one
-NO_JUDGE = ("rank", "calibration")
 GROWING = 3  # tasks by which the largest size is better than the smallest, at least
 
 
@@ -78,8 +76,6 @@ def check_that_tasks_tell(results: Path, sizes: set[str]) -> None:
     for column in data.primaries:
         task = data.columns.task[column]
         scores = {spec: score_of(data, column, series, spec) for spec in sizes}
-        if task in NO_JUDGE:
-            continue
         assert all(score.sample for score in scores.values()), f"{column} has no outcomes"
         random = {spec: score_of(data, column, RANDOM, spec) for spec in sizes}
         blind += [f"{column} at {spec}" for spec in sizes if not scores[spec].better(random[spec])]

@@ -9,14 +9,12 @@ _maps = dict(dataset="digits-scenes", initialisations=[*_controls, "pixels"])
 tasks = [
     dict(task="knn", **_light),
     dict(task="linear", **_light),
-    dict(task="kmeans", **_light),
+    dict(task="kmeans", protocols=["kmeans-test-r2/1"], **_light),
     dict(task="retrieval", **_light),
-    dict(task="rank", **_light),
-    dict(task="calibration", **_light),
     dict(task="robustness", protocols=["robustness-logreg-corruptions15-s3/1"], **_light),
-    dict(task="profile", dataset="digits"),
+    dict(task="profile", dataset="digits", protocols=["profile-b1-b32-s0.25/1"]),
     dict(task="patch-knn", protocols=[f"patch-knn-k30-T0.02-{_patches}"], **_maps),
-    dict(task="patch-linear", protocols=[f"patch-linear-grid13-b0.5-{_patches}"], **_maps),
+    dict(task="patch-linear", protocols=[f"patch-linear-grid7-b0.5-{_patches}"], **_maps),
     dict(task="detection", families=["vit"], settings=dict(config="mask-rcnn_sfp-frozen_digits.py"), **_dense),
     dict(
         task="detection",
