@@ -31,7 +31,8 @@ model = dict(
     backbone=dict(spec="vit-w128-d4", families=dict(_delete_=True, **_base_.photos_families)),
     roi_head=dict(bbox_head=dict(num_classes=3)),
 )
-train_cfg = dict(max_iters=140)
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
+train_cfg = dict(max_iters=180)
 measurement = dict(
     task="detection",
     protocol="faster-rcnn-sfp-frozen-bccd/1",

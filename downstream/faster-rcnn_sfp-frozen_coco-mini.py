@@ -34,7 +34,8 @@ model = dict(
     rpn_head=dict(anchor_generator=dict(scales=[2, 4])),  # objects of 16 to 128 px
     roi_head=dict(bbox_head=dict(num_classes=len(classes))),
 )
-train_cfg = dict(max_iters=140)
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
+train_cfg = dict(max_iters=180)
 measurement = dict(
     task="detection",
     protocol="faster-rcnn-sfp-frozen-coco-mini/1",
