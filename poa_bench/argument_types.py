@@ -3,7 +3,9 @@
 `argparse` prints the message of an `ArgumentTypeError` behind the name of the argument.
 """
 
+import json
 from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
 
 from poa_bench.elastic.branch import BRANCHES
 
@@ -44,6 +46,17 @@ def positive_numbers(text: str) -> list[int]:
 def not_negative_numbers(text: str) -> list[int]:
     """`0,1` -> `[0, 1]`."""
     return [not_negative(word) for word in names(text)]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """`{"a": 1}` -> `{"a": 1}`."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ArgumentTypeError(f'{text!r} is no JSON object: write it like {{"global_pool": "avg"}}')
+    return found
 
 
 def share(text: str) -> float:

@@ -14,10 +14,14 @@ from poa_bench.downstream.description import BUFFER, check_tensors, describe, sp
 from poa_bench.downstream.layer_decay import timm_layer_depths
 from poa_bench.elastic import SubnetSpec, Supernet, load_backbone
 from poa_bench.errors import InputError
+from poa_bench.outside.name import OutsideSpec, parse_spec
+from poa_bench.outside.network import build
+from poa_bench.outside.weights import load_weights
 from poa_bench.registry import MODELS
 
 # of the depth: blocks 3, 5, 7, 11 of ViT-S/B and 7, 11, 15, 23 of ViT-L, as in BEiT, iBOT and POA
 OUT_FRACTIONS = (1 / 3, 1 / 2, 2 / 3, 1.0)
+_OF_POOLING = ("fc_norm.", "head.", "attn_pool.")  # after the maps, in networks from outside
 OUTPUTS = ("levels", "pooled", "pooled_stages")
 
 
@@ -33,10 +37,12 @@ class SubnetBackbone(BaseModule):
     network keeps its random initialisation, and the log says so.
 
     Args:
-        spec: the size, `vit-w384-d12`, `swin-w96-d6`, `resnet-w64-d4-6` or an alias such as `vit-s`.
+        spec: the size, `vit-w384-d12`, `swin-w96-d6`, `resnet-w64-d4-6` or an alias such as `vit-s`; or a network from
+            outside, `timm:NAME`, whose checkpoint is then any file of `outside.weights.load_weights`.
         families: for each family how its networks are built, as they were for pre-training: `head_dim` and the
             arguments of `Supernet` (`image_size`, `patch_size`, `init_values`, ...). Only the entry of the spec's
-            family is used, so one config serves all families.
+            family is used, so one config serves all families. `timm`, arguments of `timm.create_model`, may be left
+            out.
         output: `levels` (multi-scale maps, for dense heads), `pooled` (the class feature, for classification) or
             `pooled_stages` (networks with stages: the means of all stages but the first, one after the other).
         out_fractions: ViT only: which blocks give the levels, as fractions of the depth; the last must be 1.
@@ -75,7 +81,7 @@ class SubnetBackbone(BaseModule):
         super().__init__(init_cfg=_checked_init_cfg(init_cfg))
         if output not in OUTPUTS:
             raise InputError(f"backbone output {output!r} is unknown: use one of {', '.join(OUTPUTS)}")
-        self.spec = SubnetSpec.parse(spec)
+        self.spec = parse_spec(spec)
         self.output = output
         self.final_norm = final_norm
         self.network = build_network(self.spec, families, drop_path_rate=drop_path_rate)
@@ -97,6 +103,10 @@ class SubnetBackbone(BaseModule):
         checkpoint = init_cfg.get("checkpoint")
         if checkpoint is None:
             logger.info(f"backbone {self.spec}: no checkpoint given, random initialisation")
+            return
+        if isinstance(self.spec, OutsideSpec):
+            self.load_report = load_weights(self.network, checkpoint, self.spec)
+            logger.info(f"backbone: {self.load_report}")
             return
         module, report = load_backbone(checkpoint, spec=self.spec, branch=init_cfg.get("branch"))
         copy_weights(module, self.network, checkpoint)
@@ -164,12 +174,12 @@ class SubnetBackbone(BaseModule):
         stages = group_parameters(self.network, self.network.group_matcher(coarse=True), reverse=True)
         last = max(stages.values()) if frozen_stages == "all" else frozen_stages
         for name, parameter in self.network.named_parameters():
-            # without `final_norm` the last norm gets no gradient, which distributed training would wait for
-            unused = name.startswith("norm.") and self.output != "pooled" and not self.final_norm
-            parameter.requires_grad_(stages[name] > last and not unused)
+            # what maps do not pass through gets no gradient, which distributed training would wait for
+            unused = name.startswith(_OF_POOLING) or (name.startswith("norm.") and not self.final_norm)
+            parameter.requires_grad_(stages[name] > last and not (unused and self.output != "pooled"))
 
 
-def build_network(spec: SubnetSpec, families: dict[str, dict[str, Any]], **options: Any) -> nn.Module:
+def build_network(spec: SubnetSpec | OutsideSpec, families: dict[str, dict[str, Any]], **options: Any) -> nn.Module:
     """The stock timm module of one size, randomly initialised; its forward gives the pooled class feature.
 
     Args:
@@ -177,6 +187,14 @@ def build_network(spec: SubnetSpec, families: dict[str, dict[str, Any]], **optio
         families: see `SubnetBackbone`.
         options: further arguments of `Supernet`.
     """
+    if isinstance(spec, OutsideSpec):
+        rates = {name: value for name, value in options.items() if value}  # not every class has drop path
+        network = build(spec.timm, {**families.get(spec.family, {}), **rates})
+        if not hasattr(network, "forward_intermediates"):
+            raise InputError(
+                f"timm's {spec.timm} gives no maps (it has no forward_intermediates): take another network"
+            )
+        return network
     if spec.family not in families:
         raise InputError(f"the config knows no {spec.family} networks, only {sorted(families)}: add it to `families`")
     family_options = {**families[spec.family], **options}

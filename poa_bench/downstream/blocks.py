@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from poa_bench.downstream.backbone import levels_of
+from poa_bench.outside.network import has_class_token
 
 _COUNT = 4
 
@@ -17,7 +18,8 @@ class BlockFeatures(NamedTuple):
     """Features of one pass.
 
     Attributes:
-        classes: (B, w) of each of four blocks, the last one last: class tokens, or means of the stages' maps.
+        classes: (B, w) of each of four blocks, the last one last: class tokens, or where there are none means of the
+            blocks' or stages' maps.
         patches: (B, w) mean of the last block's patches.
     """
 
@@ -52,10 +54,14 @@ def block_indices(depth: int) -> list[int]:
 def _of_blocks(network: nn.Module, images: Tensor) -> BlockFeatures:
     wanted = block_indices(len(network.feature_info))
     once = sorted(set(wanted))
+    prefixed = {"return_prefix_tokens": True} if has_class_token(network) else {}
     found = network.forward_intermediates(
-        images, indices=once, norm=True, output_fmt="NLC", return_prefix_tokens=True, intermediates_only=True
+        images, indices=once, norm=True, output_fmt="NLC", intermediates_only=True, **prefixed
     )
-    tokens = dict(zip(once, found, strict=True))  # (patches (B, N, w), prefix (B, 1, w))
+    if not prefixed:
+        means = {index: patches.mean(1) for index, patches in zip(once, found, strict=True)}
+        return BlockFeatures([means[index] for index in wanted], means[wanted[-1]])
+    tokens = dict(zip(once, found, strict=True))  # (patches (B, N, w), prefix (B, 1 + registers, w))
     return BlockFeatures([tokens[index][1][:, 0] for index in wanted], tokens[wanted[-1]][0].mean(1))
 
 

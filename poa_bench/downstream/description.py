@@ -19,6 +19,7 @@ from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.elastic.family import get_family
 from poa_bench.elastic.training_checkpoint import WRAPPERS, read_checkpoint, unwrapped
 from poa_bench.errors import InputError
+from poa_bench.outside.name import OutsideSpec, is_outside, parse_spec
 
 BUFFER = "description"  # its name in a `SubnetBackbone`
 BACKBONE = "model.backbone"  # where the configs have it
@@ -34,9 +35,11 @@ def space_of(spec: SubnetSpec, head_dim: int | None) -> SearchSpace:
     return SearchSpace(spec.family, (spec.width,), tuple((depth,) for depth in spec.depths), head_dim)
 
 
-def describe(spec: SubnetSpec, families: Mapping[str, Mapping[str, Any]], **levels: Any) -> dict[str, Any]:
+def describe(
+    spec: SubnetSpec | OutsideSpec, families: Mapping[str, Mapping[str, Any]], **levels: Any
+) -> dict[str, Any]:
     """What has to be the same for the same network, in plain values: spec, family (its entry in `families`), levels."""
-    entry = {_OUR_NAMES.get(name, name): value for name, value in families[spec.family].items()}
+    entry = {_OUR_NAMES.get(name, name): value for name, value in families.get(spec.family, {}).items()}
     family = {name: value for name, value in entry.items() if name not in _TRAINING_ONLY}
     return json.loads(json.dumps({"spec": str(spec), "family": family, "levels": levels}, default=str))
 
@@ -104,8 +107,8 @@ def _check_description(theirs: dict[str, Any], ours: dict[str, Any], key: str) -
 def differing(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The options in which two networks differ, by their names in a backbone's config: (theirs, ours)."""
     found = {"spec": (theirs["spec"], ours["spec"])}
-    family = SubnetSpec.parse(theirs["spec"]).family
-    if family == SubnetSpec.parse(ours["spec"]).family:
+    family = parse_spec(theirs["spec"]).family
+    if family == parse_spec(ours["spec"]).family:
         # built for one size, since the arguments of another one differ anyway
         one, other = (complete_arguments(theirs["spec"], each["family"]) for each in (theirs, ours))
         if one != other:
@@ -120,7 +123,12 @@ def differing(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, tuple[A
 
 
 def complete_arguments(spec: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """All constructor arguments of the timm class for a size and its `families` entry, defaults included."""
+    """All constructor arguments of the timm class for a size and its `families` entry, defaults included.
+
+    Of a network from outside, whose name stands for them, those of the entry.
+    """
+    if is_outside(spec):
+        return dict(entry)
     size = SubnetSpec.parse(spec)
     family = get_family(size.family)
     timm_names = {ours: theirs for theirs, ours in _OUR_NAMES.items()}
@@ -167,7 +175,7 @@ def follow_checkpoint(config: Config, given: Iterable[str]) -> list[str]:
     said = read_description(path)
     if said is None:
         return []
-    backbone, family = model.backbone, SubnetSpec.parse(said["spec"]).family
+    backbone, family = model.backbone, parse_spec(said["spec"]).family
     changed = differing(said, _described(backbone, said))
     for name, value in {"spec": said["spec"], **said["levels"]}.items():
         if not _is_given(f"{BACKBONE}.{name}", given):
@@ -183,7 +191,7 @@ def follow_checkpoint(config: Config, given: Iterable[str]) -> list[str]:
 
 def _described(backbone: Mapping[str, Any], like: dict[str, Any]) -> dict[str, Any]:
     """`describe` of a backbone's config, as far as it says it itself."""
-    spec = SubnetSpec.parse(backbone["spec"])
+    spec = parse_spec(backbone["spec"])
     levels = {name: backbone[name] for name in like["levels"] if name in backbone}
     return describe(spec, {spec.family: {}, **backbone["families"]}, **levels)
 

@@ -15,6 +15,8 @@ from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.labelled_images import LabelledImages
 from poa_bench.elastic import SubnetSpec, Supernet
 from poa_bench.errors import InputError
+from poa_bench.outside.name import OutsideSpec
+from poa_bench.outside.network import OutsideNetwork
 
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 PIXEL_SIDE = 32  # the raw-pixel control sees larger images at this side
@@ -46,14 +48,15 @@ class Features:
     seconds: float
 
 
-def class_features(net: Supernet, specs: Mapping[Key, SubnetSpec]) -> dict[Key, Extractor]:
-    """One extractor per size: the class token after the final norm (ViT), or the pooled last map (Swin, ResNet)."""
+def class_features(
+    net: Supernet | OutsideNetwork, specs: Mapping[Key, SubnetSpec | OutsideSpec]
+) -> dict[Key, Extractor]:
+    """One extractor per size: the class token after the final norm (ViT), or the pooled last map (Swin, ResNet).
+
+    Of networks from outside, see `outside.network.build`.
+    """
     with torch.no_grad():
-        return {key: _class_feature(net.bind(spec)) for key, spec in specs.items()}
-
-
-def _class_feature(run: Callable) -> Extractor:
-    return lambda images: run(images).cls
+        return {key: net.class_feature(spec) for key, spec in specs.items()}
 
 
 def pixel_features(images: Tensor) -> Tensor:

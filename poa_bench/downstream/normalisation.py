@@ -10,6 +10,8 @@ from torch import nn
 from poa_bench.elastic.checkpoint import read_preprocessing
 from poa_bench.elastic.preprocessing import Preprocessing, differing
 from poa_bench.errors import InputError
+from poa_bench.outside.name import PREFIX, is_outside
+from poa_bench.outside.source import find_source
 
 Source = Literal["pretraining", "config"]
 
@@ -67,7 +69,10 @@ def from_checkpoint(backbone: dict[str, Any], preprocessor: dict[str, Any], sour
     if not Path(checkpoint).is_file():  # a trained model has gone elsewhere; a training stops at `init_weights`
         logger.warning(f"{checkpoint} is not there: pictures are normalised as the weights that are loaded say")
         return preprocessor
-    training = read_preprocessing(checkpoint)
+    if is_outside(backbone["spec"]):
+        training = find_source(backbone["spec"].removeprefix(PREFIX), checkpoint).preprocessing
+    else:
+        training = read_preprocessing(checkpoint)
     if training is None:
         logger.warning(
             f"{checkpoint}, of an older version, does not say how pre-training normalised pictures: the config's "

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from poa_bench.downstream.backbone import pad_to_multiple
 from poa_bench.downstream.features import Place, autocast
+from poa_bench.outside.network import has_class_token
 
 LEAST_WEIGHT = 1e-3  # of a patch at the border of a window, beside 1 in its middle
 PIXEL_PATCH = 8  # side in pixels of the patches of the raw-pixel control
@@ -54,7 +55,7 @@ def patch_extractor(network: nn.Module, stride: int, context: bool = False) -> P
     # networks of one resolution (ViT) list their blocks, all of the same reduction
     coarse = [place for place, level in enumerate(info) if level["reduction"] >= min(stride, last)]
     chosen = coarse if len({info[place]["reduction"] for place in coarse}) > 1 else [len(info) - 1]
-    prefixed = {"return_prefix_tokens": True} if getattr(network, "num_prefix_tokens", 0) else {}
+    prefixed = {"return_prefix_tokens": True} if has_class_token(network) else {}  # of others they are registers
 
     def run(images: Tensor) -> Tensor:
         maps = network.forward_intermediates(

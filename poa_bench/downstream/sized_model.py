@@ -7,8 +7,8 @@ from mmengine.model import revert_sync_batchnorm
 
 from poa_bench.downstream.backbone import OUT_FRACTIONS, build_network, length_of_features, levels_of
 from poa_bench.downstream.normalisation import Source, from_checkpoint, keep_in_checkpoints
-from poa_bench.elastic import SubnetSpec
 from poa_bench.errors import InputError
+from poa_bench.outside.name import parse_spec
 from poa_bench.registry import MODELS
 
 
@@ -45,7 +45,7 @@ def SizedModel(
 
 def placeholder_values(backbone: dict[str, Any]) -> dict[str, Any]:
     """The value of every placeholder, for one backbone config."""
-    spec = SubnetSpec.parse(backbone["spec"])
+    spec = parse_spec(backbone["spec"])
     with torch.device("meta"):  # shapes only
         network = build_network(spec, backbone["families"])
     _, channels, strides = levels_of(network, backbone.get("out_fractions", OUT_FRACTIONS))

@@ -38,6 +38,9 @@ _SWIN_NAMES = {
     r"\.attn\.": ".attn.w_msa.",
     r"^norm\.": "norm3.",
 }
+# of ResNets with GroupNorm, as the paper's are; with BatchNorm both libraries have the same names
+_NAMES = {"vit": _VIT_NAMES, "swin": _SWIN_NAMES, "resnet": {r"\bbn(\d)": r"gn\1"}}
+MERGING = "downsample"  # in the names of what halves a Swin's maps
 _RESNET_DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 
 
@@ -96,7 +99,7 @@ def _vit(spec: SubnetSpec, arguments: Config, network: nn.Module) -> tuple[Confi
         "patch_size": arguments.get("patch_size", 16),
         "layer_scale_init_value": arguments.get("init_values") or 0.0,
     }
-    return config, _renamed(network.state_dict(), _VIT_NAMES)
+    return config, _renamed(network.state_dict(), "vit")
 
 
 def _swin(spec: SubnetSpec, arguments: Config, network: nn.Module) -> tuple[Config, Tensors]:
@@ -115,12 +118,10 @@ def _swin(spec: SubnetSpec, arguments: Config, network: nn.Module) -> tuple[Conf
         # timm shrinks the windows of a stage to its map
         "stage_cfgs": [{"window_size": window} for window, _ in windows],
     }
-    tensors = {}
-    for name, tensor in network.state_dict().items():
-        if "downsample" in name:
-            name, tensor = _merged_before(name), _unfold_order(tensor)
-        tensors[name.replace("layers.", "stages.", 1)] = tensor
-    tensors = _renamed(tensors, _SWIN_NAMES)
+    ordered = {
+        name: _unfold_order(tensor) if MERGING in name else tensor for name, tensor in network.state_dict().items()
+    }
+    tensors = _renamed(ordered, "swin")
     for name in [name for name in tensors if name.endswith("relative_position_bias_table")]:
         window, _ = windows[int(name.split(".")[1])]
         index = get_relative_position_index(window, window)
@@ -136,6 +137,12 @@ def _merged_before(name: str) -> str:
 def _unfold_order(tensor: Tensor) -> Tensor:
     """Last axis from timm's order of merged inputs (column, row, channel) to nn.Unfold's (channel, row, column)."""
     parts = tensor.unflatten(-1, (2, 2, -1))
+    return parts.transpose(-1, -3).flatten(-3).contiguous()
+
+
+def merged_order(tensor: Tensor) -> Tensor:
+    """The inverse of `_unfold_order`."""
+    parts = tensor.unflatten(-1, (-1, 2, 2))
     return parts.transpose(-1, -3).flatten(-3).contiguous()
 
 
@@ -157,16 +164,24 @@ def _resnet(spec: SubnetSpec, arguments: Config, network: nn.Module) -> tuple[Co
         "expansion": expansion,
         "norm_cfg": {"type": "GN", "num_groups": network.bn1.num_groups},
     }
-    return config, _renamed(network.state_dict(), {r"\bbn(\d)": r"gn\1"})
+    return config, _renamed(network.state_dict(), "resnet")
 
 
-def _renamed(tensors: Tensors, patterns: dict[str, str]) -> Tensors:
-    renamed = {}
-    for name, tensor in tensors.items():
-        for pattern, replacement in patterns.items():
-            name = re.sub(pattern, replacement, name)
-        renamed[name] = tensor
-    return renamed
+def mmpretrain_name(name: str, family: str) -> str:
+    """What mmpretrain's class calls a tensor of timm's class.
+
+    >>> mmpretrain_name("blocks.3.mlp.fc1.weight", "vit"), mmpretrain_name("layers.1.downsample.norm.bias", "swin")
+    ('layers.3.ffn.layers.0.0.weight', 'stages.0.downsample.norm.bias')
+    """
+    if family == "swin":
+        name = (_merged_before(name) if MERGING in name else name).replace("layers.", "stages.", 1)
+    for pattern, replacement in _NAMES[family].items():
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _renamed(tensors: Tensors, family: str) -> Tensors:
+    return {mmpretrain_name(name, family): tensor for name, tensor in tensors.items()}
 
 
 _CONVERTERS: dict[str, Callable[[SubnetSpec, Config, nn.Module], tuple[Config, Tensors]]] = {

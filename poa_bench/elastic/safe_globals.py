@@ -1,5 +1,6 @@
 """The few harmless classes that a mmengine checkpoint pickles: nothing else is ever called while one is read."""
 
+import argparse
 from collections import OrderedDict
 from typing import Any
 
@@ -9,7 +10,7 @@ from poa_bench.errors import InputError
 
 
 def safe_globals() -> list[Any]:
-    """What a mmengine checkpoint holds besides tensors and plain values."""
+    """What a mmengine checkpoint, or an official one with its command line, holds besides tensors and plain values."""
     from mmengine.logging.history_buffer import HistoryBuffer
 
     core = np._core if hasattr(np, "_core") else np.core
@@ -17,6 +18,7 @@ def safe_globals() -> list[Any]:
         HistoryBuffer,
         (_history_method, "builtins.getattr"),
         OrderedDict,
+        argparse.Namespace,
         core.multiarray._reconstruct,
         core.multiarray.scalar,
         np.ndarray,

@@ -109,6 +109,11 @@ class Supernet(nn.Module):
             return partial(self._run, self._compile(_with_parameters(skeleton, parameters)), {})
         return partial(self._run, skeleton, parameters)
 
+    def class_feature(self, spec: SubnetSpec) -> Callable[[Tensor], Tensor]:
+        """One size as a function of images that gives its class features (B, w), see `bind`."""
+        run = self.bind(spec)
+        return lambda images: run(images).cls
+
     def parameters_of(self, spec: SubnetSpec) -> dict[str, Tensor]:
         """The stock parameter names of one size, with slices of the full weights."""
         return sliced_parameters(self.family, self.network, self.skeleton(spec), self.space, spec, self.alpha)

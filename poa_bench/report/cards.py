@@ -12,6 +12,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
+from poa_bench.outside.name import PREFIX, is_outside
 from poa_bench.report import tables
 from poa_bench.report.analysis import standings
 from poa_bench.report.frame import ReportData, axes, sort_specs
@@ -21,6 +22,8 @@ from poa_bench.report.verdict import standing_text
 from poa_bench.runs.provenance import canonical_hash
 from poa_bench.tasks import protocol_sentence
 
+LICENCE = "apache-2.0"  # of ours
+_SAID = ("timm", "licence", "training_data", "origin")  # facts of networks from outside
 PAPER = {
     "Title": "POA: Pre-training Once for Models of All Sizes",
     "URL": "https://arxiv.org/abs/2408.01031",
@@ -36,7 +39,7 @@ def model_names(data: ReportData) -> dict[tuple[str, str], str]:
     rows = origins(data).loc[_networks(data)]
     several = len(data.pretrained) > 1
     names = {
-        key: f"poa_{key[1]}"
+        key: (f"outside_{key[1].removeprefix(PREFIX)}" if is_outside(key[1]) else f"poa_{key[1]}")
         + f"_{row.checkpoint_sha256[:8]}" * several
         + f"_{row.branch}" * (row.branch not in ("", DEFAULT_BRANCH))
         for key, row in zip(rows.index, rows.itertuples(), strict=True)
@@ -52,13 +55,14 @@ def _slug(text: str) -> str:
 
 
 def metafile(data: ReportData) -> dict[str, Any]:
-    """`Collections` and `Models` as OpenMMLab's metafiles have them.
+    """`Collections` and `Models` as OpenMMLab's metafiles have them; networks from outside are in those of others.
 
     A metric's name says its protocol, since mim has one column for each name and data set, over all models. `FLOPs` are
     multiply-accumulates, as OpenMMLab's tools count and its model zoos say them.
     """
-    families = sorted({spec.split("-")[0] for spec in data.costs.index.get_level_values("spec")})
-    models = [_model(data, series, spec) for series, spec in _networks(data)]
+    ours = [(series, spec) for series, spec in _networks(data) if not is_outside(spec)]
+    families = sorted({spec.split("-")[0] for _, spec in ours})
+    models = [_model(data, series, spec) for series, spec in ours]
     return {"Collections": [collection(family) for family in families], "Models": models}
 
 
@@ -137,11 +141,15 @@ def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]
     measured = _measured(data, series, spec)
     runs = data.long[(data.long.series == series) & (data.long.spec == spec) & (data.long.stale == "")]
     cost = data.costs.loc[(series, spec)].dropna()
+    outside = is_outside(spec)
+    said = {fact: runs[f"facts.{fact}"].dropna().iloc[-1] for fact in _SAID if _is_said(runs, fact)}
     return {
         "name": name,
         "spec": spec,
-        "alias": axes([spec]).alias.iloc[0],
-        "front_matter": _front_matter(name, measured),
+        "alias": "".join(axes([spec]).alias),
+        "front_matter": _front_matter(name, measured, said.get("licence") if outside else LICENCE, not outside),
+        "outside": outside,
+        "said": said,
         "costs": [
             (tables.cost_title(key), tables.number(value / tables.cost_scale(key))) for key, value in cost.items()
         ],
@@ -168,12 +176,16 @@ def _with_interval(data: ReportData, series: str, spec: str, column: str, value:
     return f"{value:.4g} {interval_text(*ends, tables.decimals_of(data, column))}".rstrip()
 
 
+def _is_said(runs: pd.DataFrame, fact: str) -> bool:
+    return f"facts.{fact}" in runs and bool(runs[f"facts.{fact}"].notna().any())
+
+
 def _worth(data: ReportData, series: str, spec: str, column: str) -> str:
     found = standings(data, series, column).get(spec)
     return standing_text(found, tables.decimals_of(data, column)) if found else tables.DASH
 
 
-def _front_matter(model: str, measured: list[tuple[Any, float, str]]) -> str:
+def _front_matter(model: str, measured: list[tuple[Any, float, str]], licence: str | None, ours: bool) -> str:
     """The YAML head that model hubs read."""
     results = [
         EvalResult(
@@ -188,9 +200,9 @@ def _front_matter(model: str, measured: list[tuple[Any, float, str]]) -> str:
         for column, value, name in measured
     ]
     return ModelCardData(
-        license="apache-2.0",
+        license=licence,
         library_name="timm",
-        tags=["poa", "self-supervised"],
+        tags=["poa", "self-supervised"] if ours else None,
         model_name=model,
         eval_results=results,
     ).to_yaml()

@@ -13,6 +13,7 @@ import pandas as pd
 from poa_bench.config_files import evaluation_configs, runnable_configs
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.space import SubnetSpec
+from poa_bench.outside.name import SERIES, family_of, is_outside
 from poa_bench.report.frame import RANDOM, ReportData
 from poa_bench.tasks import find_task, todays
 
@@ -41,6 +42,7 @@ def sources(data: ReportData, missing: pd.DataFrame) -> pd.DataFrame:
         else:
             how = _dense_source(row.task, row.protocol, row.spec)
         how |= {"series": known.given_name(row.series), "kind": kinds[row.series]}
+        how |= {"outside": known.outside(row.spec)} if is_outside(row.spec) else {}
         found.append((known.of(row), json.dumps(how)))
     return pd.DataFrame(found, columns=["checkpoint", "how"], index=missing.index)
 
@@ -60,15 +62,42 @@ def command(line: Any, results: str) -> str:
         results: the folder that the command writes to.
     """
     how = json.loads(line.how)
-    kind = how["kind"]
+    kind, outside = how["kind"], how.get("outside")
+    if outside:
+        outside["weights"] = line.checkpoint if kind == "pretrained" else None
+        how["series"] = how["series"] and how["series"].removeprefix(SERIES)
     if find_task(line.task).is_light:
-        words = ["evaluate", line.checkpoint, "--data", how["data"], "-o", results, "--tasks", line.task]
+        words = [
+            "evaluate",
+            outside["timm"] if outside else line.checkpoint,
+            "--data",
+            how["data"],
+            "-o",
+            results,
+            "--tasks",
+            line.task,
+        ]
         words += ["--protocols", how["now"], "--seeds", str(line.seed), "--initialisation", kind]
         words += [word for name in ("amp", "branch", "series") if how[name] for word in (f"--{name}", how[name])]
+        if outside:
+            given = {name: outside.get(name.replace("-", "_")) for name in ("weights", "image-size")}
+            given["timm-arguments"] = json.dumps(outside["arguments"]) if "arguments" in outside else None
+            return shlex.join(
+                [
+                    "poa-bench",
+                    *words,
+                    *(word for name, value in given.items() if value for word in (f"--{name}", str(value))),
+                ]
+            )
         return shlex.join(["poa-bench", *words] + ([] if kind == "pixels" else ["--specs", ",".join(line.specs)]))
     task = {"task": line.task, "specs": line.specs, "initialisations": [kind], "seeds": [line.seed], **how["entry"]}
-    words = ["run", how["sweep"], "--checkpoint", line.checkpoint, "--results", results]
-    words += ["--set", f"series={how['series']}"] if how["series"] else []
+    words = ["run", how["sweep"], "--results", results]
+    if outside:
+        entry = {name: value for name, value in {**outside, "name": how["series"]}.items() if value}
+        words += ["--set", "checkpoints=[]", "--set", f"networks={json.dumps([entry])}"]
+    else:
+        words[2:2] = ["--checkpoint", line.checkpoint]
+        words += ["--set", f"series={how['series']}"] if how["series"] else []
     return shlex.join(["poa-bench", *words, "--set", f"tasks={json.dumps([task])}"])
 
 
@@ -89,7 +118,7 @@ class _Checkpoints:
         """The pre-training's own, or else that of the series, of the size, of the family."""
         if row.pretraining == ANOTHER:
             return PLACE_HOLDERS[0]
-        family, drawn = row.spec.split("-")[0], self._of_architecture(row.series)
+        family, drawn = family_of(row.spec), self._of_architecture(row.series)
         wanted = [(row.series, row.pretraining, row.spec), (row.series, row.pretraining)]
         wanted += [(row.series, row.spec), (row.series, family), row.spec, family]
         found = (names[key] for names, key in zip(self.newest, wanted, strict=True) if key in names)
@@ -109,6 +138,14 @@ class _Checkpoints:
             return None
         rows = self.rows[(self.rows.series == series) & (self.rows.initialisation == "pretrained")]
         return next((branch for branch in rows["config.branch"].dropna() if branch != DEFAULT_BRANCH), None)
+
+    def outside(self, spec: str) -> dict[str, Any]:
+        """What a sweep's entry of a network from outside says beside weights and name."""
+        rows = self.rows[self.rows.spec == spec]
+        facts = {name: f"facts.timm_{name}" for name in ("image_size", "arguments")}
+        said = {name: rows[fact].dropna() for name, fact in facts.items() if fact in rows}
+        found = {name: json.loads(str(values.iloc[-1])) for name, values in said.items() if len(values)}
+        return {"timm": spec, **found}
 
     def given_name(self, series: str) -> str | None:
         """The name that the results of a series were given, if any; the report may have added to it."""
@@ -136,7 +173,7 @@ def _dense_source(task: str, protocol: str, spec: str) -> dict[str, Any]:
             kept = {name: entry[name] for name in ("gpus", "settings") if name in entry}
             return {"sweep": sweep, "entry": kept, "now": now}
     names = [name for name in runnable_configs() if _same_name(_protocol({"config": name}), protocol)]
-    of_family = [name for name in names if f"_{spec.split('-')[0]}-" in name]
+    of_family = [name for name in names if f"_{family_of(spec)}-" in name]
     config = {"config": (of_family or names or PLACE_HOLDERS[1:])[0]}
     return {"sweep": "sweep_digits", "entry": {"settings": config}, "now": _protocol(config) or protocol}
 
@@ -174,6 +211,8 @@ def _protocol(settings: dict[str, Any]) -> str | None:
 
 def _serves(entry: dict[str, Any], spec: str) -> bool:
     """Whether an entry's settings are meant for a size: those for named sizes are for no other."""
+    if is_outside(spec):
+        return isinstance(entry.get("specs", "all"), str) or not _RELATIVE.isdisjoint(entry["specs"])
     parsed = SubnetSpec.parse(spec)
     if entry.get("families") and parsed.family not in entry["families"]:
         return False

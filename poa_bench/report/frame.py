@@ -16,6 +16,7 @@ import pandas as pd
 
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.errors import InputError
+from poa_bench.outside.name import is_outside
 from poa_bench.report.cost_table import cost_tables
 from poa_bench.report.naming import PIXELS, RANDOM, costs, series_names, settings_labels, variants, with_known_facts
 from poa_bench.report.noise import chance_levels, facts_of_cells, standard_errors
@@ -53,7 +54,8 @@ class ReportData:
             where more is better, -1 where less is, 0 where neither is).
         costs: one row per (series, spec), a column per cost (`parameters`, `macs`, `weights` in bytes, the profile's).
         disturbed: the same rows and columns: whether other work disturbed the measurement, so that it is too high.
-        pretrained: the pre-trained series, the one with the most sizes first, teachers before students.
+        pretrained: the pre-trained series, the one with the most sizes first, teachers before students, networks from
+            outside last.
         controls: the series at random initialisation, then raw pixels.
         broken: result files that could not be read, `{path: why}`.
         samples: what chance may have made of a cell's score, by (series, spec, column), where its runs have outcomes.
@@ -89,6 +91,12 @@ class ReportData:
         position = {spec: place for place, spec in enumerate(sort_specs(self.cells.spec))}
         ordered = self.cells.iloc[self.cells.spec.map(position).argsort(kind="stable")].set_index("spec")
         return dict(list(ordered.groupby(["series", "column"], sort=False)))
+
+    @cached_property
+    def outside(self) -> list[str]:
+        """The pre-trained series of networks from outside."""
+        named = {series for series, spec in self.costs.index if is_outside(spec)}
+        return [series for series in self.pretrained if series in named]
 
     @lru_cache(maxsize=4)  # noqa: B019  (one per process and report)
     def wide(self, value: str = "mean") -> pd.DataFrame:
@@ -177,13 +185,18 @@ def nearby(path: str | os.PathLike) -> str:
 
 
 def sort_specs(specs: Sequence[str]) -> list[str]:
-    """Specs by family, width, depths (as numbers); the raw-pixel control, which has none, first."""
-    sized = sorted(set(specs) - {""}, key=parse)
-    return [""] * ("" in set(specs)) + sized
+    """Specs by family, width, depths (as numbers); the raw-pixel control, which has none, first; others' last."""
+    known = set(specs) - {""}
+    outside = {spec for spec in known if is_outside(spec)}
+    return [""] * ("" in set(specs)) + sorted(known - outside, key=parse) + sorted(outside)
 
 
 def axes(specs: Sequence[str]) -> pd.DataFrame:
-    """The shape of each spec: `family`, `width`, `depth` (text), `depth_1`, `depth_2` (first and last), `alias`."""
+    """The shape of each size: `family`, `width`, `depth` (text), `depth_1`, `depth_2` (first and last), `alias`.
+
+    Networks from outside have no row.
+    """
+    specs = [text for text in specs if not is_outside(text)]
     parsed = [parse(text) for text in specs]
     rows = [
         {
@@ -196,7 +209,8 @@ def axes(specs: Sequence[str]) -> pd.DataFrame:
         }
         for spec in parsed
     ]
-    return pd.DataFrame(rows, index=pd.Index(specs, name="spec"))
+    columns = ["family", "width", "depth", "depth_1", "depth_2", "alias"]
+    return pd.DataFrame(rows, index=pd.Index(specs, name="spec"), columns=columns)
 
 
 def _describe_columns(fresh: pd.DataFrame) -> pd.DataFrame:
@@ -248,7 +262,8 @@ def _cells(fresh: pd.DataFrame, columns: pd.DataFrame, draws: Draws) -> tuple[pd
 def _pretrained_series(fresh: pd.DataFrame) -> list[str]:
     pretrained = fresh[fresh.initialisation == "pretrained"]
     sizes = pretrained.groupby("series").spec.nunique()
-    return sorted(sizes.index, key=lambda name: (-sizes[name], name.endswith(", student"), name))
+    outside = set(pretrained.series[pretrained.spec.map(is_outside)])
+    return sorted(sizes.index, key=lambda name: (name in outside, -sizes[name], name.endswith(", student"), name))
 
 
 def _controls(fresh: pd.DataFrame) -> list[str]:

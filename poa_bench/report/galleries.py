@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from poa_bench.errors import InputError
-from poa_bench.report.frame import parse
+from poa_bench.report.frame import sort_specs
 from poa_bench.runs.galleries import HANDFUL, MISSING
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _columns(data: ReportData, group: pd.DataFrame, series: str) -> list[tuple[s
 
 def _cost(rows: pd.DataFrame, spec: str) -> tuple:
     known = rows[rows.spec == spec].parameters.dropna()
-    return (known.iloc[0] if len(known) else 0, parse(spec))
+    return (known.iloc[0] if len(known) else 0, sort_specs(rows.spec).index(spec))
 
 
 def _table(found: Mapping[str, Gallery], of: list[str]) -> GalleryTable:

@@ -56,9 +56,12 @@ def tie(data: ReportData, series: str, column: str) -> list[tuple[str, str]]:
 
 
 def tie_table(data: ReportData) -> pd.DataFrame:
-    """For each series and primary score of known noise: the highest, what ties with it, and the cheapest of it."""
+    """For each series and primary score of known noise: the highest, what ties with it, and the cheapest of it.
+
+    Networks from outside, most of them alone in their series, are left out.
+    """
     rows = []
-    for series in data.pretrained:
+    for series in (name for name in data.pretrained if name not in data.outside):
         for column in data.primaries:
             tied = tie(data, series, column)
             if tied and data.cell_groups[series, column].error.notna().any():

@@ -54,7 +54,7 @@ def mapped(data: ReportData, drawn: ChartData, series: str) -> list[tuple[str, s
     maps = []
     for short, name in drawn.scores.items():
         specs = data.wide()[name].xs(series).dropna().index if name in data.primaries else []
-        if len(specs) >= HEAT_SIZES:
+        if len(specs) >= HEAT_SIZES and series not in data.outside:
             maps.append((short, parse(specs[0]).family))
     return maps
 

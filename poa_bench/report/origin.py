@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
+from poa_bench.outside.name import PREFIX, is_outside
 from poa_bench.report.frame import ReportData
 from poa_bench.runs.provenance import sha256_file
 
@@ -40,7 +41,12 @@ def origins(data: ReportData) -> pd.DataFrame:
 
 
 def export_command(checkpoint: str, spec: str, branch: str = "") -> str:
-    """The command that cuts the size out of a branch of a checkpoint; '' is the teacher."""
+    """The command that cuts the size out of a branch of a checkpoint; '' is the teacher.
+
+    Of a network from outside, the call that loads the file if it has timm's own names.
+    """
+    if is_outside(spec):
+        return f"timm.create_model({spec.removeprefix(PREFIX)!r}, num_classes=0, checkpoint_path={checkpoint!r})"
     words = ["poa-bench", "export", checkpoint, spec, "-o", f"{spec}.safetensors"]
     return shlex.join(words + (["--branch", branch] if branch not in ("", DEFAULT_BRANCH) else []))
 
@@ -48,6 +54,8 @@ def export_command(checkpoint: str, spec: str, branch: str = "") -> str:
 def _origin(row: Any) -> str:
     """`teacher of epoch_10.pth (sha256 aaaaaaaa, pre-training seed 0)`."""
     said = [f"sha256 {row.checkpoint_sha256[:8]}"]
+    if is_outside(row.Index[1]):
+        return f"network from outside, {Path(row.checkpoint).name} ({said[0]})"
     said += [f"pre-training seed {row.pretraining_seed}"] if pd.notna(row.pretraining_seed) else []
     said += [] if row.branch else ["branch not said by the results"]
     text = f"{row.branch or 'teacher'} of {Path(row.checkpoint).name} ({', '.join(said)})"

@@ -6,6 +6,7 @@ from itertools import product
 
 import pandas as pd
 
+from poa_bench.outside.name import is_outside
 from poa_bench.report import tables
 from poa_bench.report.analysis import gains, pareto_front, series_rows, series_scores, verdict
 from poa_bench.report.frame import RANDOM, ReportData
@@ -35,13 +36,14 @@ def _measured(data: ReportData, series: str, column: str) -> int:
 
 
 def _scope(data: ReportData) -> str:
-    sizes = data.costs.index.get_level_values("spec").nunique()
+    sizes = sum(not is_outside(spec) for spec in data.costs.index.get_level_values("spec").unique())
     tasks = ", ".join(data.primaries)
-    runs = data.long.run_id.nunique()
-    networks = data.long.checkpoint_sha256[data.long.stale == ""].nunique()
-    return (
-        f"{runs} runs: {sizes} sizes cut from {networks} pre-trained network{'s' * (networks != 1)}, scored on {tasks}."
-    )
+    fresh = data.long[data.long.stale == ""]
+    outside = fresh.spec.map(is_outside).astype(bool)
+    networks, others = fresh.checkpoint_sha256[~outside].nunique(), fresh.checkpoint_sha256[outside].nunique()
+    words = [f"{sizes} sizes cut from {networks} pre-trained network{'s' * (networks != 1)}"] * (sizes > 0)
+    words += [f"{others} network{'s' * (others != 1)} from outside"] * (others > 0)
+    return f"{data.long.run_id.nunique()} runs: {' beside '.join(words)}, scored on {tasks}."
 
 
 def headline(data: ReportData, series: str, column: str) -> str:

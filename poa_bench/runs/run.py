@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.errors import InputError
+from poa_bench.outside.name import family_of
 from poa_bench.runs.galleries import checked
 from poa_bench.runs.outcome_files import check_outcomes
 from poa_bench.runs.provenance import peak_memory_bytes, stamp
@@ -27,8 +28,8 @@ class Run(BaseModel):
 
     `settings` is what the task's code gets beside the identity; `config_hash` is the hash of its resolved form,
     `config` what of it a result says in words. `seed` and `pretraining_seed` are those of `Result`.
-    `gpus` and `alone` say what the run needs and `series` which line of the report it belongs to, not what it is: they
-    are not part of the id.
+    `gpus` and `alone` say what the run needs, `series` which line of the report it belongs to and `network` what is
+    known of a network from outside (licence, training data), not what it is: they are not part of the id.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +49,7 @@ class Run(BaseModel):
     gpus: int = 1
     alone: bool = False
     series: str | None = None
+    network: dict[str, str] = {}
 
     @cached_property
     def id(self) -> str:
@@ -56,8 +58,8 @@ class Run(BaseModel):
 
     @property
     def family(self) -> str | None:
-        """First part of the spec."""
-        return self.spec and self.spec.split("-")[0]
+        """First part of the spec; `timm` of a network from outside."""
+        return self.spec and family_of(self.spec)
 
     def __str__(self) -> str:
         words = [self.task, self.spec or "raw pixels", self.protocol, self.dataset, f"measurement seed {self.seed}"]
@@ -87,6 +89,7 @@ class Run(BaseModel):
         own = {name: getattr(self, name) for name in ("checkpoint", "config", *IDENTITY)}
         said = {"series": self.series, "config": self.settings.get("config")}
         measured["facts"] = {**measured.get("facts", {}), **{name: text for name, text in said.items() if text}}
+        measured["facts"] |= self.network
         galleries = checked(galleries, measured["facts"])
         values = {"peak_memory_bytes": peak_memory_bytes(), **own, "family": self.family, **stamp(), **measured}
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.downstream.profile import choose_device, hardware_facts
 from poa_bench.errors import InputError
+from poa_bench.outside.name import is_outside
 from poa_bench.runs.results import RESULT_FILE, Result, read_result, write_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.plan import expand, make_sweep
@@ -92,11 +93,13 @@ def plan_light(
     seeds: Sequence[int] = (0,),
     settings: dict[str, Any] | None = None,
     series: str | None = None,
+    outside: Mapping[str, Any] | None = None,
 ) -> list[Run]:
     """The runs of `evaluate_checkpoint`; their ids are those of the same runs in a sweep.
 
     Args:
         checkpoint: of a pre-training; the controls take its architecture, and may take that of a pre-training config.
+            Or a network from outside, `timm:NAME`.
         data: name of an evaluation data set (`digits`), or the path of its config.
         tasks: names of light tasks.
         specs: 'all', or names and aliases, 'smallest', 'middle', 'intact'.
@@ -104,7 +107,8 @@ def plan_light(
         protocols: names; a task of which none is named has its defaults.
         seeds: of random initialisation and of a validation split that is held out.
         settings: see `run_light`.
-        series: name of the report's line that the results belong to; see `Sweep`.
+        series: name of the report's line that the results belong to; see `Sweep`. Of a network from outside, its name.
+        outside: further entries of a network from outside, see `OutsideEntry`.
 
     Raises:
         InputError: an argument is not among those allowed.
@@ -129,12 +133,23 @@ def plan_light(
     ]
     sweep = {
         "name": "evaluate",
-        "checkpoints": [str(checkpoint)],
+        **_measured(str(checkpoint), series, outside),
         "results": "",
         "seeds": list(seeds),
-        "series": series,
     }
     return expand(make_sweep({**sweep, "tasks": entries}, source="poa-bench evaluate"))
+
+
+def _measured(checkpoint: str, series: str | None, outside: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Entries of a sweep: the checkpoint, or a network from outside."""
+    given = {name: value for name, value in (outside or {}).items() if value}
+    if is_outside(checkpoint):
+        return {"checkpoints": [], "networks": [{"timm": checkpoint, "name": series, **given}]}
+    if given:
+        raise InputError(
+            f"{', '.join(given)} belong to networks from outside, timm:NAME, and {checkpoint} is none: leave them out"
+        )
+    return {"checkpoints": [checkpoint], "series": series}
 
 
 def _name_series(done: Iterable[Run], output: Path) -> None:

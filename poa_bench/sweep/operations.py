@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from poa_bench.config_files import read_config
 from poa_bench.errors import InputError
+from poa_bench.outside.name import is_outside
 from poa_bench.tasks import find_task, parse_protocol
 from poa_bench.tasks.base import NetworkProtocol
 from poa_bench.tasks.patches import PatchProtocol
@@ -44,6 +45,8 @@ def backbone_macs(run: Run) -> int | None:
     side = _side(run)
     if run.spec is None or side is None:
         return None
+    if is_outside(run.spec):
+        return _macs_outside(_description(run), side)
     table = _macs_of_sizes(_description(run), side)
     return next((macs for spec, macs in table.items() if str(spec) == run.spec), None)
 
@@ -91,6 +94,17 @@ def _macs_of_sizes(description: str, side: tuple[int, int]) -> dict[SubnetSpec, 
     if "img_size" in options and space.family == "swin":
         options["img_size"] = side
     return affine_in_depths(space, options, lambda network: count_macs(network, side))
+
+
+@lru_cache(maxsize=64)
+def _macs_outside(description: str, side: tuple[int, int]) -> int:
+    from torch import device
+
+    from poa_bench.downstream.macs import count_macs
+    from poa_bench.outside.network import build_described
+
+    with device("meta"):
+        return count_macs(build_described(json.loads(description)).eval(), side)
 
 
 def _side(run: Run) -> tuple[int, int] | None:

@@ -11,27 +11,27 @@ those of each entry of `tasks` the fields of `TaskEntry`; names with a leading u
         dict(task='detection', settings=dict(config='mask-rcnn_sfp_digits.py'), specs=['smallest', 'intact'],
              seeds=[0, 1]),
     ]
+    networks = [  # beside the checkpoints' sizes
+        dict(timm='vit_small_patch14_dinov2.lvd142m', weights='dinov2_vits14.pth', name='DINOv2', image_size=224),
+    ]
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poa_bench.config_files import read_config
 from poa_bench.elastic.branch import DEFAULT_BRANCH
-from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
-from poa_bench.runs.provenance import canonical_hash, sha256_file
+from poa_bench.runs.provenance import canonical_hash
 from poa_bench.runs.run import Initialisation, Run
+from poa_bench.sweep.planned import Networks, OutsideEntry, fields_of, of_checkpoint, of_outside
 from poa_bench.tasks import find_task
 from poa_bench.tasks.resolve import resolve
-
-if TYPE_CHECKING:
-    from poa_bench.elastic import SearchSpace
 
 
 class TaskEntry(BaseModel):
@@ -40,7 +40,8 @@ class TaskEntry(BaseModel):
     `dataset`, `protocols`: a light task (`poa_bench.tasks`) needs the first and has defaults for the second; any
     other task names a config in `settings`, whose `measurement` says both.
     `specs`: 'all', 'named' (those with an alias), or a list of specs, aliases, 'smallest', 'middle', 'intact'.
-    `families`: only for checkpoints of these; any if empty.
+    `families`: only for checkpoints of these; any if empty. A network from outside counts as `vit` where all its maps
+    have one resolution, else as `swin` and `resnet`.
     `settings`: goes to the task's code and into the run's hash.
     `gpus`: of one run, where there are any; more than 1 is a must. `alone`: nothing beside it on the machine, the
     default for what measures latency.
@@ -81,6 +82,7 @@ class Slurm(BaseModel):
 class Sweep(BaseModel):
     """A sweep config, checked. `results` is the folder that everything is written to.
 
+    `networks` are measured beside the sizes of `checkpoints`: networks from outside, see `OutsideEntry`.
     `seeds` are measurement seeds. `series`: a name under which the report shows the sizes of all `checkpoints` as one
     line, such as networks that were each trained alone, or repeats of a pre-training with other seeds; without one,
     every checkpoint is a line of its own.
@@ -90,6 +92,7 @@ class Sweep(BaseModel):
 
     name: str
     checkpoints: list[str]
+    networks: list[OutsideEntry] = []
     results: str
     tasks: list[TaskEntry] = Field(min_length=1)
     seeds: list[int] = [0]
@@ -139,65 +142,50 @@ def expand(sweep: Sweep) -> list[Run]:
     """All runs of a sweep, each once, by checkpoint, size, initialisation and task: neighbours share their features.
 
     Raises:
-        InputError: a checkpoint cannot be read, a spec is outside its space, or no checkpoint is given.
+        InputError: a checkpoint or a network from outside cannot be read, a spec is outside its space, or neither is
+            given.
     """
-    if not sweep.checkpoints:
-        raise InputError(f"sweep {sweep.name} has no checkpoint: give --checkpoint PATH or `checkpoints` in the config")
+    if not sweep.checkpoints and not sweep.networks:
+        raise InputError(
+            f"sweep {sweep.name} has no checkpoint: give --checkpoint PATH, or `checkpoints` (or `networks`) in the "
+            "config"
+        )
+    pretrained = any("pretrained" in task.initialisations for task in sweep.tasks)
+    planned = [of_checkpoint(checkpoint, sweep.series, pretrained) for checkpoint in sweep.checkpoints]
+    planned += [of_outside(entry, pretrained) for entry in sweep.networks]
     runs: dict[str, Run] = {}
-    for checkpoint in sweep.checkpoints:
-        for run in _runs_of(sweep, checkpoint):
+    for networks in planned:
+        for run in _runs_of(sweep, networks):
             runs.setdefault(run.id, run)  # controls without a checkpoint are shared by all checkpoints
     return list(runs.values())
 
 
-def _runs_of(sweep: Sweep, checkpoint: str) -> Iterator[Run]:
-    from poa_bench.downstream.architecture import default_branch, is_config, pretraining_seed, read_architecture
-    from poa_bench.elastic import SearchSpace
-
-    if is_config(checkpoint) and any("pretrained" in task.initialisations for task in sweep.tasks):
-        raise InputError(
-            f"{checkpoint} is a config, which has no weights: give a training checkpoint, or --initialisation random "
-            "(in a sweep: initialisations=['random'])"
-        )
-    description = dict(read_architecture(checkpoint))
-    description.pop("version")
-    space = SearchSpace.from_dict(description["space"])
-    tasks = [task for task in sweep.tasks if not task.families or space.family in task.families]
-    source = {
-        "checkpoint": checkpoint,
-        "checkpoint_sha256": None if is_config(checkpoint) else sha256_file(checkpoint),
-        "pretraining_seed": pretraining_seed(checkpoint),
-        "series": sweep.series,
-    }
-    described = (description, space, default_branch(checkpoint))
-    runs = [run for task in tasks for run in _runs_of_task(sweep, task, source, *described)]
-    order = {str(spec): position for position, spec in enumerate(space)}
-    yield from sorted(runs, key=lambda run: (order.get(run.spec, -1), run.initialisation, run.seed))
+def _runs_of(sweep: Sweep, networks: Networks) -> list[Run]:
+    tasks = [task for task in sweep.tasks if not task.families or networks.families & {*task.families}]
+    runs = [run for task in tasks for run in _runs_of_task(sweep, task, networks)]
+    order = {name: position for position, name in enumerate(networks.sizes)}
+    return sorted(runs, key=lambda run: (order.get(run.spec, -1), run.initialisation, run.seed))
 
 
-def _runs_of_task(
-    sweep: Sweep, task: TaskEntry, source: dict[str, Any], description: dict[str, Any], space: SearchSpace, branch: str
-) -> Iterator[Run]:
-    from poa_bench.downstream.architecture import choose_specs
-
-    training = Preprocessing.from_dict(description.get("preprocessing"))
-    names = [str(spec) for spec in choose_specs(space, task.specs)]
+def _runs_of_task(sweep: Sweep, task: TaskEntry, networks: Networks) -> Iterator[Run]:
+    training, description, names = networks.training, networks.description, networks.chosen(task.specs)
     for initialisation in task.initialisations:
+        if networks.outside and initialisation == "pixels" and sweep.checkpoints:
+            continue  # they see pictures as each network does: one control is enough
         measured = _of_initialisation(task, initialisation)
-        image_size = description["options"].get("img_size")
-        taken = branch if initialisation == "pretrained" else DEFAULT_BRANCH
-        dataset, protocols, config, said = resolve(measured, training, image_size, taken)
-        drawn = {"architecture": description} if initialisation == "random" else {}
+        taken = networks.branch if initialisation == "pretrained" else DEFAULT_BRANCH
+        dataset, protocols, config, said = resolve(measured, training, networks.image_size, taken)
+        built = initialisation == "random" or (networks.outside and initialisation == "pretrained")
+        drawn = {"architecture": description} if built else {}
         settings = {**measured.settings, **drawn}
         if initialisation == "pixels" and training:  # they have no checkpoint that says it
             settings["preprocessing"] = training.to_dict()
         network = {} if initialisation == "pixels" else {"architecture": canonical_hash(description)[:8]}
-        own = dict.fromkeys(source) if initialisation != "pretrained" else source
         for spec in [None] if initialisation == "pixels" else names:
             for protocol in protocols:
                 for seed in task.seeds or sweep.seeds:
                     yield Run(
-                        **own,
+                        **fields_of(networks, initialisation),
                         spec=spec,
                         task=task.task,
                         protocol=protocol,

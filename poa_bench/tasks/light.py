@@ -13,6 +13,8 @@ from poa_bench.elastic import Supernet, load_supernet
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.files import sha256_file
+from poa_bench.outside.name import is_outside
+from poa_bench.outside.network import OutsideNetwork
 from poa_bench.tasks.session import Session, grouped, guarded, protocol_of
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def run_light(
     Args:
         runs: any mixture; `run.settings` may hold `amp` ('off', 'bf16', 'fp16'), `branch` (see `load_supernet`),
             `config` with `cfg_options` (an evaluation config, else the one named like `run.dataset`),
-            `architecture` (`Supernet.describe()`, for random initialisation) and `preprocessing`
+            `architecture` (`Supernet.describe()`, for random initialisation; of a network from outside always, its
+            `Source.description`) and `preprocessing`
             (`Preprocessing.to_dict()`, for raw pixels).
         device: where to compute.
         progress: where to show how far it is.
@@ -104,13 +107,18 @@ def _network_key(run: "Run") -> Hashable:
     return run.checkpoint, run.initialisation, seed, *settings
 
 
-def _network(run: "Run") -> Supernet | None:
-    """The supernet of a run, in evaluation mode; None for the raw-pixel control."""
+def _network(run: "Run") -> Supernet | OutsideNetwork | None:
+    """The supernet of a run or its network from outside, in evaluation mode; None for the raw-pixel control."""
+    described = _setting(run, "architecture")
     if run.initialisation == "pixels":
         return None
     if run.initialisation == "random":
-        return random_supernet(_setting(run, "architecture"), run.seed)
-    net = load_supernet(run.checkpoint, run.settings.get("branch"))
+        make = OutsideNetwork.random if is_outside(run.spec) else random_supernet
+        return make(described, run.seed)
+    if is_outside(run.spec):
+        net = OutsideNetwork.load(described, run.checkpoint)
+    else:
+        net = load_supernet(run.checkpoint, run.settings.get("branch"))
     if (found := sha256_file(run.checkpoint)) != run.checkpoint_sha256:
         raise InputError(
             f"{run.checkpoint} has changed since the run was planned (SHA-256 {found[:12]}..., not "

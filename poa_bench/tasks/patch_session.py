@@ -19,6 +19,7 @@ from poa_bench.downstream.patches import Patches, PatchPass, View
 from poa_bench.downstream.scenes import Scenes
 from poa_bench.elastic import Supernet
 from poa_bench.errors import InputError
+from poa_bench.outside.network import OutsideNetwork
 from poa_bench.runs.galleries import Gallery, handful, without_harm
 from poa_bench.runs.results import VALIDATION
 from poa_bench.tasks import check_truth
@@ -45,7 +46,7 @@ class PatchSession:
     """One network on one data set; without a network, the raw pixels."""
 
     data: EvaluationData
-    net: Supernet | None
+    net: Supernet | OutsideNetwork | None
     place: Place
     seed: int
     progress: Progress | None = None

@@ -27,6 +27,8 @@ from poa_bench.downstream.profile import hardware_facts
 from poa_bench.downstream.robustness import Onlooker
 from poa_bench.elastic import SubnetSpec, Supernet
 from poa_bench.errors import InputError
+from poa_bench.outside.name import OutsideSpec
+from poa_bench.outside.network import OutsideNetwork
 from poa_bench.tasks import find_task, parse_protocol
 from poa_bench.tasks.base import (
     FeatureProtocol,
@@ -89,7 +91,7 @@ class Session:
     """One network on one data set; without a network, the raw pixels."""
 
     data: EvaluationData
-    net: Supernet | None
+    net: Supernet | OutsideNetwork | None
     place: Place
     progress: Progress | None = None
     _sizes: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -279,14 +281,16 @@ def _predictions(extractor: Extractor, onlooker: Onlooker, view: str, images: to
     return onlooker.predictions(extractor(images), view)
 
 
-def size_facts(net: Supernet, spec: SubnetSpec, image_size: int) -> dict[str, int]:
-    """Parameters, MACs per image and number of tensors of one size; nothing is computed with its weights."""
-    module = copy.deepcopy(net.skeleton(spec)).to("meta")
+def size_facts(net: Supernet | OutsideNetwork, spec: SubnetSpec | OutsideSpec, image_size: int) -> dict[str, int]:
+    """Parameters, MACs per image and number of tensors of one size."""
+    module = net.skeleton(spec)
+    if next(module.parameters()).is_meta:
+        module = copy.deepcopy(module).to("meta")  # its buffers are real
     tensors = len(module.state_dict())
     return {
         "parameters": count_parameters(module),
         "macs": count_macs(module, image_size),
-        # the supernet was loaded strictly, and every tensor of a size is a slice of it
+        # the supernet was loaded strictly, and every tensor of a size is a slice of it; so was a network from outside
         "tensors_loaded": tensors,
         "tensors_total": tensors,
     }

@@ -21,6 +21,7 @@ from poa_bench.downstream.trained_galleries import PassingPictures
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
+from poa_bench.outside.name import is_outside
 from poa_bench.runs.galleries import GALLERY_FILE, checked, read_galleries, write_galleries
 from poa_bench.runs.outcome_files import OUTCOMES_FILE, read_outcomes, write_outcomes
 from poa_bench.tasks.measurement import read_measurement
@@ -118,6 +119,8 @@ def dense_config(run: Run, work_dir: Path) -> Config:
     backbone.families[run.family] = _family_options(description)
     set_normalisation(config, Preprocessing.from_dict(description.get("preprocessing")))
     backbone.init_cfg = {"type": "Pretrained", "checkpoint": run.checkpoint}
+    if is_outside(run.spec) and config.model.get("normalisation") != "config":
+        config.model.normalisation = "config"  # which has been set by the description; the file does not say it
     config.randomness = {**config.get("randomness", {}), "seed": run.seed}
     config.work_dir = str(work_dir)
     config.resume = True  # starts anew where the folder holds no checkpoint
@@ -128,14 +131,16 @@ def dense_config(run: Run, work_dir: Path) -> Config:
 
 
 def _description(run: Run) -> dict[str, Any]:
-    """`Supernet.describe()` of the run's networks."""
+    """`Supernet.describe()` of the run's networks, or the `Source.description` of one from outside."""
     from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 
     return run.settings.get("architecture") or read_training_checkpoint(run.checkpoint)["meta"]["poa_bench"]
 
 
 def _family_options(description: dict[str, Any]) -> dict[str, Any]:
-    """How the supernet builds its networks, whatever the config takes as default."""
+    """How the supernet builds its networks, whatever the config takes as default; arguments of one from outside."""
+    if "timm" in description:
+        return dict(description["arguments"])
     options = {"head_dim": description["space"]["head_dim"], **description["options"]}
     options.pop("drop_path_rate", None)  # the config's own
     if description.get("position_std") is not None:  # random initialisation starts as pre-training does
