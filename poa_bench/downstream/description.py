@@ -39,9 +39,14 @@ def describe(
     spec: SubnetSpec | OutsideSpec, families: Mapping[str, Mapping[str, Any]], **levels: Any
 ) -> dict[str, Any]:
     """What has to be the same for the same network, in plain values: spec, family (its entry in `families`), levels."""
-    entry = {_OUR_NAMES.get(name, name): value for name, value in families.get(spec.family, {}).items()}
+    entry = _in_our_names(families.get(spec.family, {}), spec)
     family = {name: value for name, value in entry.items() if name not in _TRAINING_ONLY}
     return json.loads(json.dumps({"spec": str(spec), "family": family, "levels": levels}, default=str))
+
+
+def _in_our_names(entry: Mapping[str, Any], spec: object) -> dict[str, Any]:
+    """An entry of `families`, by the names of `Supernet`; of a network from outside, by timm's."""
+    return {name if is_outside(spec) else _OUR_NAMES.get(name, name): value for name, value in entry.items()}
 
 
 def to_tensor(description: dict[str, Any]) -> Tensor:
@@ -108,7 +113,8 @@ def differing(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, tuple[A
     """The options in which two networks differ, by their names in a backbone's config: (theirs, ours)."""
     found = {"spec": (theirs["spec"], ours["spec"])}
     family = parse_spec(theirs["spec"]).family
-    if family == parse_spec(ours["spec"]).family:
+    same = family == parse_spec(ours["spec"]).family
+    if same and (theirs["spec"] == ours["spec"] or not is_outside(ours["spec"])):
         # built for one size, since the arguments of another one differ anyway
         one, other = (complete_arguments(theirs["spec"], each["family"]) for each in (theirs, ours))
         if one != other:
@@ -181,7 +187,7 @@ def follow_checkpoint(config: Config, given: Iterable[str]) -> list[str]:
         if not _is_given(f"{BACKBONE}.{name}", given):
             backbone[name] = value
     place = f"{BACKBONE}.families.{family}"
-    entry = {_OUR_NAMES.get(name, name): value for name, value in (backbone.families.get(family) or {}).items()}
+    entry = _in_our_names(backbone.families.get(family) or {}, said["spec"])
     kept = {n: v for n, v in entry.items() if n in _TRAINING_ONLY or _is_given(f"{place}.{n}", given)}
     backbone.families[family] = {**said["family"], **kept}
     if not changed:

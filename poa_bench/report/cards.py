@@ -142,12 +142,12 @@ def _card(data: ReportData, series: str, spec: str, name: str) -> dict[str, Any]
     runs = data.long[(data.long.series == series) & (data.long.spec == spec) & (data.long.stale == "")]
     cost = data.costs.loc[(series, spec)].dropna()
     outside = is_outside(spec)
-    said = {fact: runs[f"facts.{fact}"].dropna().iloc[-1] for fact in _SAID if _is_said(runs, fact)}
+    said = {fact: _said(runs, f"facts.{fact}") for fact in _SAID}
     return {
         "name": name,
         "spec": spec,
         "alias": "".join(axes([spec]).alias),
-        "front_matter": _front_matter(name, measured, said.get("licence") if outside else LICENCE, not outside),
+        "front_matter": _front_matter(name, measured, said["licence"] if outside else LICENCE, not outside),
         "outside": outside,
         "said": said,
         "costs": [
@@ -176,8 +176,9 @@ def _with_interval(data: ReportData, series: str, spec: str, column: str, value:
     return f"{value:.4g} {interval_text(*ends, tables.decimals_of(data, column))}".rstrip()
 
 
-def _is_said(runs: pd.DataFrame, fact: str) -> bool:
-    return f"facts.{fact}" in runs and bool(runs[f"facts.{fact}"].notna().any())
+def _said(runs: pd.DataFrame, fact: str) -> str | None:
+    known = runs[fact].dropna() if fact in runs else ()
+    return known.iloc[-1] if len(known) else None
 
 
 def _worth(data: ReportData, series: str, spec: str, column: str) -> str:

@@ -119,8 +119,8 @@ def dense_config(run: Run, work_dir: Path) -> Config:
     backbone.families[run.family] = _family_options(description)
     set_normalisation(config, Preprocessing.from_dict(description.get("preprocessing")))
     backbone.init_cfg = {"type": "Pretrained", "checkpoint": run.checkpoint}
-    if is_outside(run.spec) and config.model.get("normalisation") != "config":
-        config.model.normalisation = "config"  # which has been set by the description; the file does not say it
+    if is_outside(run.spec):
+        config.model.normalisation = "config"  # which is now the description's; the file of the weights says none
     config.randomness = {**config.get("randomness", {}), "seed": run.seed}
     config.work_dir = str(work_dir)
     config.resume = True  # starts anew where the folder holds no checkpoint
