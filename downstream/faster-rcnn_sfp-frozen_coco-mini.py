@@ -35,7 +35,7 @@ model = dict(
     roi_head=dict(bbox_head=dict(num_classes=len(classes))),
 )
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
-train_cfg = dict(max_iters=180)
+train_cfg = dict(max_iters=150)
 measurement = dict(
     task="detection",
     protocol="faster-rcnn-sfp-frozen-coco-mini/1",
