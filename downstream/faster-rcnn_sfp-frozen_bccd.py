@@ -9,7 +9,8 @@ _base_ = [
     "../configs/_base_/schedules/dense_frozen.py",
     "../configs/_base_/runtime/detection_runtime.py",
 ]
-data = dict(data_root="data/bccd/", data_prefix=dict(img="images/"), metainfo=dict(classes=("RBC", "WBC", "Platelets")))
+metainfo = dict(classes=("RBC", "WBC", "Platelets"), palette=[(213, 94, 0), (86, 60, 180), (0, 158, 115)])
+data = dict(data_root="data/bccd/", data_prefix=dict(img="images/"), metainfo=metainfo)
 size = (320, 240)
 train_pipeline = _base_.train_pipeline
 train_pipeline[2].update(scale=size)  # Resize, which keeps the ratio
