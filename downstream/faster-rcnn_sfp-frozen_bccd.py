@@ -34,6 +34,7 @@ model = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
 train_cfg = dict(max_iters=150)
+auto_scale_lr = dict(base_batch_size=2)
 measurement = dict(
     task="detection",
     protocol="faster-rcnn-sfp-frozen-bccd/1",

@@ -19,6 +19,20 @@ train_pipeline[2].update(scale=size, ratio_range=(0.75, 1.5))  # RandomResize
 train_pipeline[3].update(crop_size=crop_size)  # RandomCrop
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=size)  # Resize
+# three scales, mirrored and not
+tta_model = dict(type="SegTTAModel")
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [dict(type="Resize", scale=(side, side), keep_ratio=True) for side in (160, 192, 224)],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="LoadAnnotations")],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
 train = dict(img_path="images/train", seg_map_path="masks/train")
 test = dict(img_path="images/test", seg_map_path="masks/test")
 in_this_process = dict(num_workers=0, persistent_workers=False)
@@ -34,6 +48,7 @@ model = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=5e-3))
 train_cfg = dict(max_iters=60)
+auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(checkpoint=dict(interval=100, max_keep_ckpts=1))
 measurement = dict(
     task="segmentation",

@@ -40,7 +40,10 @@ class Greys(torch.utils.data.Dataset):
 
 
 DATA = EvaluationData(
-    "greys", {"type": "Greys", "count": BANK, "step": 6}, {"type": "Greys", "count": QUERIES, "step": 20}, image_size=16
+    "greys",
+    {"type": "poa_bench.Greys", "count": BANK, "step": 6},
+    {"type": "poa_bench.Greys", "count": QUERIES, "step": 20},
+    image_size=16,
 )
 
 

@@ -117,7 +117,7 @@ def test_bad_files(checkpoint, tmp_path):
     with pytest.raises(InputError, match="there is no file"):
         load_supernet(tmp_path / "absent.pth")
     (tmp_path / "text.pth").write_text("hello")
-    with pytest.raises(InputError, match="no training checkpoint"):
+    with pytest.raises(InputError, match="not a training checkpoint"):
         load_supernet(tmp_path / "text.pth")
     torch.save({"state_dict": {}}, tmp_path / "other.pth")
     with pytest.raises(InputError, match="not written by a poa_bench"):

@@ -254,7 +254,7 @@ def test_extract_is_another_name_of_export(folder, tmp_path, monkeypatch, capsys
         with pytest.raises(SystemExit):
             main([name, "-h"])
         helps.append(capsys.readouterr().out)
-    assert helps[0] == helps[1] and "`extract` is another name of the same command" in helps[0]
+    assert helps[0] == helps[1] and "`extract` is another name for the same command" in helps[0]
 
 
 @pytest.mark.parametrize(

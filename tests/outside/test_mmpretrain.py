@@ -14,7 +14,7 @@ SIZES = {"depths": [1, 2, 1, 1], "num_heads": [1, 1, 2, 2]}
 CASES = {
     "vit_tiny_patch16_224": (
         {
-            "type": "VisionTransformer",
+            "type": "mmpretrain.VisionTransformer",
             "arch": {"embed_dims": 32, "num_layers": 2, "num_heads": 2, "feedforward_channels": 128},
             "img_size": 32,
             "patch_size": 8,
@@ -23,12 +23,12 @@ CASES = {
         32,
     ),
     "swin_tiny_patch4_window7_224": (
-        {"type": "SwinTransformer", "arch": {"embed_dims": 8, **SIZES}, "img_size": 128, "window_size": 4},
+        {"type": "mmpretrain.SwinTransformer", "arch": {"embed_dims": 8, **SIZES}, "img_size": 128, "window_size": 4},
         {"img_size": 128, "window_size": 4, "embed_dim": 8, **SIZES},
         128,
     ),
     "resnet18": (
-        {"type": "ResNet", "depth": 18, "stem_channels": 64, "base_channels": 8},
+        {"type": "mmpretrain.ResNet", "depth": 18, "stem_channels": 64, "base_channels": 8},
         {"channels": (8, 16, 32, 64)},
         64,
     ),

@@ -205,7 +205,7 @@ def test_data_that_do_not_fit_are_named(task, data, message, checkpoint, folder,
 )
 def test_names_say_the_settings(name):
     protocol = parse_protocol(name)
-    assert protocol.name == name and "Patches are those of the last map" in protocol.description
+    assert protocol.name == name and "Patches are taken from the last map" in protocol.description
     assert ("class feature" in protocol.description) is protocol.context is ("cls" in name)
     assert ("Gaussian" in protocol.description) is ("slide" in name)
 
