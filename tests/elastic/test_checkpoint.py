@@ -127,7 +127,7 @@ def test_bad_files(checkpoint, tmp_path):
     with pytest.raises(InputError, match="say which size"):
         load_backbone(checkpoint)
     (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(InputError, match="no safetensors"):
+    with pytest.raises(InputError, match="not a safetensors"):
         load_backbone(tmp_path / "text.safetensors")
 
 
