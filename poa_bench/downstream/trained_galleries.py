@@ -95,7 +95,7 @@ def draw_objects(picture: Tensor, sample: Any, info: Mapping[str, Any], metainfo
     order = order[scores >= THRESHOLD][:MOST]
     masks = torch.as_tensor(found.masks, device=order.device)[order] if "masks" in found else None
     objects = Objects(found.bboxes[order], found.labels[order], masks)
-    said = [f"{names[label]} {score:.2f}" for label, score in zip(objects.labels, scores, strict=False)]
+    said = [f"{names[label]} {score:.2f}" for label, score in zip(objects.labels, found.scores[order], strict=True)]
     more = [f"{len(said) - _NAMED} more"] * (len(said) > _NAMED)
     caption = ", ".join(said[:_NAMED] + more) or f"nothing above {THRESHOLD:g}"
     true_names = [str(names[label]) for label in true.labels]

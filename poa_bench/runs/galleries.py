@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from poa_bench.errors import InputError
-from poa_bench.files import atomic_path, sha256_file
+from poa_bench.files import sha256_file, write_text
+from poa_bench.runs.beside import check_sha256, copy_beside
 
 GALLERY_FILE = "gallery.json"
 HANDFUL = 4  # test pictures
@@ -167,16 +167,11 @@ def write_galleries(galleries: Sequence[Gallery], path: Path) -> str | None:
         InputError: they are larger than `FILE_BYTES`.
     """
     if isinstance(galleries, GalleryFile):
-        if galleries.path != path and galleries.path.exists():
-            with atomic_path(path) as temporary:
-                shutil.copyfile(galleries.path, temporary)
+        copy_beside(galleries.path, path)
         return galleries.sha256
     if not galleries:
         return None
-    text = _text(galleries)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return sha256_file(path)
+    return sha256_file(write_text(path, _text(galleries)))
 
 
 def read_galleries(path: Path, sha256: str | None = None) -> tuple[Gallery, ...]:
@@ -192,10 +187,7 @@ def read_galleries(path: Path, sha256: str | None = None) -> tuple[Gallery, ...]
     try:
         if (size := path.stat().st_size) > 2 * FILE_BYTES:
             raise InputError(f"{path} has {size} bytes, more than galleries of a run may have: copy it again")
-        if sha256 is not None and (found := sha256_file(path)) != sha256:
-            raise InputError(
-                f"{path} has the sha256 {found[:8]}, and the result says {sha256[:8]}: it is another run's"
-            )
+        check_sha256(path, sha256)
         return Galleries.model_validate_json(path.read_bytes()).galleries
     except (OSError, ValidationError) as error:
         # pydantic says below its first line where the first fault is, and what it is

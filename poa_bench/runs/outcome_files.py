@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -21,6 +20,7 @@ import numpy as np
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path, sha256_file
 from poa_bench.runs import precision  # noqa: F401  (its kind of outcome is known once it is imported)
+from poa_bench.runs.beside import check_sha256, copy_beside
 from poa_bench.runs.outcomes import Outcome
 
 OUTCOMES_FILE = "outcomes.npz"
@@ -76,9 +76,7 @@ def write_outcomes(outcomes: Mapping[str, Outcome], path: Path) -> str | None:
         SHA-256 of the file, None where there are no outcomes (and no file).
     """
     if isinstance(outcomes, OutcomeFile):
-        if outcomes.path != path and outcomes.path.exists():
-            with atomic_path(path) as temporary:
-                shutil.copyfile(outcomes.path, temporary)
+        copy_beside(outcomes.path, path)
         return outcomes.sha256
     if not outcomes:
         return None
@@ -122,10 +120,7 @@ def read_outcomes(path: Path, sha256: str | None = None) -> dict[str, Outcome]:
         InputError: it cannot be read, is another file, or holds a kind of outcome that is not known here.
     """
     try:
-        if sha256 is not None and (found := sha256_file(path)) != sha256:
-            raise InputError(
-                f"{path} has the sha256 {found[:8]}, and the result says {sha256[:8]}: it is another run's"
-            )
+        check_sha256(path, sha256)
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(str(arrays[_ABOUT]))
             return {name: _outcome(described, arrays, path) for name, described in about.items()}

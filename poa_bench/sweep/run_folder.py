@@ -20,7 +20,9 @@ from typing import Literal, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from poa_bench.files import atomic_path
+from poa_bench.files import atomic_path, remove_leftovers
+from poa_bench.runs.galleries import GALLERY_FILE
+from poa_bench.runs.outcome_files import OUTCOMES_FILE
 from poa_bench.runs.results import RESULT_FILE
 from poa_bench.runs.run import Run
 
@@ -68,6 +70,8 @@ def hold(directory: Path, run_id: str, patience: float = 0.5):
             yield None
             return
         owner = Owner(host=socket.gethostname(), pid=os.getpid(), started=time.time())
+        for name in (RESULT_FILE, OUTCOMES_FILE, GALLERY_FILE):  # of a process that was killed while it wrote
+            remove_leftovers(path.parent, name)
         file.truncate(0)
         file.write(owner.model_dump_json())
         file.flush()

@@ -269,3 +269,14 @@ def wait_for_silence(config, finished):
     while active_pids(config):
         time.sleep(0.1)
     return finished | {path: path.read_bytes() for path in Path(config.results).rglob("result.json")}
+
+
+def test_what_a_killed_process_has_left_goes_with_the_next_one(tmp_path):
+    folder = tmp_path / "0123"
+    folder.mkdir()
+    for name in ("result.json", "outcomes.npz", "gallery.json"):
+        (folder / f".{name}.abcdef.tmp").write_text("half")
+    (folder / "failure-1.json").write_text("{}")
+    with run_folder.hold(tmp_path, "0123") as release:
+        assert release is not None
+        assert sorted(path.name for path in folder.iterdir()) == ["failure-1.json", "lock"]
