@@ -1,6 +1,7 @@
 """Every pre-training config runs, with everything it says except the size of its network and of its data set."""
 
 import io
+import json
 import zipfile
 from argparse import Namespace
 from pathlib import Path
@@ -74,12 +75,26 @@ def shrink_network(config: Config) -> None:
     )
 
 
+def one_source(source: dict, folder: Path) -> dict:
+    """Few pictures in the place of one that are gathered without labels; all of them where a COCO file chooses."""
+    path = folder / Path(source["path"]).name
+    write_pictures(path, source.get("folder", ""))
+    source = {**source, "path": str(path)}
+    if "coco_file" in source:
+        names = [str(picture.relative_to(path / source["folder"])) for picture in path.rglob("*.jpg")]
+        source["coco_file"] = str(folder / "coco.json")
+        Path(source["coco_file"]).write_text(json.dumps({"images": [{"file_name": name} for name in names]}))
+    return source
+
+
 def shrink_data(config: Config, folder: Path) -> None:
     loader = config.train_dataloader
     loader.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
     if "path" in loader.dataset:
         loader.dataset.path = str(folder / Path(loader.dataset.path).name)
         write_pictures(Path(loader.dataset.path), loader.dataset.get("folder", ""))
+    elif "sources" in loader.dataset:
+        loader.dataset.sources = [one_source(source, folder) for source in loader.dataset.sources]
     else:
         loader.dataset.indices = PICTURES
     if "knn" in config.default_hooks:  # measures on the same pictures
