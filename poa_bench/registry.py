@@ -69,9 +69,13 @@ MODELS = OnDemandRegistry(
         "poa_bench.downstream.sized_model",
         "poa_bench.pretraining.balancing",
         "poa_bench.pretraining.heads",
+        "poa_bench.pretraining.matching",
         "poa_bench.pretraining.objective",
+        "poa_bench.pretraining.objectives.distill",
+        "poa_bench.pretraining.objectives.distill_prototypes",
         "poa_bench.pretraining.objectives.poa",
         "poa_bench.pretraining.preprocessor",
+        "poa_bench.pretraining.similarity",
     ],
     on_demand={"FirstLayerClsHead": "poa_bench.downstream.first_layer_head"},
 )

@@ -2,7 +2,7 @@
 # epochs are half an hour on 2 quiet cores. docs/photos.md says what its sizes are measured by.
 #   python tools/train.py poa_vit_photos.py
 _base_ = [
-    "../configs/_base_/models/poa_vit_digits.py",
+    "../configs/_base_/models/vit_photos.py",
     "../configs/_base_/datasets/data_photos_pretrain.py",
     "../configs/_base_/schedules/poa_digits.py",
 ]
@@ -11,12 +11,3 @@ param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
 param_scheduler[0].update(end=2)
 param_scheduler[1].update(begin=2)
 default_hooks = dict(patch_weight=dict(begin=2), checkpoint=dict(interval=200))
-model = dict(
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
-    backbone=dict(
-        space=dict(widths=[64, 96, 128, 192], depths=[2, 3, 4], head_dim=32),
-        image_size=96,
-        patch_size=16,
-    ),
-    head=dict(prototypes=[64, 128]),
-)

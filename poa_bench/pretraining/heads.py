@@ -98,13 +98,19 @@ class ProjectionHead(nn.Module):
 
     def _mlp(self, index: int, features: Tensor) -> Tensor:
         mlp = self.get_submodule(f"mlp{index}")
-        width = features.shape[-1]
-        if width == self.in_features:
-            return mlp(features)
-        weight = mlp[0].weight[:, :width]
-        if self.alpha:
-            weight = weight * (self.in_features / width)
+        weight = leading_columns(mlp[0], features.shape[-1], self.alpha)
         return functional_call(mlp, {"0.weight": weight}, (features,))
+
+
+def leading_columns(layer: nn.Linear, width: int, alpha: bool = True) -> Tensor:
+    """The weight (out, width) by which a head's first layer reads a network of this width.
+
+    With ``alpha`` it is multiplied by full width / width, as the paper does with the networks' own (eq. 2).
+    """
+    if width == layer.in_features:
+        return layer.weight
+    weight = layer.weight[:, :width]
+    return weight * (layer.in_features / width) if alpha else weight
 
 
 def _initialise(module: nn.Module) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -16,7 +17,9 @@ from PIL import Image
 from poa_bench.config_files import runnable_configs
 from poa_bench.launch import build_runner, read_config
 from tests.conftest import REPOSITORY
+from tests.outside.networks import write
 from tests.pretraining.runs import logged, weights
+from tests.pretraining.tiny import tiny_poa
 
 CONFIGS = sorted(path for path in runnable_configs().values() if REPOSITORY / "pretrain" in path.parents)
 HEAD = 4  # channels of an attention head; widths shrink by the same factor
@@ -70,9 +73,24 @@ def shrink_network(config: Config) -> None:
         backbone.update(num_groups=32 // factor, channels=[64 // factor * 2**stage for stage in range(4)])
     else:
         backbone.space.head_dim = HEAD
-    head.update(
-        prototypes=[max(2, count // 64) for count in head.prototypes], hidden_features=32, bottleneck_features=16
-    )
+    if "prototypes" in head:
+        head.update(
+            prototypes=[max(2, count // 64) for count in head.prototypes], hidden_features=32, bottleneck_features=16
+        )
+
+
+def give_teacher(config: Config, folder: Path) -> None:
+    """The checkpoint of a tiny pre-training, or a tiny network of timm's with the config's own patches."""
+    if "timm_name" in config.model.teacher:
+        arguments = dict(embed_dim=16, depth=2, num_heads=2)
+        network = timm.create_model(config.model.teacher.timm_name, pretrained=False, num_classes=0, **arguments)
+        config.model.teacher.update(checkpoint=str(write(network, folder / "teacher.safetensors")), arguments=arguments)
+        return
+    poa = tiny_poa(data_preprocessor=config.model.data_preprocessor)
+    poa.supernet.preprocessing = poa.data_preprocessor.describe([], 32)
+    meta = {"poa_bench": poa.supernet.describe(), "objective": poa.describe()}
+    torch.save({"meta": meta, "state_dict": poa.state_dict()}, folder / "teacher.pth")
+    config.model.teacher.checkpoint = str(folder / "teacher.pth")
 
 
 def one_source(source: dict, folder: Path) -> dict:
@@ -117,11 +135,14 @@ def test_config_runs_two_steps(path, tmp_path):
     config = read_config(Namespace(config=str(path), work_dir=str(tmp_path), cfg_options=[], launcher="none"))
     if "digits" not in path.stem:
         shrink_network(config)
+    if "teacher" in config.model:
+        give_teacher(config, tmp_path)
     shrink_data(config, tmp_path)
     # what begins after some epochs, now
     config.param_scheduler[0].end = config.param_scheduler[1].begin = 0.25  # one step of warm-up
-    config.default_hooks.patch_weight.begin = 0
-    config.default_hooks.freeze_last_layer.epochs = 0
+    if "patch_weight" in config.default_hooks:
+        config.default_hooks.patch_weight.begin = 0
+        config.default_hooks.freeze_last_layer.epochs = 0
     config.default_hooks.logger.interval = 1
     config.default_hooks.checkpoint.interval = 1
     config.model.compile_blocks = False  # takes minutes on a CPU; tests/elastic/test_compile.py has it
@@ -130,13 +151,14 @@ def test_config_runs_two_steps(path, tmp_path):
     runner = build_runner(config)
     runner.register_hook(StopAfterTwo())
     runner.train()
-    terms = {name for name in runner.message_hub.log_scalars if name.endswith(("_global", "_local", "_patch"))}
+    terms = {name for name in runner.message_hub.log_scalars if name.startswith(("train/intact_", "train/elastic_"))}
+    terms -= {"train/elastic_width"} | {name for name in terms if "elastic_depth" in name}
     assert terms
     names = [name.removeprefix("train/") for name in terms]
     values = torch.tensor(list(logged(tmp_path, "loss", "grad_norm", *names).values()))
     assert values.shape[0] == 2 and values.isfinite().all()
     first, second = (weights(tmp_path / f"iter_{i}.pth") for i in (1, 2))
     moved = {name.split(".")[0] for name in first if not torch.equal(first[name], second[name])}
-    assert {"student", "teacher"} <= moved
+    assert set(runner.model.branches) == moved
     if "knn" in config.default_hooks:  # each picture is its own neighbour
         assert logged(tmp_path, f"knn/{runner.model.student.backbone.space.intact}") == {1: (100,), 2: (100,)}

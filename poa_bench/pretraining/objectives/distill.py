@@ -1,0 +1,123 @@
+"""Distillation: the intact network and a drawn size learn from a frozen teacher, so that every size does."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from poa_bench.config_values import check_call
+from poa_bench.downstream.macs import count_macs
+from poa_bench.errors import InputError
+from poa_bench.pretraining.objective import BatchShape, Branch, Crops, Objective, Pass, StepSettings
+from poa_bench.pretraining.teachers import load_teacher
+from poa_bench.registry import MODELS
+
+
+@MODELS.register_module()
+class Distill(Objective):
+    """Pre-training of a supernet, or of one size, by a network that exists already.
+
+    What is learned, and how it is compared, is the head's: `FeatureMatching` (Proteus) or `QueueSimilarity` (SEED).
+
+    Args:
+        backbone: config of a ``poa_bench.Supernet``; one size alone is a space with one width and one depth.
+        teacher: arguments of `load_teacher`.
+        head: config of the head; ``in_features`` and ``teacher`` are filled in.
+        elastic: whether every step trains a drawn size beside the intact network.
+        lambda_intact: share of the intact student, the drawn one has the rest (as in POA, eq. 10).
+        same_view: how much the drawn size's comparison with the intact student counts (as POA's ES2), beside 1 of that
+            with the teacher; 0 leaves it out.
+        checkpoint_activations: recompute block activations in backward.
+        compile_blocks: run the networks' blocks through ``torch.compile``.
+        data_preprocessor: config of a ``poa_bench.MultiCropPreprocessor``; a teacher that was trained with another mean
+            and deviation sees crops normalised by its own.
+
+    Raises:
+        InputError: a value that is not allowed, or a teacher that cannot be loaded.
+    """
+
+    frozen = ("teacher",)
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        teacher: dict[str, Any],
+        head: dict[str, Any],
+        elastic: bool = True,
+        lambda_intact: float = 0.5,
+        same_view: float = 0.0,
+        checkpoint_activations: bool = False,
+        compile_blocks: bool = False,
+        data_preprocessor: dict[str, Any] | None = None,
+    ):
+        super().__init__(data_preprocessor)
+        if not 0 < lambda_intact < 1 or same_view < 0:
+            raise InputError(
+                f"model.lambda_intact is {lambda_intact} and model.same_view {same_view}: the first must lie between 0 "
+                "and 1, the second must not be below 0"
+            )
+        supernet = MODELS.build(backbone)
+        supernet.set_grad_checkpointing(checkpoint_activations)
+        check_call("model.teacher", load_teacher, teacher)
+        self.teacher = load_teacher(**teacher, like=supernet)
+        if hasattr(self.data_preprocessor, "mean"):
+            self.teacher.see_what(self.data_preprocessor.mean, self.data_preprocessor.std)
+        self.student = Branch(
+            supernet, MODELS.build({**head, "in_features": supernet.width(), "teacher": self.teacher})
+        )
+        if not self.student.head.masks:
+            supernet.mask_token.requires_grad_(False)  # of several processes, each waits for every gradient
+        if compile_blocks:
+            supernet.compile_blocks()
+        self.drawn = int(elastic)
+        self.shares = {"intact": lambda_intact, "elastic": 1 - lambda_intact} if elastic else {"intact": 1.0}
+        self.same_view = same_view
+
+    def loss(self, crops: Crops, settings: StepSettings) -> dict[str, Tensor]:
+        """Every student's terms with the teacher, and the drawn one's with the intact one.
+
+        Returns:
+            ``loss``, the differentiable total, and the unweighted terms: ``intact_cls``, ``elastic_same_cls``, ...
+        """
+        head, sizes = self.student.head, {"intact": None}
+        if self.drawn:
+            (sizes["elastic"],) = self.drawn_sizes(settings)
+        grid = self.supernet.patch_grid(*crops.global_crops.shape[-2:])
+        with torch.no_grad():
+            target = head.target(self.teacher, crops, grid)
+        found = {name: head.find(self.supernet.bind(size), crops) for name, size in sizes.items()}
+        terms = {}
+        with torch.autocast(crops.global_crops.device.type, enabled=False):
+            for name, share in self.shares.items():
+                terms |= _named(name, share, head, head.compare(found[name], target))
+            if self.drawn and self.same_view:
+                same = head.compare(found["elastic"], target, found["intact"])
+                terms |= _named("elastic_same", self.same_view * self.shares["elastic"], head, same)
+        head.remember(target)
+        total = torch.stack([weight * value for weight, value in terms.values()]).sum()
+        return {"loss": total} | {name: value.detach() for name, (_, value) in terms.items()}
+
+    def passes(self) -> list[Pass]:
+        """The students'; with masked patches each runs a second time."""
+        head, sizes = self.student.head, {"intact": {self.supernet.space.intact: 1.0}, "elastic": None}
+        students = [Pass(f"{name} student", sizes[name], local=head.sees_local_crops) for name in self.shares]
+        masked = [Pass(f"{name} student, masked", sizes[name], local=False) for name in self.shares]
+        return students + (masked if head.masks else [])
+
+    def other_operations(self, shape: BatchShape, elastic_width: float) -> dict[str, float]:
+        """Of the teacher, which sees what the students see, unmasked, and of the heads: three products each."""
+        local = {shape.local_size: shape.local_count} if self.student.head.sees_local_crops else {}
+        crops = {shape.global_size: 2, **local}
+        teacher = sum(count * count_macs(self.teacher.network, size) for size, count in crops.items())
+        widths = {"intact": 1.0, "elastic": elastic_width}
+        heads = sum(self.student.head.macs(shape, widths[name]) for name in self.shares)
+        return {"teacher": 2 * teacher, "heads": 6 * heads}
+
+    def describe(self) -> dict[str, Any]:
+        """Type, branches, and the teacher by name and SHA-256 of its file."""
+        return {**super().describe(), **self.teacher.describe()}
+
+
+def _named(student: str, share: float, head: torch.nn.Module, terms: dict[str, Tensor]) -> dict:
+    """Weight and value of each term, by its name in logs."""
+    return {f"{student}_{term}": (share * head.weights[term], value) for term, value in terms.items()}
