@@ -1,8 +1,12 @@
 # `make demo` and `make test` each set up .venv first, whatever state it is in. Arguments: make test ARGS="-k elastic"
-.PHONY: demo test lint setup
+.PHONY: demo distill-demo test lint setup
 
 demo: setup
 	.venv/bin/poa-bench demo $(ARGS)
+
+# a supernet that learns from the intact network of another one, beside the sizes that are cut from that
+distill-demo: setup
+	.venv/bin/poa-bench demo --distill $(ARGS)
 
 # one process a core, at most 8 (each needs 2 GB), with one thread each: waiting threads would take the cores from others
 test: setup

@@ -31,43 +31,65 @@ class Demo:
         quick: the short schedules.
         seed: of pre-training and evaluation.
         out: folder of everything it makes.
+        distill: whether the intact network then teaches a second supernet, and both are compared.
+
+    Raises:
+        InputError: there is no distillation of this family.
     """
 
     family: str = "vit"
     quick: bool = False
     seed: int = 0
     out: str | None = None
+    distill: bool = False
 
     def __post_init__(self) -> None:
         suffix = "-quick" if self.quick else ""
+        kind = "-distill" if self.distill else ""
         self.console = Console()
-        self.folder = Path(self.out or f"work_dirs/demo-{self.family}{suffix}")  # as given: results name files in it
+        self.folder = Path(
+            self.out or f"work_dirs/demo-{self.family}{kind}{suffix}"
+        )  # as given: results name files in it
         self.pretraining = f"poa_{self.family}-digits{suffix}.py"
-        self.sweep = f"sweep_digits{suffix}.py"
+        self.distillation = f"distill_{self.family}-digits{suffix}.py" if self.distill else None
+        if self.distillation and self.family != "vit":
+            raise InputError(
+                f"the demo distils --family vit only, found {self.family}: leave --family or --distill out"
+            )
+        self.sweep = f"sweep_digits{kind or suffix}.py"
 
     def run(self) -> int:
         """Do all parts. Returns the exit status: 0 only if everything was measured."""
         start = time.monotonic()
         self._say(f"1/3 pre-training one {self.family} supernet ({self.pretraining}) in {self.folder}/pretrain")
         checkpoint = self.pretrain()
-        self._say("2/3 measuring every size: k-NN, linear probe, patches, cost; detection and segmentation")
-        summary = self.measure(checkpoint)
+        series = {None: checkpoint}
+        if self.distillation:
+            self._say(f"its intact network teaches another one ({self.distillation}) in {self.folder}/distill")
+            series = {"cut from POA's": checkpoint, "distilled": self._train(self.distillation, "distill", checkpoint)}
+        self._say(f"2/3 measuring every size ({self.sweep})")
+        summaries = [self.measure(one, name) for name, one in series.items()]
         self._say("3/3 writing the report")
         self.report()
         minutes = (time.monotonic() - start) / 60
-        self._say(f"{summary}\nthe report is {self.folder / 'report' / 'index.html'} (this took {minutes:.1f} minutes)")
-        return summary.exit_code
+        said = "\n".join(map(str, summaries))
+        self._say(f"{said}\nthe report is {self.folder / 'report' / 'index.html'} (this took {minutes:.1f} minutes)")
+        return max(summary.exit_code for summary in summaries)
 
     def pretrain(self) -> Path:
         """Train in a process of its own, resuming what is there; returns the last checkpoint."""
-        work_dir = self.folder / "pretrain"
+        return self._train(self.pretraining, "pretrain")
+
+    def _train(self, config: str, name: str, teacher: Path | None = None) -> Path:
+        work_dir = self.folder / name
         finished = work_dir / "finished"  # holds the name of the last checkpoint
         if finished.is_file() and (checkpoint := work_dir / finished.read_text()).is_file() and is_whole(checkpoint):
             return checkpoint
         work_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, str(config_root() / "tools" / "train.py"), str(find_config(self.pretraining))]
+        command = [sys.executable, str(config_root() / "tools" / "train.py"), str(find_config(config))]
         command += ["--work-dir", str(work_dir), "--resume", "auto", "--cfg-options", f"randomness.seed={self.seed}"]
-        log = self.folder / "pretrain.log"
+        command += [] if teacher is None else [f"model.teacher.checkpoint={teacher}"]
+        log = self.folder / f"{name}.log"
         with open(log, "w") as stream:
             # threads that sleep while they wait: on a busy machine spinning ones make a step many times slower
             environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
@@ -104,20 +126,22 @@ class Demo:
                     done, total, loss = lines[-1]
                     progress.update(bar, completed=int(done), total=int(total), loss=f"loss {loss}")
 
-    def measure(self, checkpoint: Path):
-        """Every task of the demo's sweep; returns the sweep's summary."""
+    def measure(self, checkpoint: Path, series: str | None = None):
+        """Every task of the demo's sweep, under this name in the report; returns the sweep's summary."""
         from poa_bench.sweep.plan import load_sweep
         from poa_bench.sweep.scheduler import run_sweep
 
         sweep = load_sweep(find_config(self.sweep), [str(checkpoint)], str(self.folder / "results"))
-        sweep = sweep.model_copy(update={"seeds": [self.seed]})
+        sweep = sweep.model_copy(update={"seeds": [self.seed], "series": series})
         return run_sweep(sweep)
 
     def report(self) -> None:
         """Tables, plots and the page in `report/`."""
         from poa_bench.report.build import write_report
 
-        title = f"POA {self.family} supernet on the embedded digits" + (" (quick demo)" if self.quick else "")
+        title = f"POA {self.family} supernet on the embedded digits"
+        title += ", and one that learned from it" if self.distill else ""
+        title += " (quick demo)" if self.quick else ""
         write_report(str(self.folder / "results"), str(self.folder / "report"), title)
 
     def _say(self, text: str) -> None:

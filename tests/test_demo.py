@@ -35,3 +35,14 @@ def test_a_failed_pretraining_shows_its_log_and_is_not_finished(tmp_path, monkey
 def test_configs_of_every_demo_exist(family, quick, tmp_path):
     made = demo.Demo(family, quick, out=str(tmp_path))
     assert demo.find_config(made.pretraining).is_file() and demo.find_config(made.sweep).is_file()
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_configs_of_the_distillation_exist(quick, tmp_path):
+    made = demo.Demo(quick=quick, out=str(tmp_path), distill=True)
+    assert demo.find_config(made.distillation).is_file() and demo.find_config(made.sweep).is_file()
+
+
+def test_there_is_no_distillation_of_another_family():
+    with pytest.raises(InputError, match="distils --family vit only, found swin"):
+        demo.Demo("swin", distill=True)

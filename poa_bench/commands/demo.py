@@ -13,7 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="a few minutes: short schedules, to see that everything works"
     )
-    parser.add_argument("--out", metavar="DIR", help="folder for everything it makes [work_dirs/demo-FAMILY(-quick)]")
+    parser.add_argument(
+        "--distill", action="store_true", help="the intact network teaches a second supernet; both are compared"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for everything it makes [work_dirs/demo-FAMILY(-distill)(-quick)]"
+    )
     parser.add_argument("--family", choices=families_of_the_demo(), default="vit", help="default: vit")
     parser.add_argument("--seed", type=not_negative, default=0, help="seed of pre-training and evaluation; default: 0")
 
@@ -22,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from poa_bench.demo import Demo
 
     try:
-        return Demo(args.family, args.quick, args.seed, args.out).run()
+        return Demo(args.family, args.quick, args.seed, args.out, args.distill).run()
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, run the same command again to go on")
         return 130

@@ -1,9 +1,8 @@
 """Every objective goes the whole way: training with the project's hooks, cost, resume, cutting, evaluation, report.
 
-So do two in a package of somebody else, which mmengine's registry finds. They are as unlike POA as can be, without
-prototypes, local crops or masks. In one there is no teacher: the intact network and a drawn size find the other view of
-a picture among those of all others (SimCLR's loss). In the other the teacher is frozen: the intact network of a
-checkpoint, whose features both regress.
+So does one in a package of somebody else, which mmengine's registry finds. It is as unlike POA as can be, without
+teacher, prototypes, local crops or masks: the intact network and a drawn size find the other view of a picture among
+those of all others (SimCLR's loss). Distillation has a teacher that is frozen: the intact network of POA's run.
 """
 
 import json
@@ -36,56 +35,19 @@ PACKAGE = '''
 import torch
 import torch.nn.functional as F
 from torch import nn
-from poa_bench.downstream.macs import count_macs
-from poa_bench.elastic import load_supernet
 from poa_bench.pretraining.objective import Branch, Objective, Pass
 from poa_bench.registry import MODELS
-from poa_bench.runs.provenance import sha256_file
 
 class SlicedHead(nn.Module):
     """Two layers, of which the first takes as many columns as there are features."""
 
-    def __init__(self, width, dimension, unit=True):
+    def __init__(self, width, dimension):
         super().__init__()
-        self.unit = unit
         self.first, self.second = nn.Linear(width, 128), nn.Linear(128, dimension)
 
     def forward(self, features):
         hidden = F.linear(features, self.first.weight[:, : features.shape[-1]], self.first.bias)
-        rows = self.second(hidden.relu()).float()
-        return F.normalize(rows, dim=-1) if self.unit else rows
-
-def two_students(objective):
-    return [Pass("intact", {objective.supernet.space.intact: 1.0}, local=False), Pass("drawn", None, local=False)]
-
-@MODELS.register_module()
-class Regression(Objective):
-    frozen = ("teacher",)
-
-    def __init__(self, backbone, teacher, data_preprocessor=None):
-        super().__init__(data_preprocessor)
-        supernet = MODELS.build(backbone)
-        self.teacher = load_supernet(teacher).requires_grad_(False)
-        self.teacher_sha256 = sha256_file(teacher)
-        self.student = Branch(supernet, SlicedHead(supernet.width(), self.teacher.width(), unit=False))
-
-    def loss(self, crops, settings):
-        with torch.no_grad():
-            target = F.layer_norm(self.teacher(crops.global_crops).cls, (self.teacher.width(),))
-        sizes = (None, *self.drawn_sizes(settings))
-        found = [self.student.head(self.supernet(crops.global_crops, size).cls) for size in sizes]
-        return {"loss": sum(F.mse_loss(one, target) for one in found) / 2}
-
-    def describe(self):
-        return {**super().describe(), "teacher_sha256": self.teacher_sha256}
-
-    def passes(self):
-        return two_students(self)
-
-    def other_operations(self, shape, elastic_width):
-        first, second = self.student.head.first.weight.numel(), self.student.head.second.weight.numel()
-        teacher = count_macs(self.teacher.network, shape.global_size)
-        return {"teacher": 2 * 2 * teacher, "head": 6 * 2 * (first * (1 + elastic_width) + 2 * second)}
+        return F.normalize(self.second(hidden.relu()).float(), dim=-1)
 
 @MODELS.register_module()
 class Contrast(Objective):
@@ -107,7 +69,7 @@ class Contrast(Objective):
         return {"loss": total, "found": found}
 
     def passes(self):
-        return two_students(self)
+        return [Pass("intact", {self.supernet.space.intact: 1.0}, local=False), Pass("drawn", None, local=False)]
 
     def other_operations(self, shape, elastic_width):
         first, second = self.student.head.first.weight.numel(), self.student.head.second.weight.numel()
@@ -162,11 +124,14 @@ POA = [
     "default_hooks.knn.type=poa_bench.KnnHook",
     "default_hooks.knn.data=digits",
 ]
+SHORT = [one for one in POA if "patch_weight" not in one]
 RUNS = {  # config and its changes
     "POA": ("poa_vit-digits.py", POA),
     "Contrast": ("contrast.py", []),
-    "Regression": ("contrast.py", ["model.type=poa_bench.Regression"]),
+    "Distill": ("distill_vit-digits.py", [*SHORT, "train_cfg.max_iters=150", "model.same_view=0.5"]),
+    "DistillPrototypes": ("prototypes_vit-digits.py", POA),
 }
+DISTILLED = ("Distill", "DistillPrototypes")
 TARGETS = {"target_diversity", "target_flatness"}  # what is logged of objectives with prototypes
 SIZES = ("vit-w48-d2", "vit-w64-d3")
 
@@ -180,8 +145,7 @@ def package(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield folder
-    for name in RUNS.keys() - {"POA"}:
-        MODELS.module_dict.pop(name, None)
+    MODELS.module_dict.pop("Contrast", None)
 
 
 class Run(NamedTuple):
@@ -192,7 +156,7 @@ class Run(NamedTuple):
 
     @property
     def steps(self) -> int:
-        return 60 if self.name == "POA" else 200
+        return {"Contrast": 200, "Distill": 150}.get(self.name, 60)
 
     @property
     def checkpoint(self) -> str:
@@ -226,10 +190,10 @@ def poa(package, tmp_path_factory) -> Run:
 
 @pytest.fixture(scope="module", params=RUNS)
 def run(request, poa, package, tmp_path_factory) -> Run:
-    """A run of every objective; POA's is the teacher of the one that has a frozen teacher."""
+    """A run of every objective; POA's is the teacher of those that have a frozen one."""
     if request.param == "POA":
         return poa
-    more = [f"model.teacher={poa.checkpoint}"] if request.param == "Regression" else []
+    more = [f"model.teacher.checkpoint={poa.checkpoint}"] if request.param in DISTILLED else []
     return train(request.param, package, tmp_path_factory.mktemp(request.param) / "run", *more)
 
 
@@ -249,7 +213,7 @@ def test_hooks_watch_it(run):
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     last = [line for line in lines if "loss" in line][-1]
     assert last.keys() >= {"loss", "grad_norm", "elastic_width", "elastic_depth", "feature_spread", "feature_rank"}
-    assert (last.keys() & TARGETS == TARGETS) == (run.name == "POA")
+    assert (last.keys() & TARGETS == TARGETS) == ("head.last_layer0.weight_g" in str(weights(run.checkpoint).keys()))
     assert [line for line in lines if "knn/vit-w64-d3" in line]
     said = read_training_checkpoint(run.checkpoint)["meta"]["objective"]
     expected = {"type": run.name, "branches": list(found.branches), "evaluated_branch": found.evaluated_branch}
