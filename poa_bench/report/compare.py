@@ -113,8 +113,10 @@ def compare(sides: list[Side]) -> pd.DataFrame:
     frames = [_pairs(sides[0], other) for other in sides[1:]]
     table = pd.concat(frames, ignore_index=True)
     if table.empty:
+        names = " and ".join(side.name for side in sides)
         raise InputError(
-            f"{' and '.join(side.name for side in sides)} have no size and task in common: nothing to compare"
+            f"{names} have no size and task in common: nothing to compare. Networks of different sizes, or from "
+            "outside, stand on the same axes in a report of a folder that holds the results of all (poa-bench report)"
         )
     table = _judged(table)
     order = {spec: place for place, spec in enumerate(sort_specs(table["size"]))}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
+from poa_bench.outside.name import is_outside
 from poa_bench.tasks import find_task
 
 PIXELS = "raw pixels"
@@ -64,7 +65,7 @@ def series_names(long: pd.DataFrame) -> pd.Series:
         name = given.fillna(name)
     elif long[pretrained & fresh].checkpoint_sha256.nunique() == 1:
         name = name.where(name.isna() | ~fresh, "pre-trained")
-    branch = _text(long, "config.branch").where(pretrained)
+    branch = _text(long, "config.branch").where(pretrained & ~long.spec.map(is_outside))
     if (branch[fresh].dropna() != DEFAULT_BRANCH).any():
         name = name.where(branch.isna(), name + ", " + branch)
     name = _split_by_checkpoint(long, name, fresh)

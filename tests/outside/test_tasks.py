@@ -48,14 +48,22 @@ def test_every_light_task(network, tmp_path):
     failed = {str(run): outcome for run, outcome in found.values() if isinstance(outcome, Exception)}
     assert not failed and len(found) == len(runs)
     results = [result for _, result in found.values()]
-    # the task depth needs maps of distances, of which there are none here; its patches are those of patch-linear
+    # the task depth needs maps of distances: tests/tasks/test_patch_tasks.py
     assert {result.task for result in results} == set(light_tasks()) - {"depth"}
     own = sum(p.numel() for p in timm.create_model(name, num_classes=0, **ARGUMENTS[name]).parameters())
     assert {result.parameters for result in results} == {own}
 
 
-def test_a_segmentor_on_a_network_from_outside(tmp_path):
-    pytest.importorskip("mmseg")
+@pytest.mark.parametrize(
+    ("task", "config", "name"),
+    [
+        ("segmentation", "linear-seg_digits.py", CONVNEXT),
+        ("detection", "mask-rcnn_fpn_digits.py", CONVNEXT),
+        ("detection", "mask-rcnn_sfp-frozen_digits.py", REGISTERS),
+    ],
+)
+def test_heads_are_trained_on_a_network_from_outside(task, config, name, tmp_path):
+    pytest.importorskip("mmseg" if task == "segmentation" else "mmdet")
     from poa_bench.tasks.trained import dense_config, run_trained
 
     options = {
@@ -65,14 +73,15 @@ def test_a_segmentor_on_a_network_from_outside(tmp_path):
         "val_dataloader.dataset.indices": 2,
         "log_level": "WARNING",
     }
-    path = write(stock(CONVNEXT), tmp_path / "weights.safetensors")
-    entry = {"timm": CONVNEXT, "weights": str(path), "arguments": ARGUMENTS[CONVNEXT]}
-    task = {"task": "segmentation", "settings": {"config": "linear-seg_digits.py", "cfg_options": options}}
-    sweep = {"name": "s", "checkpoints": [], "networks": [entry], "results": "", "tasks": [task]}
+    path = write(stock(name), tmp_path / "weights.safetensors")
+    entry = {"timm": name, "weights": str(path), "arguments": ARGUMENTS[name]}
+    tasks = [{"task": task, "settings": {"config": config, "cfg_options": options}}]
+    sweep = {"name": "s", "checkpoints": [], "networks": [entry], "results": "", "tasks": tasks}
     (run,) = expand(make_sweep(sweep))
-    config, timms = dense_config(run, tmp_path / "work"), timm.get_pretrained_cfg(CONVNEXT)
-    assert config.model.data_preprocessor.mean == pytest.approx([255 * value for value in timms.mean])
+    built, timms = dense_config(run, tmp_path / "work"), timm.get_pretrained_cfg(name)
+    assert built.model.data_preprocessor.mean == pytest.approx([255 * value for value in timms.mean])
     result = run_trained(run, tmp_path / "work", "cpu")
-    assert result.tensors_loaded == result.tensors_total == len(stock(CONVNEXT, classes=0).state_dict())
-    assert result.parameters == sum(p.numel() for p in stock(CONVNEXT, classes=0).parameters())
-    assert result.spec == f"timm:{CONVNEXT}" and 0 <= result.metrics["mIoU"] <= 100
+    assert result.tensors_loaded == result.tensors_total == len(stock(name, classes=0).state_dict())
+    assert result.parameters == sum(p.numel() for p in stock(name, classes=0).parameters())
+    score = "mIoU" if task == "segmentation" else "bbox_mAP"
+    assert result.spec == f"timm:{name}" and 0 <= result.metrics[score] <= 100

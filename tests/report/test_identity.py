@@ -107,7 +107,7 @@ def test_teacher_and_student_in_one_folder(tmp_path):
     for spec in SPECS:
         write_result(made_result(spec=spec, **TEACHER), tmp_path)
         write_result(made_result(spec=spec, shift=7, created=later(1), **STUDENT), tmp_path)
-    data = data_of([]) if False else report_data(results_frame(_read(tmp_path)))
+    data = report_data(results_frame(_read(tmp_path)))
     shown = shown_table(data)
     assert shown[["size", "series", "knn top1"]].values.tolist() == [
         ["vit-w48-d4", "pre-trained, teacher", "67.00"],
@@ -405,3 +405,11 @@ def test_reports_made_before_keep_their_numbers(name):
     old = old.assign(pretraining_seed=old.get("pretraining_seed")).astype(dict.fromkeys(integers, "Int64"))
     after = pd.read_csv(StringIO(size_table(report_data(old)).to_csv(index=False)))
     pd.testing.assert_frame_equal(after, before)
+
+
+def test_a_network_from_outside_has_no_branch():
+    facts = {"series": "from outside: resnet10t"}
+    outside = made_result(sha="b" * 64, checkpoint="resnet10t.safetensors", facts=facts, **TEACHER)
+    outside = outside.model_copy(update={"spec": "timm:resnet10t", "family": "timm"})
+    data = report_data(results_frame([made_result(**STUDENT), outside]))
+    assert data.outside == ["from outside: resnet10t"] and any("student" in series for series in data.pretrained)

@@ -1,8 +1,11 @@
-# Minutes, for objectives without schedules of their own; learning rate, warm-up and decay as in poa_digits.py.
+# Minutes, for distillation: three times the learning rate of poa_digits.py (docs/distill.md), else as there.
 _base_ = "./pretrain_adamw.py"
 
 train_cfg = dict(max_epochs=10)
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay=1.0, patch_embed_lr=1.0))
+optim_wrapper = dict(
+    optimizer=dict(lr=1.2e-2),  # 3e-3 at 64 pictures
+    paramwise_cfg=dict(layer_decay=1.0, patch_embed_lr=1.0),
+)
 param_scheduler = _base_.param_scheduler  # warm-up, learning rate, weight decay
 param_scheduler[0].update(end=2)
 param_scheduler[1].update(begin=2)
