@@ -16,9 +16,9 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.downstream.sizes import block_costs
 from poa_bench.elastic import SubnetSpec, Supernet
+from poa_bench.elastic.macs import count_macs, count_parameters
 from poa_bench.elastic.stochastic_depth import computed_share
 from poa_bench.errors import InputError
 from poa_bench.pretraining.objective import BatchShape, Crops, Objective, Pass

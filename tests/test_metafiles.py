@@ -11,7 +11,7 @@ from mmengine.analysis import get_model_complexity_info
 from modelindex.load_model_index import load as load_model_index
 
 from poa_bench.config_files import runnable_configs
-from poa_bench.downstream.macs import count_macs
+from poa_bench.elastic.macs import count_macs
 from poa_bench.tasks.linear import LinearProtocol
 from tests.conftest import REPOSITORY
 from tests.mim_client import seen_by_mim

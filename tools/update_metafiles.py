@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 
 from poa_bench.config_files import read_config
-from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.elastic import SubnetSpec, Supernet
+from poa_bench.elastic.macs import count_macs, count_parameters
 from poa_bench.report.cards import collection, metafile_results, yaml_text
 from poa_bench.report.frame import ReportData, report_data
 

@@ -15,8 +15,8 @@ from torch.profiler import ProfilerActivity
 from poa_bench.downstream.architecture import choose_specs, read_architecture
 from poa_bench.downstream.disturbance import Watched, watched
 from poa_bench.downstream.features import AMP_DTYPES, autocast
-from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.elastic import Supernet
+from poa_bench.elastic.macs import count_macs, count_parameters
 from poa_bench.errors import InputError
 
 if TYPE_CHECKING:

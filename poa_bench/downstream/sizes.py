@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.elastic.family import get_family
+from poa_bench.elastic.macs import count_macs, count_parameters
 from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
 from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 

@@ -85,9 +85,9 @@ def _of_file(checkpoint: str) -> str:
 
 @lru_cache(maxsize=64)
 def _macs_of_sizes(description: str, side: tuple[int, int]) -> dict[SubnetSpec, int]:
-    from poa_bench.downstream.macs import count_macs
     from poa_bench.downstream.sizes import affine_in_depths
     from poa_bench.elastic import SearchSpace
+    from poa_bench.elastic.macs import count_macs
 
     described = json.loads(description)
     space, options = SearchSpace.from_dict(described["space"]), dict(described["options"])
@@ -100,7 +100,7 @@ def _macs_of_sizes(description: str, side: tuple[int, int]) -> dict[SubnetSpec, 
 def _macs_outside(description: str, side: tuple[int, int]) -> int:
     from torch import device
 
-    from poa_bench.downstream.macs import count_macs
+    from poa_bench.elastic.macs import count_macs
     from poa_bench.outside.network import build_described
 
     with device("meta"):

@@ -22,10 +22,10 @@ from poa_bench.downstream.features import (
     pixel_features,
 )
 from poa_bench.downstream.images import EvaluationData
-from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.downstream.profile import hardware_facts
 from poa_bench.downstream.robustness import Onlooker
 from poa_bench.elastic import SubnetSpec, Supernet
+from poa_bench.elastic.macs import count_macs, count_parameters
 from poa_bench.errors import InputError
 from poa_bench.outside.name import OutsideSpec
 from poa_bench.outside.network import OutsideNetwork

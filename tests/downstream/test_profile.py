@@ -8,8 +8,8 @@ import torch
 from timm.layers import Attention
 from torch import nn
 
-from poa_bench.downstream.macs import count_call_macs, count_macs, count_parameters
 from poa_bench.downstream.profile import hardware_facts, peak_activation_bytes, profile_module, time_calls
+from poa_bench.elastic.macs import count_call_macs, count_macs, count_parameters
 from poa_bench.tasks import parse_protocol
 from poa_bench.tasks.profile import TASK, ProfileProtocol
 from poa_bench.tasks.session import size_facts

@@ -7,10 +7,10 @@ import timm
 import torch
 
 from poa_bench.cli import main
-from poa_bench.downstream.macs import count_macs, count_parameters
 from poa_bench.downstream.sizes import affine_in_depths, sizes_table
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
 from poa_bench.elastic.family import get_family
+from poa_bench.elastic.macs import count_macs, count_parameters
 
 NAMED = {
     "vit-s": ("vit_small_patch16_224", {"init_values": 1e-5}),

@@ -11,8 +11,8 @@ import torch
 from mmengine.analysis import get_model_complexity_info
 
 from poa_bench.downstream.blocks import block_features
-from poa_bench.downstream.macs import count_macs
 from poa_bench.downstream.patch_maps import patch_extractor
+from poa_bench.elastic.macs import count_macs
 from poa_bench.errors import InputError
 from poa_bench.outside.name import OutsideSpec, parse_spec
 from poa_bench.outside.network import build, build_described, check_name, feature_length, has_class_token

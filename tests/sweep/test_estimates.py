@@ -57,9 +57,9 @@ def test_operations_by_hand(runs):
     ],
 )
 def test_work_of_the_large_sweeps_is_known_without_their_data(sweep, side, pictures, tmp_path):
-    from poa_bench.downstream.macs import count_macs
     from poa_bench.elastic import SearchSpace, SubnetSpec
     from poa_bench.elastic.family import get_family
+    from poa_bench.elastic.macs import count_macs
 
     paper = str(save_checkpoint(tmp_path / "paper.pth", widths=(384, 768, 1024), depths=(12, 24), store=False))
     run = expand(load_sweep(sweep, [paper]))[0]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from poa_bench.config_values import check_call
-from poa_bench.downstream.macs import count_macs
+from poa_bench.elastic.macs import count_macs
 from poa_bench.errors import InputError
 from poa_bench.pretraining.objective import BatchShape, Branch, Crops, Objective, Pass, StepSettings
 from poa_bench.pretraining.teachers import load_teacher

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from poa_bench.config_values import check_call
-from poa_bench.downstream.macs import count_macs
 from poa_bench.elastic import load_supernet
 from poa_bench.elastic.branch import Branch as BranchName
+from poa_bench.elastic.macs import count_macs
 from poa_bench.elastic.preprocessing import differing
 from poa_bench.errors import InputError
 from poa_bench.files import sha256_file
