@@ -70,17 +70,15 @@ class DistillPrototypes(POA):
         if variant not in ("poa", "intact"):
             raise InputError(f"model.variant is {variant!r}: with a frozen teacher it is 'poa' or 'intact'")
         check_call("model.teacher", load_branch, teacher)
-        self_taught = (
-            teacher.get("checkpoint") is None and torch.empty(0).is_meta
-        )  # costs alone: as large as the student
-        frozen = None if self_taught else load_branch(**teacher)
+        costs_only = teacher.get("checkpoint") is None and torch.empty(0).is_meta  # as large as the student
+        frozen = None if costs_only else load_branch(**teacher)
         if frozen is not None:
             rows = frozen.head.prototypes()
             head = {**head, "prototypes": [len(one) for one in rows], "bottleneck_features": rows[0].shape[1]}
         super().__init__(backbone, head, variant=variant, data_preprocessor=data_preprocessor, **options)
         if frozen is not None:
             self.teacher = frozen
-        self.teacher_sha256 = None if self_taught else sha256_file(teacher["checkpoint"])
+        self.teacher_sha256 = None if costs_only else sha256_file(teacher["checkpoint"])
         self._check_teacher()
 
     def _check_teacher(self) -> None:
