@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from poa_bench.report.tables import MARK
+
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = Path("reports", "demo")
 FIGURE = REPORT / "figures" / "score_against_parameters.svg"
@@ -25,13 +27,20 @@ def results_block(root: Path = ROOT) -> str:
     pixels, random = (series.pop(name) for name in ("raw pixels", "random initialisation"))
     (trained,) = series.values()
     shown = trained[COSTS].map("{:.4g}".format)
+    busy = set(
+        long.spec[
+            long.reindex(columns=["facts.disturbed"]).squeeze(axis=1).notna() & (long.initialisation == "pretrained")
+        ]
+    )
+    shown[COSTS[-1]] += [MARK if spec in busy else "" for spec in shown.index]
     for score in scores:
         pairs = zip(trained[score], random[score].reindex(trained.index), strict=True)
         shown[score] = ["" if pd.isna(value) else f"{value:.1f} ({control:.1f})" for value, control in pairs]
+    marked = f"{MARK.strip()}: other work disturbed the machine, too high. " if busy else ""
     below = ", ".join(f"{score} {value:.1f}" for score, value in pixels[scores].iloc[0].dropna().items())
     lines = [
         shown.reset_index().to_markdown(index=False, disable_numparse=True),
-        f"In brackets: the same size at random initialisation. Raw pixels: {below}. Empty: not measured.",
+        f"In brackets: the same size at random initialisation. Raw pixels: {below}. {marked}Empty: not measured.",
         f"![scores against parameters]({FIGURE.as_posix()})",
         f"The whole report: [{REPORT.as_posix()}]({(REPORT / 'report.md').as_posix()}); "
         f"[as a page]({(REPORT / 'index.html').as_posix()}), to be opened in a browser.",

@@ -8,5 +8,10 @@ tasks = [
     dict(task="kmeans", protocols=["kmeans-test-r2/1"], **_light),
     dict(task="retrieval", **_light),
     dict(task="profile", dataset="digits", protocols=["profile-b1-b32-s0.25/1"]),
-    dict(task="patch-knn", dataset="digits-scenes", protocols=["patch-knn-k30-T0.02-s8cls-n10000-slide2/1"]),
+    dict(
+        task="patch-knn",
+        dataset="digits-scenes",
+        protocols=["patch-knn-k30-T0.02-s8cls-n10000-slide2/1"],
+        initialisations=["pretrained", "random"],
+    ),
 ]
