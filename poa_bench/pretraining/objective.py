@@ -85,7 +85,7 @@ class Objective(BaseModel):
     Attributes:
         branches: its modules with a supernet as `backbone` that checkpoints hold, by name.
         frozen: its modules that never learn and come from a file of their own, by name: a frozen teacher. They are in
-            eval mode and in no checkpoint; `describe` should say which file it was.
+            eval mode and not in its `state_dict`; `describe` should say which file it was.
         evaluated_branch: the one that is evaluated and cut where nobody asks for another.
         drawn: how many sizes a step needs in its settings.
         Settings: what may be decided for each step.
@@ -102,6 +102,9 @@ class Objective(BaseModel):
     def __init__(self, data_preprocessor: dict[str, Any] | None = None):
         super().__init__(data_preprocessor)
         self.settings = self.Settings()
+        # of the model itself, not of who saves it: mmengine's EMAHook saves a copy of it too
+        self.register_state_dict_post_hook(_leave_out_frozen)
+        self.register_load_state_dict_pre_hook(_put_in_frozen)
 
     def loss(self, crops: Crops, settings: StepSettings) -> dict[str, Tensor]:
         """One step on one batch.
@@ -170,7 +173,7 @@ class Objective(BaseModel):
         return self
 
     def frozen_tensors(self) -> dict[str, Tensor]:
-        """What checkpoints leave out, by its names in the state dict."""
+        """What the state dict leaves out, by the names that it would have there."""
         modules = {name: self.get_submodule(name) for name in self.frozen}
         return {f"{name}.{own}": one for name, module in modules.items() for own, one in module.state_dict().items()}
 
@@ -200,3 +203,12 @@ class Objective(BaseModel):
         if (summed := [name for name in values if "loss" in name]) != ["loss"]:  # mmengine adds these up
             raise InputError(f"{type(self).__name__} returns {summed}: one value is the 'loss', no other is named so")
         return values
+
+
+def _leave_out_frozen(objective: Objective, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    for name in objective.frozen_tensors():
+        del state[prefix + name]
+
+
+def _put_in_frozen(objective: Objective, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    state.update({prefix + name: tensor for name, tensor in objective.frozen_tensors().items()})

@@ -139,12 +139,10 @@ class PretrainCheckpointHook(SafeCheckpointHook):
             runner.logger.info(f"checkpoints every {self.interval} iterations: {accumulated} make one optimiser step")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Describe supernet and objective in the checkpoint; leave out what never learns."""
+        """Describe supernet and objective in the checkpoint."""
         objective = training_model(runner)
         checkpoint["meta"]["poa_bench"] = objective.supernet.describe()
         checkpoint["meta"]["objective"] = objective.describe()
-        for name in objective.frozen_tensors():
-            del checkpoint["state_dict"][name]
         checkpoint["meta"]["images_per_iteration"] = images_per_iteration(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -157,7 +155,6 @@ class PretrainCheckpointHook(SafeCheckpointHook):
         if runner._resume:
             _refuse_other_inputs(runner, checkpoint)
             _refuse_other_objective(runner, checkpoint)
-        checkpoint["state_dict"].update(training_model(runner).frozen_tensors())
         now = images_per_iteration(runner) if runner._resume else None  # mmengine has no public name for it
         before = checkpoint["meta"].get("images_per_iteration", now)
         if before != now and runner._resume:

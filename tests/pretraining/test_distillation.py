@@ -1,5 +1,6 @@
 """Objectives with a frozen teacher: totals, gradients, what stays as it is, and the official step of POA."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,23 @@ from torchvision.transforms.v2.functional import normalize
 
 from poa_bench.elastic import SearchSpace
 from poa_bench.errors import InputError
+from poa_bench.launch import build_runner, read_config
 from poa_bench.pretraining.objectives.distill import Distill
 from poa_bench.pretraining.objectives.distill_prototypes import DistillPrototypes
 from tests.pretraining.teaching import BACKBONE, GREY, rebuilt, write_teacher
 from tests.pretraining.tiny import SPACE, golden_crops, golden_poa, golden_specs, random_crops
+
+DISTILLATION = "distill_vit-digits.py"
+SHORT = (
+    "train_dataloader.dataset.indices=64",
+    "train_dataloader.batch_size=8",
+    "model.backbone.space.widths=[32,48]",
+    "model.backbone.space.depths=[2,3]",
+    "train_cfg.max_iters=4",
+    "default_hooks.checkpoint.interval=2",
+    "param_scheduler.0.end=0.25",
+    "param_scheduler.1.begin=0.25",
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +83,34 @@ def test_a_teacher_with_another_normalisation_sees_its_own(checkpoint):
 def test_settings_that_are_not_allowed_are_refused(checkpoint, settings, message):
     with pytest.raises(InputError, match=message):
         distill(checkpoint, **settings)
+
+
+def test_what_is_frozen_is_in_no_state_nor_in_that_of_an_average(checkpoint, tmp_path):
+    """mmengine's EMAHook saves a copy of the whole model beside it, and loads it strictly when the run goes on."""
+
+    def run(name: str, **resume):
+        options = [*SHORT, f"model.teacher.checkpoint={checkpoint}"]
+        where = Namespace(config=DISTILLATION, work_dir=str(tmp_path / name), cfg_options=options, launcher="none")
+        config = read_config(where)
+        config.update(experiment_name=name, custom_hooks=[{"type": "EMAHook", "momentum": 0.5}], **resume)
+        runner = build_runner(config)
+        runner.train()
+        return runner
+
+    runner = run("straight")
+    run("resumed", resume=True, load_from=str(tmp_path / "straight" / "iter_2.pth"))
+    straight, resumed = (
+        torch.load(tmp_path / name / "iter_4.pth", weights_only=False) for name in ("straight", "resumed")
+    )
+    for kind in ("state_dict", "ema_state_dict"):
+        assert straight[kind].keys() == resumed[kind].keys() and not [
+            name for name in straight[kind] if "teacher" in name
+        ]
+        assert all(torch.equal(straight[kind][name], resumed[kind][name]) for name in straight[kind])
+    name = "student.backbone.network.cls_token"
+    assert not torch.equal(straight["state_dict"][name], straight["ema_state_dict"][f"module.{name}"])
+    for part, tensor in rebuilt(checkpoint).backbone.network.state_dict().items():
+        assert torch.equal(runner.model.teacher.network.state_dict()[part], tensor)
 
 
 def prototypes_of(path: Path, **settings) -> DistillPrototypes:
