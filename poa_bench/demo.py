@@ -66,7 +66,7 @@ class Demo:
         series = {None: checkpoint}
         if self.distillation:
             self._say(f"its intact network teaches another one ({self.distillation}) in {self.folder}/distill")
-            series = {"cut from POA's": checkpoint, "distilled": self._train(self.distillation, "distill", checkpoint)}
+            series = {"POA": checkpoint, "distilled": self._train(self.distillation, "distill", checkpoint)}
         self._say(f"2/3 measuring every size ({self.sweep})")
         summaries = [self.measure(one, name) for name, one in series.items()]
         self._say("3/3 writing the report")
