@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 
 from poa_bench.errors import InputError
 from poa_bench.pretraining.similarity import FeatureQueue, QueueSimilarity
+from tests.downstream.processes import in_two_processes
 from tests.pretraining.teaching import numbers, of
 
 
@@ -84,6 +86,18 @@ def test_queue_wraps_around_and_refuses_more_than_it_holds():
     assert queue.entries.tolist() == [[10, 11], [2, 3], [4, 5], [6, 7], [8, 9]] and queue.position == 1
     with pytest.raises(InputError, match="entries is 5, fewer than the 6 features"):
         queue.push(rows)
+
+
+def push_what_is_of_the_rank() -> list[torch.Tensor]:
+    queue = FeatureQueue(6, 1)
+    queue.entries.zero_()
+    queue.push(torch.tensor([[1.0], [2.0]]) + 10 * dist.get_rank())
+    return [queue.entries[:, 0], queue.position]
+
+
+def test_queue_of_several_processes_holds_the_rows_of_all(tmp_path):
+    for entries, position in in_two_processes(push_what_is_of_the_rank, tmp_path):
+        assert entries.tolist() == [1, 2, 11, 12, 0, 0] and position == 4
 
 
 def test_intact_student_as_target_of_the_drawn_one():
