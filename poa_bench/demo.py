@@ -47,12 +47,11 @@ class Demo:
         suffix = "-quick" if self.quick else ""
         kind = "-distill" if self.distill else ""
         self.console = Console()
-        self.folder = Path(
-            self.out or f"work_dirs/demo-{self.family}{kind}{suffix}"
-        )  # as given: results name files in it
+        # as given: results name files in it
+        self.folder = Path(self.out or f"work_dirs/demo-{self.family}{kind}{suffix}")
         self.pretraining = f"poa_{self.family}-digits{suffix}.py"
-        self.distillation = f"distill_{self.family}-digits{suffix}.py" if self.distill else None
-        if self.distillation and self.family != "vit":
+        self.distillation = f"distill_{self.family}-digits{suffix}.py"
+        if self.distill and self.family != "vit":
             raise InputError(
                 f"the demo distils --family vit only, found {self.family}: leave --family or --distill out"
             )
@@ -64,7 +63,7 @@ class Demo:
         self._say(f"1/3 pre-training one {self.family} supernet ({self.pretraining}) in {self.folder}/pretrain")
         checkpoint = self.pretrain()
         series = {None: checkpoint}
-        if self.distillation:
+        if self.distill:
             self._say(f"its intact network teaches another one ({self.distillation}) in {self.folder}/distill")
             series = {"POA": checkpoint, "distilled": self._train(self.distillation, "distill", checkpoint)}
         self._say(f"2/3 measuring every size ({self.sweep})")

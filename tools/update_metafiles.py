@@ -8,14 +8,13 @@ usage: python tools/update_metafiles.py
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from poa_bench.config_files import read_config
 from poa_bench.elastic import SubnetSpec, Supernet
 from poa_bench.elastic.macs import count_macs, count_parameters
 from poa_bench.report.cards import collection, metafile_results, yaml_text
-from poa_bench.report.frame import ReportData, report_data
+from poa_bench.report.frame import ReportData, kept_report
 
 ROOT = Path(__file__).resolve().parents[1]
 # reports that are kept of a config's pre-training, and the pictures that the configs are for
@@ -41,14 +40,6 @@ def metafiles(root: Path = ROOT) -> dict[str, str]:
         collections = [{**collection(family), "README": "pretrain/README.md"}]
         texts[f"pretrain/metafiles/{family}/metafile.yml"] = yaml_text({"Collections": collections, "Models": models})
     return texts | {"model-index.yml": yaml_text({"Import": [*texts]})}
-
-
-def kept_report(folder: Path) -> ReportData:
-    """A report's data, from the long table that is kept with it."""
-    long = pd.read_csv(folder / "results_long.csv", low_memory=False)
-    if "pretraining_seed" not in long:  # of an older version
-        long["pretraining_seed"] = None
-    return report_data(long.astype({"pretraining_seed": "Int64"}))
 
 
 def models_of(path: Path, report: ReportData | None) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from poa_bench.report.tables import MARK
+from poa_bench.report.frame import kept_report
+from poa_bench.report.tables import MARK, cost_title
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = Path("reports", "demo")
@@ -25,18 +26,14 @@ def results_block(root: Path = ROOT) -> str:
     scores = list(primaries[scores].drop_duplicates().index)  # the main one of each task
     series = {name: rows.set_index("size") for name, rows in wide.groupby("series")}
     pixels, random = (series.pop(name) for name in ("raw pixels", "random initialisation"))
-    (trained,) = series.values()
+    ((name, trained),) = series.items()
     shown = trained[COSTS].map("{:.4g}".format)
-    busy = set(
-        long.spec[
-            long.reindex(columns=["facts.disturbed"]).squeeze(axis=1).notna() & (long.initialisation == "pretrained")
-        ]
-    )
-    shown[COSTS[-1]] += [MARK if spec in busy else "" for spec in shown.index]
+    busy = kept_report(root / REPORT).disturbed.rename(columns=cost_title).loc[name, COSTS[-1]].reindex(shown.index)
+    shown[COSTS[-1]] += [MARK if marked else "" for marked in busy]
     for score in scores:
         pairs = zip(trained[score], random[score].reindex(trained.index), strict=True)
         shown[score] = ["" if pd.isna(value) else f"{value:.1f} ({control:.1f})" for value, control in pairs]
-    marked = f"{MARK.strip()}: other work disturbed the machine, too high. " if busy else ""
+    marked = f"{MARK.strip()}: other work disturbed the machine, too high. " if busy.any() else ""
     below = ", ".join(f"{score} {value:.1f}" for score, value in pixels[scores].iloc[0].dropna().items())
     lines = [
         shown.reset_index().to_markdown(index=False, disable_numparse=True),

@@ -10,7 +10,6 @@ from poa_bench.config_values import check_call
 from poa_bench.errors import InputError
 from poa_bench.pretraining.heads import leading_columns
 from poa_bench.pretraining.objective import BatchShape, Crops
-from poa_bench.pretraining.rows import places_of_masked
 from poa_bench.pretraining.teachers import FrozenTeacher
 from poa_bench.registry import MODELS
 
@@ -95,12 +94,13 @@ class FeatureMatching(nn.Module):
         """Whether students see masked crops."""
         return "masked" in self.weights
 
-    def find(self, network: Callable, crops: Crops) -> dict[str, Tensor]:
+    def find(self, network: Callable, crops: Crops, masked: Tensor | None) -> dict[str, Tensor]:
         """What a student finds in the global crops.
 
         Args:
             network: from `Supernet.bind`.
             crops: of B pictures.
+            masked: `places_of_masked` of the crops' masks, where the head `masks`.
 
         Returns:
             ``cls`` (2B, t), ``patches`` (2B, N, t), ``masked`` (M, t), as far as terms need them.
@@ -112,16 +112,18 @@ class FeatureMatching(nn.Module):
             found["patches"] = self.heads["tokens"](output.patches)
         if self.masks:
             patches = network(crops.global_crops, crops.masks).patches.flatten(0, 1)
-            found["masked"] = self.heads["masked"](patches.index_select(0, places_of_masked(crops.masks)))
+            found["masked"] = self.heads["masked"](patches.index_select(0, masked))
         return found
 
-    def target(self, teacher: FrozenTeacher, crops: Crops, grid: tuple[int, int]) -> dict[str, Tensor]:
+    def target(
+        self, teacher: FrozenTeacher, crops: Crops, grid: tuple[int, int], masked: Tensor | None
+    ) -> dict[str, Tensor]:
         """The same of the teacher, which sees whole crops; ``grid`` are rows and columns of the student's patches."""
         output = teacher(crops.global_crops, grid)
         classes, patches = (self._normalised(features) for features in output)
         found = {"cls": classes, "patches": patches}
         if self.masks:
-            found["masked"] = patches.flatten(0, 1).index_select(0, places_of_masked(crops.masks))
+            found["masked"] = patches.flatten(0, 1).index_select(0, masked)
         return found
 
     def compare(

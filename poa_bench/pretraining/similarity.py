@@ -30,8 +30,7 @@ class FeatureQueue(nn.Module):
 
     def logits(self, rows: Tensor, own: Tensor) -> Tensor:
         """Similarities (R, 1 + K) of rows (R, d): to their own feature of ``own`` (R, d), then to the entries."""
-        entries = self.entries.clone()  # those that backward needs, whatever is pushed until then
-        return torch.cat([(rows * own).sum(dim=1, keepdim=True), rows @ entries.T], dim=1)
+        return torch.cat([(rows * own).sum(dim=1, keepdim=True), rows @ self.entries.T], dim=1)
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
@@ -46,7 +45,8 @@ class FeatureQueue(nn.Module):
                 f"model.head.entries is {len(self.entries)}, fewer than the {len(rows)} features of one step: raise it"
             )
         places = (self.position + torch.arange(len(rows), device=rows.device)) % len(self.entries)
-        self.entries.index_copy_(0, places, rows.to(self.entries.dtype))
+        # another tensor: backward still needs the entries that the step was compared with
+        self.entries = self.entries.index_copy(0, places, rows.to(self.entries.dtype))
         self.position.add_(len(rows)).remainder_(len(self.entries))
 
 
@@ -103,11 +103,13 @@ class QueueSimilarity(nn.Module):
         """Whether students and teacher do."""
         return "local" in self.queues
 
-    def find(self, network: Callable, crops: Crops) -> dict[str, Tensor]:
+    def find(self, network: Callable, crops: Crops, masked: Tensor | None = None) -> dict[str, Tensor]:
         """Rows of length 1 of the crops: ``global`` (2B, d) and, where they are compared, ``local`` (vB, d)."""
         return {name: self.project(network(images).cls) for name, images in self._crops(crops).items()}
 
-    def target(self, teacher: FrozenTeacher, crops: Crops, grid: tuple[int, int]) -> dict[str, Tensor]:
+    def target(
+        self, teacher: FrozenTeacher, crops: Crops, grid: tuple[int, int], masked: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """The same of the teacher."""
         found = {name: teacher(images).cls for name, images in self._crops(crops).items()}
         return {name: F.normalize(rows.float(), dim=-1) for name, rows in found.items()}

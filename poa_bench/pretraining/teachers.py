@@ -177,18 +177,13 @@ def load_head(path: str | Path, branch: BranchName | None = None) -> ProjectionH
     checkpoint = read_training_checkpoint(path)
     tensors = branch_tensors(checkpoint, branch or evaluated_branch(checkpoint), path, part="head")
     first, last = tensors.get("mlp0.0.weight"), tensors.get("mlp0.4.weight")
-    counts = [len(tensor) for name, tensor in sorted(tensors.items(), key=_number) if name.endswith("weight_v")]
-    if first is None or last is None or not counts:
+    heads = sum(name.endswith(".weight_v") for name in tensors)
+    if first is None or last is None or not heads:
         raise InputError(
             f"{path} has no heads with prototypes (its heads hold {', '.join(sorted(tensors)[:4])}): give the "
             "checkpoint of a POA pre-training"
         )
+    counts = [len(tensors[f"last_layer{number}.weight_v"]) for number in range(heads)]
     head = ProjectionHead(first.shape[1], counts, len(first), len(last))
     load_strictly(head, tensors, path)
     return head
-
-
-def _number(item: tuple[str, Tensor]) -> tuple[int, str]:
-    """`last_layer10` after `last_layer9`."""
-    part = item[0].split(".")[0]
-    return int(part.lstrip("abcdefghijklmnopqrstuvwxyz_") or 0), part

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -104,6 +105,14 @@ class ReportData:
         table = self.cells[self.cells.column.isin(self.scores)]
         table = table.pivot(index=["series", "spec"], columns="column", values=value)
         return table.reindex(index=table.index.union(self.costs.index), columns=self.scores)
+
+
+def kept_report(folder: Path) -> ReportData:
+    """A report's data, from the long table that is kept with it."""
+    long = pd.read_csv(folder / "results_long.csv", low_memory=False)
+    if "pretraining_seed" not in long:  # of an older version
+        long["pretraining_seed"] = None
+    return report_data(long.astype({"pretraining_seed": "Int64"}))
 
 
 def load_report_data(directory: str | os.PathLike, task: str = "") -> ReportData:

@@ -7,6 +7,7 @@ from poa_bench.elastic.family import Output
 from poa_bench.errors import InputError
 from poa_bench.pretraining.matching import FeatureMatching
 from poa_bench.pretraining.objective import Crops
+from poa_bench.pretraining.rows import places_of_masked
 from tests.pretraining.teaching import numbers, of
 from tests.pretraining.tiny import random_crops
 
@@ -36,7 +37,8 @@ def test_proteus_losses_and_gradients_are_the_official_ones():
         return Output(found["teacher_cls"], found["teacher_patch"])
 
     crops = Crops(torch.empty(6, 3, 1, 1), torch.empty(0), found["masks"])
-    terms = head.compare(head.find(network, crops), head.target(teacher, crops, (4, 4)))
+    masked = places_of_masked(crops.masks)
+    terms = head.compare(head.find(network, crops, masked), head.target(teacher, crops, (4, 4), masked))
     for name, official in {"cls": "token_loss", "tokens": "fea_loss", "masked": "patch_loss"}.items():
         assert terms[name].item() == pytest.approx(found[f"loss/{official}"].item(), rel=1e-6), name
     sum(terms.values()).backward()
@@ -55,7 +57,9 @@ def test_without_masked_patches_their_term_is_zero_and_its_gradient_too():
     crops = Crops(torch.empty(2, 3, 1, 1), torch.empty(0), torch.zeros(2, 4, dtype=torch.bool))
     features = Output(torch.randn(2, 12).double(), torch.randn(2, 4, 12).double())
     target = Output(torch.randn(2, 20).double(), torch.randn(2, 4, 20).double())
-    terms = head.compare(head.find(lambda *_: features, crops), head.target(lambda *_: target, crops, (2, 2)))
+    masked = places_of_masked(crops.masks)
+    found = head.find(lambda *_: features, crops, masked)
+    terms = head.compare(found, head.target(lambda *_: target, crops, (2, 2), masked))
     assert terms["masked"] == 0
     terms["masked"].backward()
     assert all((parameter.grad == 0).all() for parameter in head.heads["masked"].parameters())
@@ -72,7 +76,7 @@ def test_a_narrow_student_is_matched_by_the_first_columns(alpha):
 def test_targets_normalised_over_channels():
     head = FeatureMatching(12, of(6), {"masked": 0.0, "tokens": 0.0}, normalised=True)
     features = 3 + 5 * torch.randn(4, 6)
-    found = head.target(lambda *_: Output(features, features[:, None]), random_crops(2), (1, 1))["cls"]
+    found = head.target(lambda *_: Output(features, features[:, None]), random_crops(2), (1, 1), None)["cls"]
     expected = (features - features.mean(1, keepdim=True)) / features.var(1, correction=0, keepdim=True).add(
         1e-5
     ).sqrt()

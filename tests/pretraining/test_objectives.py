@@ -128,7 +128,10 @@ SHORT = [one for one in POA if "patch_weight" not in one]
 RUNS = {  # config and its changes
     "POA": ("poa_vit-digits.py", POA),
     "Contrast": ("contrast.py", []),
-    "Distill": ("distill_vit-digits.py", [*SHORT, "train_cfg.max_iters=180", "model.same_view=0.5"]),
+    "Distill": (
+        "distill_vit-digits.py",
+        [*SHORT, "train_cfg.max_iters=150", "default_hooks.checkpoint.interval=75", "model.same_view=0.5"],
+    ),
     "DistillPrototypes": ("prototypes_vit-digits.py", POA),
 }
 DISTILLED = ("Distill", "DistillPrototypes")
@@ -156,7 +159,7 @@ class Run(NamedTuple):
 
     @property
     def steps(self) -> int:
-        return {"Contrast": 200, "Distill": 180}.get(self.name, 60)
+        return {"Contrast": 200, "Distill": 150}.get(self.name, 60)
 
     @property
     def checkpoint(self) -> str:

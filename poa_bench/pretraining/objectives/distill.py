@@ -9,6 +9,7 @@ from poa_bench.config_values import check_call
 from poa_bench.elastic.macs import count_macs
 from poa_bench.errors import InputError
 from poa_bench.pretraining.objective import BatchShape, Branch, Crops, Objective, Pass, StepSettings
+from poa_bench.pretraining.rows import places_of_masked
 from poa_bench.pretraining.teachers import load_teacher
 from poa_bench.registry import MODELS
 
@@ -83,9 +84,10 @@ class Distill(Objective):
         if self.drawn:
             (sizes["elastic"],) = self.drawn_sizes(settings)
         grid = self.supernet.patch_grid(*crops.global_crops.shape[-2:])
+        masked = places_of_masked(crops.masks) if head.masks else None
         with torch.no_grad():
-            target = head.target(self.teacher, crops, grid)
-        found = {name: head.find(self.supernet.bind(size), crops) for name, size in sizes.items()}
+            target = head.target(self.teacher, crops, grid, masked)
+        found = {name: head.find(self.supernet.bind(size), crops, masked) for name, size in sizes.items()}
         terms = {}
         with torch.autocast(crops.global_crops.device.type, enabled=False):
             for name, share in self.shares.items():
