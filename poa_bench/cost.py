@@ -8,10 +8,11 @@ import copy
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from mmengine.config import Config
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -84,16 +85,17 @@ def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None)
     """
     net, shape = recipe.model.supernet, recipe.shape
     shares = shares or net.space.probabilities()
-    costs = {
-        size: block_costs(net.space, net.options, lambda network, size=size: count_macs(network, size))
-        for size in (shape.global_size, shape.local_size)
-    }
+
+    @cache
+    def costs(size: int, visible: int | None) -> dict[int, tuple[int, list[int]]]:
+        return block_costs(net.space, net.options, lambda network: _visible_macs(net, network, size, visible))
 
     def forward(size: int, count: int, one: Pass) -> float:
         """Of an image's crops of one kind."""
         images = shape.images if one.trained else 0
         sizes = shares if one.sizes is None else one.sizes
-        macs = sum(share * _macs(net, spec, costs[size][spec.width], count * images) for spec, share in sizes.items())
+        found = costs(size, None if one.visible is None else int(shape.patches * one.visible))
+        macs = sum(share * _macs(net, spec, found[spec.width], count * images) for spec, share in sizes.items())
         return 2.0 * count * macs
 
     trained = 4 if net.grad_checkpointing else 3  # forward, and two products each in backward
@@ -102,8 +104,17 @@ def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None)
         seen = forward(shape.global_size, one.views, one)
         seen += forward(shape.local_size, shape.local_count, one) if one.local else 0
         found[one.name] = (trained if one.trained else 1) * seen
-    width = sum(share * spec.width for spec, share in shares.items()) / net.space.intact.width
+    lengths = {spec.width: net.width(replace(net.space.smallest, width=spec.width)) for spec in shares}
+    width = sum(share * lengths[spec.width] for spec, share in shares.items()) / net.width()
     return {**found, **recipe.model.other_operations(shape, width)}
+
+
+def _visible_macs(net: Supernet, network: nn.Module, size: int, visible: int | None) -> int:
+    """Multiply-accumulates of a network on the meta device, for one crop of which it may compute some patches only."""
+    if visible is None:
+        return count_macs(network, size)
+    with net.family.only_visible(network, torch.zeros(1, visible, dtype=torch.long, device="meta")):
+        return count_macs(network, size)
 
 
 def _macs(net: Supernet, spec: SubnetSpec, costs: tuple[int, list[int]], batch: int) -> float:

@@ -6,7 +6,8 @@ A new family is one file that defines a `Family` and calls `register`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from poa_bench.elastic.space import SearchSpace, SubnetSpec
 from poa_bench.errors import InputError
 
-_BUILT_IN = ("vit", "swin", "resnet")  # modules of this package that register a family each
+_BUILT_IN = ("vit", "swin", "resnet", "matformer")  # modules of this package that register a family each
 _FAMILIES: dict[str, "Family"] = {}
 _TORCH = "torch"  # the `weight_init` that is not timm's
 
@@ -37,6 +38,7 @@ class Family(ABC):
         network_class: the timm class of every size.
         pool: timm's `global_pool` of extracted networks: their forward gives the class feature.
         mask_module: the stock submodule after which masked positions become the mask token.
+        visible_module: the stock submodule after which a network may go on with some patches only; None: it cannot.
         stages: name prefix of the blocks of every elastic stage, in the order of `SubnetSpec.depths`.
         architectures: alias of a size -> its name in timm's registry; each of these names builds any size of the
             family when it gets the arguments of `arguments`.
@@ -46,6 +48,7 @@ class Family(ABC):
     network_class: type[nn.Module]
     pool: str
     mask_module: str
+    visible_module: str | None = None
     stages: Sequence[str]
     architectures: dict[str, str]
 
@@ -87,6 +90,26 @@ class Family(ABC):
     @abstractmethod
     def patch_size(self, network: nn.Module) -> int:
         """Side of the smallest image in pixels: one patch, or the network's total stride."""
+
+    def keep_visible(self, tokens: Tensor, visible: Tensor) -> Tensor:
+        """Of the output of `visible_module`, what belongs to visible (B, n): numbers of patches, in any order."""
+        raise NotImplementedError
+
+    @contextmanager
+    def only_visible(self, network: nn.Module, visible: Tensor) -> Iterator[None]:
+        """Within the block, the stock network computes only the patches `visible` (B, n) of its B images (MAE).
+
+        Raises:
+            InputError: networks of this family need whole images.
+        """
+        if self.visible_module is None:
+            known = [name for name, family in families().items() if family.visible_module is not None]
+            raise InputError(
+                f"networks of the family {self.name} cannot leave patches out: use one of {', '.join(known)}"
+            )
+        module = network.get_submodule(self.visible_module)
+        with output_changed(module, lambda tokens: self.keep_visible(tokens, visible)):
+            yield
 
     def mask_channels(self, network: nn.Module) -> int:
         """Length of the mask token: the channels that `mask_module` of the full network gives."""
@@ -165,6 +188,16 @@ def get_family(name: str) -> Family:
 def masked_where(tokens: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
     """Tokens (B, ..., c) with those of mask (B, ...) replaced by the leading entries of mask_token (1, C)."""
     return torch.where(mask.unsqueeze(-1), mask_token[:, : tokens.shape[-1]].to(tokens.dtype), tokens)
+
+
+@contextmanager
+def output_changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within the block, `module` returns what `change` makes of its output."""
+    handle = module.register_forward_hook(lambda _module, _inputs, output: change(output))
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class _WithoutValues(TorchFunctionMode):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from poa_bench.errors import InputError
 
@@ -27,7 +27,7 @@ _PAPER_SPACES: dict[str, dict[str, Any]] = {
     "swin": {"widths": [96, 112, 128], "depths": [range(6, 19)], "head_dim": 16, "s_w": 2.0, "s_d": 2.0},
     "resnet": {"widths": [64, 96, 128], "depths": [range(4, 9), range(6, 37)], "s_w": 1.0, "s_d": 2.0},
 }
-DepthRule = Literal["floor", "pairs"]
+DepthRule = Literal["floor", "pairs", "first"]
 _PATTERN = re.compile(r"(?P<family>[a-z]+)-w(?P<width>[1-9]\d*)-d(?P<depths>[1-9]\d*(-[1-9]\d*)*)")
 
 
@@ -82,13 +82,16 @@ def kept_blocks(full_depth: int, depth: int, rule: DepthRule = "floor") -> tuple
         full_depth: L, blocks of the supernet's stage.
         depth: l <= L, blocks of the sub-network's.
         rule: `floor`: block floor((L - 1) * j / (l - 1)) becomes block j (paper, eq. 4); `pairs`: the same for pairs of
-            neighbours (2p, 2p + 1), so that Swin's plain and shifted blocks stay what they were trained as.
+            neighbours (2p, 2p + 1), so that Swin's plain and shifted blocks stay what they were trained as; `first`:
+            the first ones (AutoFormer).
 
     >>> kept_blocks(12, 4)
     (0, 3, 7, 11)
     >>> kept_blocks(12, 4, rule="pairs")
     (0, 1, 10, 11)
     """
+    if rule == "first":
+        return tuple(range(depth))
     if rule == "pairs":
         pairs = kept_blocks((full_depth + depth % 2) // 2, (depth + 1) // 2)
         return tuple(2 * pair + place for pair in pairs for place in (0, 1))[:depth]
@@ -139,8 +142,8 @@ class SearchSpace:
             raise InputError(f"widths {list(self.widths)} must all be multiples of head_dim {self.head_dim}")
         if min(self.s_w, self.s_d) <= 0:
             raise InputError(f"s_w {self.s_w} and s_d {self.s_d} must be positive")
-        if self.depth_rule not in ("floor", "pairs"):
-            raise InputError(f"unknown depth_rule {self.depth_rule!r}: use 'floor' (the paper's) or 'pairs'")
+        if self.depth_rule not in get_args(DepthRule):
+            raise InputError(f"unknown depth_rule {self.depth_rule!r}: use 'floor' (the paper's), 'pairs' or 'first'")
 
     @classmethod
     def paper(cls, family: str) -> "SearchSpace":

@@ -1,8 +1,8 @@
 """The supernet: one full-size stock timm network, and every sub-network as slices of its weights."""
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from poa_bench import __version__
-from poa_bench.elastic.family import Output, get_family
+from poa_bench.elastic.family import Output, get_family, output_changed
 from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
 from poa_bench.elastic.slicing import sliced_parameters
 from poa_bench.elastic.space import SearchSpace, SubnetSpec
@@ -99,7 +99,11 @@ class Supernet(nn.Module):
         return self.bind(spec)(images, mask)
 
     def bind(self, spec: SubnetSpec | None = None) -> Callable[..., Output]:
-        """One size as a function `(images, mask=None) -> Output`; its slices are made once, for all calls."""
+        """One size as a function `(images, mask=None, visible=None) -> Output`, with slices that are made once.
+
+        `visible` (B, n) are numbers of patches: only these are computed, and returned in this order
+        (`Family.only_visible`).
+        """
         if spec is None or self.space.check(spec) == self.space.intact:
             return partial(self._run, self.network, {})
         skeleton = self.skeleton(spec).train(self.training)
@@ -219,17 +223,24 @@ class Supernet(nn.Module):
         return supernet
 
     def _run(
-        self, network: nn.Module, tensors: dict[str, Tensor], images: Tensor, mask: Tensor | None = None
+        self,
+        network: nn.Module,
+        tensors: dict[str, Tensor],
+        images: Tensor,
+        mask: Tensor | None = None,
+        visible: Tensor | None = None,
     ) -> Output:
         grid = self._check_images(images)
-        if mask is None:
-            return self.family.split(functional_call(network, tensors, (images,), tie_weights=False))
-        if mask.shape != (len(images), grid[0] * grid[1]):
-            raise InputError(f"the mask has shape {tuple(mask.shape)}, not (images, patches) = {(len(images), *grid)}")
-        with _output_changed(
-            network.get_submodule(self.family.mask_module),
-            lambda embedded: self.family.apply_mask(self.network, embedded, mask, self.mask_token),
-        ):
+        with ExitStack() as changes:
+            if mask is not None:
+                if mask.shape != (len(images), grid[0] * grid[1]):
+                    wanted = (len(images), *grid)
+                    raise InputError(f"the mask has shape {tuple(mask.shape)}, not (images, patches) = {wanted}")
+                masked = network.get_submodule(self.family.mask_module)
+                put = partial(self.family.apply_mask, self.network, mask=mask, mask_token=self.mask_token)
+                changes.enter_context(output_changed(masked, put))
+            if visible is not None:
+                changes.enter_context(self.family.only_visible(network, visible))
             return self.family.split(functional_call(network, tensors, (images,), tie_weights=False))
 
     def _check_images(self, images: Tensor) -> tuple[int, int]:
@@ -240,16 +251,6 @@ class Supernet(nn.Module):
                 f"images of {height} x {width} pixels are smaller than a patch of {patch} x {patch}: give larger images"
             )
         return self.patch_grid(height, width)
-
-
-@contextmanager
-def _output_changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Within the block, `module` returns what `change` makes of its output."""
-    handle = module.register_forward_hook(lambda _module, _inputs, output: change(output))
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _initialise_positions(network: nn.Module, std: float) -> None:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ class ViT(Family):
     network_class = VisionTransformer
     pool = "token"
     mask_module = "patch_embed"
+    visible_module = "patch_drop"
     stages = ("blocks.",)
     architectures = {
         "vit-b": "vit_base_patch16_224",
@@ -54,6 +56,10 @@ class ViT(Family):
 
     def apply_mask(self, network: nn.Module, embedded: Tensor, mask: Tensor, mask_token: Tensor) -> Tensor:
         return masked_where(embedded, mask.view(embedded.shape[:-1]), mask_token)  # (B, rows, columns, w)
+
+    def keep_visible(self, tokens: Tensor, visible: Tensor) -> Tensor:
+        places = visible[..., None].expand(-1, -1, tokens.shape[-1])
+        return torch.cat([tokens[:, :1], tokens[:, 1:].gather(1, places)], dim=1)  # (B, 1 + n, w)
 
 
 register(ViT())

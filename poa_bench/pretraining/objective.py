@@ -67,6 +67,7 @@ class Pass:
         trained: whether there is a backward pass.
         views: how many of the two global crops of an image it sees.
         local: whether it sees the local crops too.
+        visible: share of a crop's patches that it computes, rounded down; None: whole crops.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Pass:
     trained: bool = True
     views: int = 2
     local: bool = True
+    visible: float | None = None
 
 
 class Objective(BaseModel):

@@ -58,7 +58,7 @@ def test_total_is_the_weighted_sum_of_its_terms_and_reaches_every_parameter(chec
 
 def test_one_size_alone(checkpoint):
     space = {**SPACE, "widths": [48], "depths": [3]}
-    model = distill(checkpoint, backbone={**BACKBONE, "space": space}, elastic=False)
+    model = distill(checkpoint, backbone={**BACKBONE, "space": space}, students="intact")
     assert model.drawn == 0 and len(model.supernet.space) == 1
     values = model.loss(random_crops(), model.settings)
     assert {name.split("_")[0] for name in values} == {"loss", "intact"} and model.passes()[0].name == "intact student"
@@ -77,6 +77,9 @@ def test_a_teacher_with_another_normalisation_sees_its_own(checkpoint):
     [
         ({"lambda_intact": 1.0}, "must lie between 0 and 1"),
         ({"same_view": -0.1}, "must not be below 0"),
+        ({"students": "two"}, "use one of pair, intact, single-path, sandwich"),
+        ({"from_teacher": 0.0}, "nobody may be without"),
+        ({"students": "single-path", "same_view": 1.0}, "one student alone"),
         ({"teacher": {"chekpoint": "x"}}, "model.teacher.chekpoint"),
     ],
 )

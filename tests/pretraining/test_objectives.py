@@ -133,6 +133,8 @@ RUNS = {  # config and its changes
         [*SHORT, "train_cfg.max_iters=150", "default_hooks.checkpoint.interval=75", "model.same_view=0.5"],
     ),
     "DistillPrototypes": ("prototypes_vit-digits.py", POA),
+    "MoCoV3": ("moco_vit-digits.py", [*SHORT, "train_cfg.max_iters=150", "default_hooks.checkpoint.interval=75"]),
+    "MAE": ("mae_vit-digits.py", [*SHORT, "train_cfg.max_iters=150", "default_hooks.checkpoint.interval=75"]),
 }
 DISTILLED = ("Distill", "DistillPrototypes")
 TARGETS = {"target_diversity", "target_flatness"}  # what is logged of objectives with prototypes
@@ -159,7 +161,7 @@ class Run(NamedTuple):
 
     @property
     def steps(self) -> int:
-        return {"Contrast": 200, "Distill": 150}.get(self.name, 60)
+        return {"Contrast": 200, "POA": 60, "DistillPrototypes": 60}.get(self.name, 150)
 
     @property
     def checkpoint(self) -> str:

@@ -10,6 +10,14 @@ from poa_bench.elastic.macs import count_macs
 from poa_bench.errors import InputError
 from poa_bench.pretraining.objective import BatchShape, Branch, Crops, Objective, Pass, StepSettings
 from poa_bench.pretraining.rows import places_of_masked
+from poa_bench.pretraining.students import (
+    drawn_count,
+    expected_sizes,
+    expected_widths,
+    loss_shares,
+    sizes_of,
+    students_of,
+)
 from poa_bench.pretraining.teachers import load_teacher
 from poa_bench.registry import MODELS
 
@@ -24,10 +32,12 @@ class Distill(Objective):
         backbone: config of a ``poa_bench.Supernet``; one size alone is a space with one width and one depth.
         teacher: arguments of `load_teacher`.
         head: config of the head; ``in_features`` and ``teacher`` are filled in.
-        elastic: whether every step trains a drawn size beside the intact network.
-        lambda_intact: share of the intact student, the drawn one has the rest (as in POA, eq. 10).
-        same_view: how much the drawn size's comparison with the intact student counts (as POA's ES2), beside 1 of that
-            with the teacher; 0 leaves it out.
+        students: which networks a step trains: ``pair``, the intact one and a drawn size; ``intact``; ``single-path``,
+            a drawn size; ``sandwich``, the intact one, the smallest and two drawn sizes.
+        lambda_intact: share of the intact student, the others have the rest (as in POA, eq. 10).
+        from_teacher: how much the comparison of the others with the teacher counts; 0 leaves it out.
+        same_view: how much their comparison with the intact student counts (as POA's ES2); with ``from_teacher=0`` it
+            is the in-place distillation of US-Net and BigNAS.
         checkpoint_activations: recompute block activations in backward.
         compile_blocks: run the networks' blocks through ``torch.compile``.
         data_preprocessor: config of a ``poa_bench.MultiCropPreprocessor``; a teacher that was trained with another mean
@@ -44,18 +54,25 @@ class Distill(Objective):
         backbone: dict[str, Any],
         teacher: dict[str, Any],
         head: dict[str, Any],
-        elastic: bool = True,
+        students: str = "pair",
         lambda_intact: float = 0.5,
+        from_teacher: float = 1.0,
         same_view: float = 0.0,
         checkpoint_activations: bool = False,
         compile_blocks: bool = False,
         data_preprocessor: dict[str, Any] | None = None,
     ):
         super().__init__(data_preprocessor)
-        if not 0 < lambda_intact < 1 or same_view < 0:
+        names = students_of(students)
+        if not 0 < lambda_intact < 1 or min(from_teacher, same_view) < 0:
             raise InputError(
-                f"model.lambda_intact is {lambda_intact} and model.same_view {same_view}: the first must lie between 0 "
-                "and 1, the second must not be below 0"
+                f"model.lambda_intact is {lambda_intact}, model.from_teacher {from_teacher} and model.same_view "
+                f"{same_view}: the first must lie between 0 and 1, the others must not be below 0"
+            )
+        if len(names) > 1 and not from_teacher + same_view or len(names) == 1 and (from_teacher != 1 or same_view):
+            raise InputError(
+                f"model.from_teacher is {from_teacher}, model.same_view {same_view}, model.students {students!r}: one "
+                "student alone has nobody else to learn from (1 and 0), of several nobody may be without"
             )
         supernet = MODELS.build(backbone)
         supernet.set_grad_checkpointing(checkpoint_activations)
@@ -70,19 +87,18 @@ class Distill(Objective):
             supernet.mask_token.requires_grad_(False)  # of several processes, each waits for every gradient
         if compile_blocks:
             supernet.compile_blocks()
-        self.drawn = int(elastic)
-        self.shares = {"intact": lambda_intact, "elastic": 1 - lambda_intact} if elastic else {"intact": 1.0}
-        self.same_view = same_view
+        self.drawn = drawn_count(names)
+        self.shares = loss_shares(names, lambda_intact)
+        self.from_teacher, self.same_view = from_teacher, same_view
 
     def loss(self, crops: Crops, settings: StepSettings) -> dict[str, Tensor]:
-        """Every student's terms with the teacher, and the drawn one's with the intact one.
+        """Every student's terms with the teacher, and those of others than the intact one with that.
 
         Returns:
             ``loss``, the differentiable total, and the unweighted terms: ``intact_cls``, ``elastic_same_cls``, ...
         """
-        head, sizes = self.student.head, {"intact": None}
-        if self.drawn:
-            (sizes["elastic"],) = self.drawn_sizes(settings)
+        head = self.student.head
+        sizes = sizes_of(tuple(self.shares), self.supernet.space, self.drawn_sizes(settings))
         grid = self.supernet.patch_grid(*crops.global_crops.shape[-2:])
         masked = places_of_masked(crops.masks) if head.masks else None
         with torch.no_grad():
@@ -91,17 +107,19 @@ class Distill(Objective):
         terms = {}
         with torch.autocast(crops.global_crops.device.type, enabled=False):
             for name, share in self.shares.items():
-                terms |= _named(name, share, head, head.compare(found[name], target))
-            if self.drawn and self.same_view:
-                same = head.compare(found["elastic"], target, found["intact"])
-                terms |= _named("elastic_same", self.same_view * self.shares["elastic"], head, same)
+                alone = name == "intact" or "intact" not in found
+                if weight := share * (1.0 if alone else self.from_teacher):
+                    terms |= _named(name, weight, head, head.compare(found[name], target))
+                if not alone and self.same_view:
+                    same = head.compare(found[name], target, found["intact"])
+                    terms |= _named(f"{name}_same", self.same_view * share, head, same)
         head.remember(target)
         total = torch.stack([weight * value for weight, value in terms.values()]).sum()
         return {"loss": total} | {name: value.detach() for name, (_, value) in terms.items()}
 
     def passes(self) -> list[Pass]:
         """The students'; with masked patches each runs a second time."""
-        head, sizes = self.student.head, {"intact": {self.supernet.space.intact: 1.0}, "elastic": None}
+        head, sizes = self.student.head, {name: expected_sizes(name, self.supernet.space) for name in self.shares}
         students = [Pass(f"{name} student", sizes[name], local=head.sees_local_crops) for name in self.shares]
         masked = [Pass(f"{name} student, masked", sizes[name], local=False) for name in self.shares]
         return students + (masked if head.masks else [])
@@ -111,8 +129,8 @@ class Distill(Objective):
         local = {shape.local_size: shape.local_count} if self.student.head.sees_local_crops else {}
         crops = {shape.global_size: 2, **local}
         teacher = sum(count * count_macs(self.teacher.network, size) for size, count in crops.items())
-        widths = {"intact": 1.0, "elastic": elastic_width}
-        heads = sum(self.student.head.macs(shape, widths[name]) for name in self.shares)
+        widths = expected_widths(self.shares, self.supernet, elastic_width)
+        heads = sum(self.student.head.macs(shape, width) for width in widths.values())
         return {"teacher": 2 * teacher, "heads": 6 * heads}
 
     def describe(self) -> dict[str, Any]:

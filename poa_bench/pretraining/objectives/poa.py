@@ -14,17 +14,19 @@ from poa_bench.errors import InputError
 from poa_bench.pretraining.losses import koleo
 from poa_bench.pretraining.objective import BatchShape, Branch, Crops, Objective, Pass, StepSettings
 from poa_bench.pretraining.rows import Rows, patch_weights, places_of_masked, project, student_rows, teacher_rows
+from poa_bench.pretraining.students import drawn_count, expected_sizes, expected_widths, loss_shares, sizes_of
 from poa_bench.pretraining.targets import Target, biased_softmax
 from poa_bench.pretraining.terms import Term, TermComparer, by_target
 from poa_bench.registry import MODELS
 
-# student pass -> teacher passes it learns from; V1-V3 are the paper's variants (Table 5)
+# student pass -> teacher passes it learns from, beside the intact student; V1-V3 are the paper's variants (Table 5)
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "poa": {"intact": ("teacher",), "elastic": ("teacher",)},
     "intact": {"intact": ("teacher",)},  # one network of one size: the baseline that POA is compared with
     "v1": {"elastic": ("elastic_teacher",)},
     "v2": {"elastic": ("teacher",)},
     "v3": {"intact": ("teacher",), "elastic": ("teacher", "elastic_teacher")},
+    "sandwich": {"intact": ("teacher",), "smallest": (), "elastic": (), "elastic_2": ()},  # US-Net, BigNAS
 }
 
 
@@ -85,19 +87,19 @@ def loss_table(weights: LossWeights, variant: str = "poa", local_views: int = 8,
     if variant not in VARIANTS:
         raise InputError(f"unknown variant {variant!r}: use one of {', '.join(VARIANTS)}")
     students = VARIANTS[variant]
-    shares = {"intact": weights.lambda_intact, "elastic": 1 - weights.lambda_intact} if len(students) > 1 else {}
+    shares = loss_shares(tuple(students), weights.lambda_intact)
     crops = weights.crops(local_views)
     table = []
     for student, teachers in students.items():
-        share = shares.get(student, 1.0)
-        cross = share * (weights.elastic_cross_view if student == "elastic" else 1.0) / len(teachers)
+        share = shares[student]
+        cross = share * (1.0 if student == "intact" else weights.elastic_cross_view) / max(len(teachers), 1)
         for teacher in teachers:
             table += [
                 _term(student, "global", teacher, "global", "other_view", cross * crops["global"]),
                 _term(student, "local", teacher, "global", "all_views", cross * crops["local"]),
                 _term(student, "patch", teacher, "patch", "same_view", share * weights.patch * patch / len(teachers)),
             ]
-        if student == "elastic" and "intact" in students:
+        if student != "intact" and "intact" in students:
             same = share * weights.same_view
             table += [
                 _term(student, "global", "intact", "global", "same_view", same),
@@ -132,7 +134,8 @@ class POA(Objective):
         head: config of a ``poa_bench.ProjectionHead``; its ``in_features`` is filled in.
         targets: config of how teacher outputs become targets.
         loss_weights: keys of ``LossWeights``.
-        variant: ``poa``; ``v1``, ``v2``, ``v3`` of the paper's Table 5; ``intact`` trains the largest network alone.
+        variant: ``poa``; ``v1``, ``v2``, ``v3`` of the paper's Table 5; ``intact`` trains the largest network alone;
+            ``sandwich``: smallest and two drawn sizes learn from the intact student alone.
         student_temperature: tau' of the paper.
         chunk_elements: how many logits may exist at a time.
         checkpoint_activations: recompute block activations in backward.
@@ -174,7 +177,7 @@ class POA(Objective):
         self.loss_weights = LossWeights.from_settings(loss_weights or {})
         terms = loss_table(self.loss_weights, variant)
         self.variant = variant
-        self.drawn = int("elastic" in VARIANTS[variant])
+        self.drawn = drawn_count(tuple(VARIANTS[variant]))
         self.student_temperature = student_temperature
         self.compare = TermComparer(student_temperature, chunk_elements)
         kinds = {f"{term.teacher}_{term.target_rows}" for term in terms if term.teacher != "intact"}
@@ -226,11 +229,8 @@ class POA(Objective):
 
     def run_students(self, crops: Crops, masked: Tensor, settings: POASettings) -> dict[str, Rows]:
         """The features of every student pass of the variant, by its name."""
-        elastic = next(iter(self.drawn_sizes(settings)), None)  # not every variant draws one
-        return {
-            name: student_rows(self.student.backbone.bind(elastic if name == "elastic" else None), crops, masked)
-            for name in VARIANTS[self.variant]
-        }
+        sizes = sizes_of(tuple(VARIANTS[self.variant]), self.supernet.space, self.drawn_sizes(settings))
+        return {name: student_rows(self.supernet.bind(size), crops, masked) for name, size in sizes.items()}
 
     def run_teachers(self, names: set[str], crops: Crops, masked: Tensor, settings: POASettings) -> dict[str, Rows]:
         """The features of the named teacher passes."""
@@ -266,7 +266,7 @@ class POA(Objective):
         students, intact = VARIANTS[self.variant], {self.supernet.space.intact: 1.0}
         teachers = sorted({teacher for teachers in students.values() for teacher in teachers})
         teaching = [(name.replace("_", " "), intact if name == "teacher" else None) for name in teachers]
-        learning = [(f"{name} student", intact if name == "intact" else None) for name in students]
+        learning = [(f"{name} student", expected_sizes(name, self.supernet.space)) for name in students]
         return [Pass(*one, trained=False, local=False) for one in teaching] + [Pass(*one) for one in learning]
 
     def other_operations(self, shape: BatchShape, elastic_width: float) -> dict[str, float]:
@@ -275,9 +275,8 @@ class POA(Objective):
         rows = {"global": 2, "local": shape.local_count, "patch": shape.masked}
         projected = {name: 3 * sum(rows.values()) for name in students}  # forward, and two products in backward
         projected |= {name: rows["global"] + rows["patch"] for teachers in students.values() for name in teachers}
-        macs = sum(
-            count * head.macs(elastic_width if name.startswith("elastic") else 1) for name, count in projected.items()
-        )
+        widths = expected_widths(projected, self.supernet, elastic_width) | {"teacher": 1.0}
+        macs = sum(count * head.macs(widths[name]) for name, count in projected.items())
         table = loss_table(self.loss_weights, self.variant, shape.local_count)
         products = 3 * sum(rows[term.rows] for term in table)  # per prototype: logits and their two gradients
         iterations = getattr(self.targets, "iterations", 0)
