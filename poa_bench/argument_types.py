@@ -43,6 +43,11 @@ def positive_numbers(text: str) -> list[int]:
     return [positive(word) for word in names(text)]
 
 
+def numbers_by_stage(text: str) -> list[list[int]]:
+    """`2,3/4,6` -> `[[2, 3], [4, 6]]`."""
+    return [positive_numbers(stage) for stage in text.split("/")]
+
+
 def not_negative_numbers(text: str) -> list[int]:
     """`0,1` -> `[0, 1]`."""
     return [not_negative(word) for word in names(text)]

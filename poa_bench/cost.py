@@ -66,14 +66,30 @@ class Recipe:
 
 
 def _objective(config: Config) -> Objective:
-    name = config.get("model", {}).get("type")
-    known = MODELS.get(name) if str(name).startswith(f"{MODELS.scope}.") else None
-    if not (isinstance(known, type) and issubclass(known, Objective)):
+    if not is_pretraining(config):
+        name = config.get("model", {}).get("type")
         raise InputError(
             f"{config.filename} is not a pre-training config: its model is a {name}, not a poa_bench.POA or another "
             "objective"
         )
     return MODELS.build(config.model)
+
+
+def is_pretraining(config: Config) -> bool:
+    """Whether the config's model is an objective."""
+    name = config.get("model", {}).get("type")
+    known = MODELS.get(name) if str(name).startswith(f"{MODELS.scope}.") else None
+    return isinstance(known, type) and issubclass(known, Objective)
+
+
+def operations_per_image(config: Config) -> float | None:
+    """All `operations` of one image in one step; None for an objective or pictures of which they are not known."""
+    pipeline = config.train_dataloader.dataset.get("pipeline", ())
+    if MODELS.get(config.model.type).passes is Objective.passes or not any(
+        step["type"] == "poa_bench.MultiCrop" for step in pipeline
+    ):
+        return None
+    return sum(operations(Recipe.read(config)).values())
 
 
 def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None) -> dict[str, float]:

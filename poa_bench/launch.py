@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from poa_bench import config_files, config_values, resuming
+from poa_bench.cost import is_pretraining, operations_per_image
 from poa_bench.downstream.description import follow_checkpoint
 from poa_bench.errors import InputError
 
@@ -159,6 +160,8 @@ def build_runner(config: Config, given: list[str] | None = None) -> Runner:
     set_float32_precision(config)
     _check_launcher(config.launcher)
     ours = [dict(type=f"poa_bench.{name}") for name in ("ClassNamesHook", "WholeCheckpointHook")]
+    if is_pretraining(config):
+        ours.append(dict(type="poa_bench.ComputeHook", operations_per_image=operations_per_image(config)))
     config.custom_hooks = [*ours, *(other for other in config.get("custom_hooks") or () if other not in ours)]
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():

@@ -111,9 +111,11 @@ HOOKS = OnDemandRegistry(
         "poa_bench.downstream.rank_hook",
         "poa_bench.downstream.whole_checkpoint_hook",
         "poa_bench.pretraining.collapse",
+        "poa_bench.pretraining.compute",
         "poa_bench.pretraining.hooks",
         "poa_bench.pretraining.safety",
         "poa_bench.pretraining.schedules",
+        "poa_bench.pretraining.starting",
     ],
 )
 LOOPS = OnDemandRegistry("loop", _LOOPS, ["poa_bench.pretraining.loop"])

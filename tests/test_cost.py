@@ -39,15 +39,20 @@ def recipe_config(family: str = "vit", amp: bool = False, **model) -> Config:
     return config
 
 
-def recipe_and_step(config: Config, amp: bool = False):
-    """Recipe, model, and a step on a batch with exactly the expected number of masked patches."""
+def recipe_and_step(config: Config, amp: bool = False, as_predicted: bool = False):
+    """Recipe, model, and a step on a batch with exactly the expected number of masked patches.
+
+    Predicted is as if the first layer handed its gradient on.
+    """
     recipe = Recipe.read(config)
     rows, columns = config.train_dataloader.collate_fn.grid
     masks = torch.zeros(2 * BATCH, rows * columns, dtype=torch.bool)
     masks.flatten()[: round(recipe.shape.masked * BATCH)] = True
     crops = Crops(torch.randn(2 * BATCH, 3, 32, 32), torch.randn(LOCAL * BATCH, 3, 16, 16), masks)
     model = MODELS.build(config.model).train()
-    model.decide(sizes=(model.supernet.space.intact,))
+    model.decide(sizes=(model.supernet.space.intact,) * model.drawn)
+    for views in crops[:2] if as_predicted else ():
+        views.requires_grad_()
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=amp):
@@ -66,8 +71,8 @@ def test_operations_are_those_of_a_step(family, variant, checkpointed):
     """Of a step with the smallest elastic student and a good share of heads and prototypes."""
     config = recipe_config(family, variant=variant, checkpoint_activations=checkpointed)
     config.model.head.update(prototypes=[8192, 8192], hidden_features=1024)
-    recipe, model, step = recipe_and_step(config)
-    model.decide(sizes=(model.student.backbone.space.smallest,))
+    recipe, model, step = recipe_and_step(config, as_predicted=True)
+    model.decide(sizes=(model.student.backbone.space.smallest,) * model.drawn)
     # the losses' sums of gradients, which torch's counter does not know
     counts_too = {torch.ops.aten.addmm_: lambda _sum, left, right, **_: 2 * left[0] * left[1] * right[1]}
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=counts_too) as counter:

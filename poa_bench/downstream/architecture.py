@@ -10,7 +10,7 @@ from poa_bench.config_files import read_config
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
 from poa_bench.elastic.branch import DEFAULT_BRANCH, Branch, evaluated_branch
 from poa_bench.elastic.preprocessing import Preprocessing
-from poa_bench.elastic.training_checkpoint import read_training_checkpoint
+from poa_bench.elastic.training_checkpoint import compute_facts, read_training_checkpoint
 from poa_bench.errors import InputError
 from poa_bench.registry import MODELS, TRANSFORMS
 
@@ -60,6 +60,15 @@ def pretraining_seed(source: str | Path) -> int | None:
     """
     seed = None if is_config(source) else read_training_checkpoint(source)["meta"].get("seed")  # mmengine writes it
     return seed if isinstance(seed, int) else None
+
+
+def pretraining_compute(source: str | Path) -> dict[str, float]:
+    """What a training checkpoint says that it has cost, as facts of results; nothing of a config.
+
+    Raises:
+        InputError: the checkpoint cannot be read.
+    """
+    return {} if is_config(source) else compute_facts(read_training_checkpoint(source)["meta"].get("compute") or {})
 
 
 def default_branch(source: str | Path) -> Branch:

@@ -80,6 +80,22 @@ def branch_tensors(
     return found
 
 
+def compute_facts(compute: dict[str, Any]) -> dict[str, float]:
+    """``meta.compute`` as facts of a result; a teacher's are added up with those of its own teacher.
+
+    >>> compute_facts({"images": 64, "core_hours": 0.5, "teacher": {"flop": 3.0, "teacher": {"flop": 1.0}}})
+    {'pretraining_images': 64, 'pretraining_core_hours': 0.5, 'teacher_flop': 4.0}
+    """
+    facts = {f"pretraining_{name}": value for name, value in compute.items() if name != "teacher"}
+    teacher = compute.get("teacher")
+    while teacher:
+        for name in ("flop", "core_hours", "gpu_hours"):
+            if name in teacher:
+                facts[f"teacher_{name}"] = facts.get(f"teacher_{name}", 0) + teacher[name]
+        teacher = teacher.get("teacher")
+    return facts
+
+
 def existing(path: str | Path) -> Path:
     """The path of a file.
 

@@ -179,6 +179,10 @@ class Objective(BaseModel):
         modules = {name: self.get_submodule(name) for name in self.frozen}
         return {f"{name}.{own}": one for name, module in modules.items() for own, one in module.state_dict().items()}
 
+    def teacher_compute(self) -> dict[str, Any] | None:
+        """What a frozen teacher has cost (its file's ``meta.compute``); None where there is none, or nobody knows."""
+        return None
+
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says of its objective (meta `objective`), in plain values; a resumed run says the same."""
         return {

@@ -34,6 +34,7 @@ class FrozenTeacher(nn.Module):
         sha256: of the file with its weights; None where it has none.
         preprocessing: how its training made inputs of pictures; None: as the student's.
         head: of its pre-training; then its class feature is what the first of them makes of it, of length 1.
+        compute: what its pre-training has cost, see `ComputeHook`; None: nobody knows.
 
     Attributes:
         width: length of the class feature.
@@ -47,8 +48,10 @@ class FrozenTeacher(nn.Module):
         sha256: str | None = None,
         preprocessing: Preprocessing | None = None,
         head: ProjectionHead | None = None,
+        compute: dict[str, Any] | None = None,
     ):
         super().__init__()
+        self.compute = compute
         self.network, self.head = network, head
         self.name, self.sha256, self.preprocessing = name, sha256, preprocessing
         self.channels = network.feature_info[-1]["num_chs"]
@@ -165,7 +168,8 @@ def _of_file(path: str, spec: str | None, branch: BranchName | None, feature: st
     supernet = load_supernet(path, branch)
     size = supernet.space.parse(spec) if spec else supernet.space.intact
     head = load_head(path, branch) if feature == "head" else None
-    return FrozenTeacher(supernet.extract(size), str(size), sha256_file(path), supernet.preprocessing, head)
+    compute = read_training_checkpoint(path)["meta"].get("compute")
+    return FrozenTeacher(supernet.extract(size), str(size), sha256_file(path), supernet.preprocessing, head, compute)
 
 
 def load_head(path: str | Path, branch: BranchName | None = None) -> ProjectionHead:

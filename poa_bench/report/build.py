@@ -13,6 +13,7 @@ from poa_bench import __version__
 from poa_bench.files import write_text
 from poa_bench.report import sentences, tables
 from poa_bench.report.chart_data import chart_data
+from poa_bench.report.compute import compute_sentences
 from poa_bench.report.curves import read_curves
 from poa_bench.report.figure_files import write_figures
 from poa_bench.report.fill import PLACE_HOLDERS
@@ -77,7 +78,7 @@ def report_context(data: ReportData, title: str, results: str = "RESULTS_DIR") -
         "narrow": tables.narrow_table(data, tables.main_scores(data)),
         "ties": tie_table(data),
         "payoff": sentences.payoff(data),
-        "rivals": sentences.rivals(data),
+        "rivals": [*sentences.rivals(data), *compute_sentences(data)],
         "version": __version__,
         "holes": lines,
         "hole_count": len(missing),

@@ -29,7 +29,8 @@ class Run(BaseModel):
     `settings` is what the task's code gets beside the identity; `config_hash` is the hash of its resolved form,
     `config` what of it a result says in words. `seed` and `pretraining_seed` are those of `Result`.
     `gpus` and `alone` say what the run needs, `series` which line of the report it belongs to and `network` what is
-    known of a network from outside (licence, training data), not what it is: they are not part of the id.
+    known of the network (what it has cost; of one from outside licence and training data), not what it is: they are
+    not part of the id.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,7 +50,7 @@ class Run(BaseModel):
     gpus: int = 1
     alone: bool = False
     series: str | None = None
-    network: dict[str, str] = {}
+    network: dict[str, str | int | float] = {}
 
     @cached_property
     def id(self) -> str:

@@ -105,6 +105,7 @@ def of_checkpoint(checkpoint: str, series: str | None, pretrained: bool) -> Netw
         choose_specs,
         default_branch,
         is_config,
+        pretraining_compute,
         pretraining_seed,
         read_architecture,
     )
@@ -123,7 +124,7 @@ def of_checkpoint(checkpoint: str, series: str | None, pretrained: bool) -> Netw
         "checkpoint_sha256": None if is_config(checkpoint) else sha256_file(checkpoint),
         "pretraining_seed": pretraining_seed(checkpoint),
         "series": series,
-        "network": {},
+        "network": pretraining_compute(checkpoint),
     }
     return Networks(
         source,

@@ -28,7 +28,7 @@ from poa_bench.pretraining.objective import Crops, Objective
 from poa_bench.registry import MODELS
 from poa_bench.runs.results import load_results
 from tests.conftest import REPOSITORY
-from tests.pretraining.runs import arguments, environment, weights
+from tests.pretraining.runs import arguments, environment, logged, weights
 
 PACKAGE = '''
 """Somebody else's objective."""
@@ -238,6 +238,23 @@ def test_resumed_run_is_the_same_run(run, package, tmp_path):
     straight, resumed = weights(run.checkpoint), weights(tmp_path / "w" / f"iter_{run.steps}.pth")
     assert straight.keys() == resumed.keys()
     assert [name for name in straight if not torch.equal(straight[name], resumed[name])] == []
+    half, whole = (
+        read_training_checkpoint(path)["meta"]["compute"]
+        for path in (run.work_dir / f"iter_{run.steps // 2}.pth", tmp_path / "w" / f"iter_{run.steps}.pth")
+    )
+    assert whole["images"] == 2 * half["images"] and whole["core_hours"] > half["core_hours"]
+
+
+def test_checkpoint_says_what_it_has_cost(run, poa, tmp_path):
+    """Pictures and operations are those of all steps, also of a run that was resumed; a teacher's are its file's."""
+    said = read_training_checkpoint(run.checkpoint)["meta"]["compute"]
+    config = run.read_config(tmp_path)
+    images = run.steps * config.train_dataloader.batch_size
+    assert said["images"] == images
+    assert said["flop"] == pytest.approx(images * sum(cost.operations(cost.Recipe.read(config)).values()))
+    assert 0 < said["core_hours"] < 1
+    teacher = read_training_checkpoint(poa.checkpoint)["meta"]["compute"]
+    assert said.get("teacher") == (teacher if run.name in DISTILLED else None)
 
 
 def test_another_objective_is_not_resumed(run, tmp_path):
@@ -291,7 +308,14 @@ def test_it_has_learned_and_the_report_says_so(run, tmp_path):
     for start in ("pretrained", "random"):
         assert main([*command, "--specs", ",".join(SIZES), "--initialisation", start]) == 0
     found = {(one.spec, one.initialisation): one.primary for one in load_results(tmp_path / "r")[0]}
-    assert all(found[size, "pretrained"] > found[size, "random"] + 5 for size in SIZES), found
+    if run.name == "MAE":  # k-NN does not tell (a published ViT-B has 11 % on ImageNet): what it finds are pixels
+        errors = [value for (value,) in logged(run.work_dir, "loss").values()]
+        assert errors[-1] < errors[0] / 3
+    else:
+        assert all(found[size, "pretrained"] > found[size, "random"] + 5 for size in SIZES), found
     assert main(["report", str(tmp_path / "r"), "-o", str(tmp_path / "report")]) == 0
     text = (tmp_path / "report" / "report.md").read_text()
     assert all(size in text for size in SIZES) and f"{found[SIZES[1], 'pretrained']:.2f}" in text
+    images = read_training_checkpoint(run.checkpoint)["meta"]["compute"]["images"]
+    assert f" core hours for {images:,} pictures" in text
+    assert (", its teacher before that " in text) == (run.name in DISTILLED)

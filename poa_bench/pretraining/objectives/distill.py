@@ -133,6 +133,10 @@ class Distill(Objective):
         heads = sum(self.student.head.macs(shape, width) for width in widths.values())
         return {"teacher": 2 * teacher, "heads": 6 * heads}
 
+    def teacher_compute(self) -> dict[str, Any] | None:
+        """Of the teacher's checkpoint."""
+        return self.teacher.compute
+
     def describe(self) -> dict[str, Any]:
         """Type, branches, and the teacher by name and SHA-256 of its file."""
         return {**super().describe(), **self.teacher.describe()}

@@ -10,6 +10,7 @@ from poa_bench.elastic import load_supernet
 from poa_bench.elastic.branch import Branch as BranchName
 from poa_bench.elastic.macs import count_macs
 from poa_bench.elastic.preprocessing import differing
+from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
 from poa_bench.files import sha256_file
 from poa_bench.pretraining.objective import BatchShape, Branch, Pass
@@ -79,6 +80,7 @@ class DistillPrototypes(POA):
         if frozen is not None:
             self.teacher = frozen
         self.teacher_sha256 = None if costs_only else sha256_file(teacher["checkpoint"])
+        self._compute = None if costs_only else read_training_checkpoint(teacher["checkpoint"])["meta"].get("compute")
         self._check_teacher()
 
     def _check_teacher(self) -> None:
@@ -115,6 +117,10 @@ class DistillPrototypes(POA):
         rows = 2 + shape.masked
         operations["heads"] += 2 * rows * (self.teacher.head.macs() - self.student.head.macs())
         return {"teacher": 2 * 2 * count_macs(self.teacher.backbone.network, shape.global_size), **operations}
+
+    def teacher_compute(self) -> dict[str, Any] | None:
+        """Of the teacher's checkpoint."""
+        return self._compute
 
     def describe(self) -> dict[str, Any]:
         """Type, branches, and the teacher by size and SHA-256 of its file."""
