@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from poa_bench.config_files import config_root, find_config
+from poa_bench.config_files import find_config
 from poa_bench.errors import InputError
-from poa_bench.files import atomic_path
-from poa_bench.resuming import is_whole
+from poa_bench.trainings import finished_checkpoint, run_training, training_command
 
 _TRAINING_LINE = re.compile(r"Iter\(train\) \[\s*(\d+)/(\d+)\].*? loss: ([\d.]+)")
-LOG_LINES = 30  # of a failed pre-training's log that are shown
 
 
 @dataclass
@@ -80,32 +76,13 @@ class Demo:
         return self._train(self.pretraining, "pretrain")
 
     def _train(self, config: str, name: str, teacher: Path | None = None) -> Path:
-        work_dir = self.folder / name
-        finished = work_dir / "finished"  # holds the name of the last checkpoint
-        if finished.is_file() and (checkpoint := work_dir / finished.read_text()).is_file() and is_whole(checkpoint):
+        work_dir, log = self.folder / name, self.folder / f"{name}.log"
+        if (checkpoint := finished_checkpoint(work_dir)) is not None:
             return checkpoint
-        work_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, str(config_root() / "tools" / "train.py"), str(find_config(config))]
-        command += ["--work-dir", str(work_dir), "--resume", "auto", "--cfg-options", f"randomness.seed={self.seed}"]
-        command += [] if teacher is None else [f"model.teacher.checkpoint={teacher}"]
-        log = self.folder / f"{name}.log"
-        with open(log, "w") as stream:
-            # threads that sleep while they wait: on a busy machine spinning ones make a step many times slower
-            environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment)
-            try:
-                self._follow(process, log)
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait()
-        if process.returncode:
-            tail = "".join(log.read_text(errors="replace").splitlines(keepends=True)[-LOG_LINES:])
-            raise InputError(f"pre-training ended with status {process.returncode}; the end of {log}:\n{tail}")
-        checkpoint = work_dir / Path((work_dir / "last_checkpoint").read_text().strip()).name
-        with atomic_path(finished) as temporary:
-            temporary.write_text(checkpoint.name)
-        return checkpoint
+        options = [f"randomness.seed={self.seed}"]
+        options += [] if teacher is None else [f"model.teacher.checkpoint={teacher}"]
+        command = training_command(config, work_dir, options)
+        return run_training(command, work_dir, log, lambda process: self._follow(process, log))
 
     def _follow(self, process: subprocess.Popen, log: Path) -> None:
         """A progress bar with an ETA, read from the log."""

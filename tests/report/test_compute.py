@@ -31,7 +31,8 @@ def of_series(name: str, sha: str, **facts: float) -> list:
     """Two sizes by two tasks, all of one checkpoint."""
     facts = {"series": name, **facts}
     made = [("vit-w48-d4", "knn"), ("vit-w96-d4", "knn"), ("vit-w48-d4", "linear")]
-    return [made_result(task, spec, sha=sha, checkpoint=f"work_dirs/{sha[:4]}.pth", facts=facts) for spec, task in made]
+    settings = {"sha": sha, "checkpoint": f"work_dirs/{sha[:4]}.pth", "pretraining_seed": ord(sha[0]), "facts": facts}
+    return [made_result(task, spec, **settings) for spec, task in made]
 
 
 def test_a_network_counts_once_and_pretrainings_are_averaged():
