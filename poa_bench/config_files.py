@@ -84,6 +84,8 @@ def read_config(source: str | Path, options: Mapping[str, Any] | None = None) ->
     from mmengine.config import Config
 
     path = Path(source) if Path(source).is_file() else find_config(str(source))
+    if path.suffix != ".py":  # mmengine reads YAML with a loader that runs what the file asks for
+        raise InputError(f"{path} is no config: configs are Python files (.py), which are run when they are read")
     try:
         config = Config.fromfile(path)
     except Exception as error:  # it is Python, in which anything can be wrong

@@ -18,6 +18,7 @@ from poa_bench import config_files, config_values, resuming
 from poa_bench.cost import is_pretraining, operations_per_image
 from poa_bench.downstream.description import follow_checkpoint
 from poa_bench.errors import InputError
+from poa_bench.plain_checkpoints import refuse_pickles
 
 # what a launcher tells each process, and what starts it
 LAUNCHERS = {
@@ -150,6 +151,7 @@ def build_runner(config: Config, given: list[str] | None = None) -> Runner:
     own_name = str(source.with_stem(f"{source.stem}_resolved"))
     # its text is made for the log and again for every file and checkpoint: yapf takes a third of a second each time
     config = Config(config.to_dict(), filename=own_name, cfg_text=config.text, format_python_code=False)
+    refuse_pickles()
     config_values.check_config(config)
     notes = resuming.choose_start(config)
     if given is not None:

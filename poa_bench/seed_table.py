@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -161,9 +160,7 @@ class SeedTable:
                 teacher = training.teacher and self._work_dir(training.teacher, seed) / _LAST
                 found.append(self._train_command(training, seed, teacher))
                 found.append(self._evaluate_command(training, work_dir / _LAST))
-        # what a training writes in the end is not known before: mmengine's `last_checkpoint` says it
-        named = re.compile(rf"'?([^\s'=]*){_LAST}'?")
-        return [named.sub(r'"$(cat \1last_checkpoint)"', shlex.join(line)) for line in found]
+        return [" ".join(map(_shell_word, line)) for line in found]
 
     def run(self) -> Path:
         """Train, measure and write the report; returns the file with the table."""
@@ -224,3 +221,11 @@ class SeedTable:
         command = [sys.executable, "-m", "poa_bench.cli", "evaluate", str(checkpoint), "--data", self.settings.data]
         command += ["--tasks", ",".join(self.settings.tasks), "--specs", specs, "--series", training.series]
         return [*command, "-o", str(self.folder / "results")]
+
+
+def _shell_word(word: str) -> str:
+    """Quoted for a shell; what a training writes in the end is not known before: its `last_checkpoint` says it."""
+    if not word.endswith(_LAST):
+        return shlex.quote(word)
+    option, equals, path = word.removesuffix(_LAST).rpartition("=")
+    return f'{option}{equals}"$(cat {shlex.quote(f"{path}last_checkpoint")})"'

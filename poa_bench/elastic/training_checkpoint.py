@@ -1,5 +1,7 @@
 """Reads training checkpoints as mmengine, publishing scripts and wrappers of torch write them; executes no pickle."""
 
+import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ from poa_bench.elastic.preprocessing import say_once
 from poa_bench.elastic.safe_globals import safe_globals
 from poa_bench.errors import InputError
 
+EXECUTE = "POA_BENCH_EXECUTE_PICKLES"  # the way to load what somebody trusted has pickled
 WRAPPERS = {"module", "_orig_mod"}  # what DistributedDataParallel and torch.compile put into the names of parameters
 _FINE_TUNED = "backbone.network."  # how the tensors of a SubnetBackbone begin in the checkpoint of a dense model
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, mapped: bool = True) -> dict[str, Any]:
     """Read a mmengine checkpoint with `weights_only=True` and the few harmless classes that mmengine stores.
+
+    With `mapped`, tensors are read from the file when they are looked at.
 
     Both of torch's formats are read: publishing scripts of OpenMMLab write the old one, which is no zip file.
 
@@ -25,12 +30,24 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         InputError: no such file, or not a checkpoint that can be read safely.
     """
     path = existing(path)
+    safely = os.environ.get(EXECUTE) != "1"
     try:
         with torch.serialization.safe_globals(safe_globals()):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            mapped = mapped and zipfile.is_zipfile(path)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=safely, mmap=mapped)
     except Exception as error:  # torch raises half a dozen kinds for a file that is no checkpoint
-        raise InputError(f"{path} is not a training checkpoint that can be read safely: {error}") from error
+        raise InputError(f"{path} is not a training checkpoint that can be read safely: {_reason(error)}") from error
     return checkpoint if isinstance(checkpoint, dict) else {}
+
+
+def _reason(error: Exception) -> str:
+    """Why torch did not read a file, in a line; its own text is many."""
+    if called := re.search(r"GLOBAL (\S+)", str(error)):
+        return (
+            f"it holds more than tensors and plain values, and would have to call {called[1]}; only if you trust who "
+            f"made it, the environment variable {EXECUTE}=1 lets it run its code"
+        )
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def read_training_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -57,14 +57,14 @@ def score_table(data: ReportData, roles: Mapping[str, str]) -> pd.DataFrame:
 
 def _score_cells(data: ReportData, column: str, series: str, spec: str, score, alone) -> dict[str, str]:
     gain = f"{column}, against alone"
-    if pd.isna(score.value):
+    if pd.isna(score.mean):
         return {column: "–", gain: "–"}
     cell = data.cell_groups[series, column].loc[spec]
-    text = f"{score.value:.2f}"
+    text = f"{score.mean:.2f}"
     text += f" {interval_text(cell.low, cell.high)}" if pd.notna(cell.low) else ""
-    if series == ALONE or pd.isna(alone.value):
+    if series == ALONE or pd.isna(alone.mean):
         return {column: text, gain: "–"}
-    return {column: text, gain: f"{score.value - alone.value:+.2f} ± {score.margin(alone):.2f}"}
+    return {column: text, gain: f"{score.mean - alone.mean:+.2f} ± {score.margin(alone):.2f}"}
 
 
 def cost_table(data: ReportData, roles: Mapping[str, str]) -> pd.DataFrame:

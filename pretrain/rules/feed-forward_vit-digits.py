@@ -5,7 +5,7 @@ _base_ = "../poa_vit-digits.py"
 model = dict(
     variant="v2",
     backbone=dict(
-        space=dict(family="matformer", widths=[72, 144, 288, 576], depths=[4], head_dim=None),
+        space=dict(family="matformer", widths=[72, 144, 288, 576], depths=[4], head_dim=None, s_w=1.0),
         embed_dim=144,
         num_heads=9,
     ),
