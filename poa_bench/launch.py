@@ -6,6 +6,8 @@ import inspect
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from mmengine.runner import Runner
 from poa_bench import config_files, config_values, resuming
 from poa_bench.cost import is_pretraining, operations_per_image
 from poa_bench.downstream.description import follow_checkpoint
+from poa_bench.entry import RANKS
 from poa_bench.errors import InputError
+from poa_bench.locks import hold, owner
 from poa_bench.plain_checkpoints import refuse_pickles
 
 # what a launcher tells each process, and what starts it
@@ -51,7 +55,27 @@ def train(arguments: argparse.Namespace) -> None:
         config.update(resume=True, load_from=arguments.resume)
     if not config.get("resume"):
         refuse_used(config)
-    build_runner(config, keys_of(arguments.cfg_options)).train()
+    with only_writer(config):
+        build_runner(config, keys_of(arguments.cfg_options)).train()
+
+
+@contextmanager
+def only_writer(config: Config) -> Iterator[None]:
+    """Within the block, no other training writes into the work directory; the first process sees to it.
+
+    Raises:
+        InputError: another one does.
+    """
+    if os.environ.get(RANKS.get(config.launcher, ""), "0") != "0":
+        yield
+        return
+    folder = Path(config.work_dir)
+    with hold(folder) as release:
+        if release is None:
+            other = owner(folder)
+            named = f"process {other.pid} on {other.host}" if other else "another process"
+            raise InputError(f"{folder} is in use by {named}: wait for it or stop it, or choose another --work-dir")
+        yield
 
 
 def test(arguments: argparse.Namespace) -> None:
@@ -164,6 +188,7 @@ def build_runner(config: Config, given: list[str] | None = None) -> Runner:
     ours = [dict(type=f"poa_bench.{name}") for name in ("ClassNamesHook", "WholeCheckpointHook")]
     if is_pretraining(config):
         ours.append(dict(type="poa_bench.ComputeHook", operations_per_image=operations_per_image(config)))
+        ours.append(dict(type="poa_bench.PreemptionHook"))
     config.custom_hooks = [*ours, *(other for other in config.get("custom_hooks") or () if other not in ours)]
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():

@@ -7,20 +7,19 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import socket
-import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from poa_bench import locks
 from poa_bench.files import atomic_path, remove_leftovers
+from poa_bench.locks import Owner
 from poa_bench.runs.galleries import GALLERY_FILE
 from poa_bench.runs.outcome_files import OUTCOMES_FILE
 from poa_bench.runs.results import RESULT_FILE
@@ -43,68 +42,25 @@ class Failure(BaseModel):
     created: datetime
 
 
-class Owner(BaseModel):
-    """Who works on a run: written into its lock."""
-
-    host: str
-    pid: int
-    started: float
-
-
 def is_done(directory: Path, run_id: str) -> bool:
     """Whether the run has left a result (a file under that name is always whole)."""
     return (directory / run_id / RESULT_FILE).exists()
 
 
 @contextmanager
-def hold(directory: Path, run_id: str, patience: float = 0.5):
-    """Hold the run's lock; yields a function that releases it early, or None where another process holds it.
-
-    Args:
-        patience: seconds to wait for somebody who only looks (see `owner`).
-    """
-    path = directory / run_id / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        if not _lock(file, patience):
-            yield None
-            return
-        owner = Owner(host=socket.gethostname(), pid=os.getpid(), started=time.time())
-        for name in (RESULT_FILE, OUTCOMES_FILE, GALLERY_FILE):  # of a process that was killed while it wrote
-            remove_leftovers(path.parent, name)
-        file.truncate(0)
-        file.write(owner.model_dump_json())
-        file.flush()
-        yield file.close
-
-
-def _lock(file: TextIO, patience: float) -> bool:
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
+def hold(directory: Path, run_id: str, patience: float = 0.5) -> Iterator[Callable[[], None] | None]:
+    """Hold the run's lock, see `locks.hold`; what a process that was killed has left half-written is removed."""
+    folder = directory / run_id
+    with locks.hold(folder, patience) as release:
+        if release is not None:
+            for name in (RESULT_FILE, OUTCOMES_FILE, GALLERY_FILE):
+                remove_leftovers(folder, name)
+        yield release
 
 
 def owner(directory: Path, run_id: str) -> Owner | None:
-    """Who works on the run right now, on whatever machine that shares the folder; None if nobody does."""
-    try:
-        file = (directory / run_id / "lock").open()
-    except FileNotFoundError:
-        return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return None
-        except BlockingIOError:
-            try:
-                return Owner.model_validate_json(file.read())
-            except ValueError:  # locked this very moment, not written yet
-                return Owner(host="?", pid=0, started=time.time())
+    """Who works on the run right now, see `locks.owner`."""
+    return locks.owner(directory / run_id)
 
 
 def record_failure(directory: Path, run: Run, error: Exception | str, cause: str | None = None) -> Failure:
