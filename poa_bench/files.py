@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,15 @@ def write_text(path: Path, text: str) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def file_name(text: str) -> str:
+    """A name from elsewhere as one of a file, which stays in its folder: of letters, digits, `.`, `-` and `_` alone.
+
+    >>> file_name("/../../latency at 1")
+    '_____latency_at_1'
+    """
+    return re.sub(r"[^\w.-]|^\.+|\.\.+", "_", text, flags=re.ASCII)
 
 
 def remove_leftovers(directory: str | Path, pattern: str) -> None:

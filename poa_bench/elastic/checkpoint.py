@@ -1,6 +1,7 @@
 """Files: networks of training checkpoints, extracted sub-networks out and in. No pickle is ever executed."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,8 +227,26 @@ def load_backbone(
     return module, LoadReport(found, total, total, sha256_file(path), str(path))
 
 
+def check_numbers(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Weights that nobody should take.
+
+    Raises:
+        InputError: a tensor holds NaN or infinity, or another kind of number than the module's of that name.
+    """
+    own = module.state_dict()
+    for name, tensor in tensors.items():
+        if name in own and own[name].is_floating_point() != tensor.is_floating_point():
+            kinds = f"{tensor.dtype} instead of {own[name].dtype}".replace("torch.", "")
+            raise InputError(f"{path}: the numbers of {name} are {kinds}; give a file with the weights as trained")
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(
+                f"{path}: {name} holds NaN or infinity, with which nothing can be computed; give an earlier checkpoint"
+            )
+
+
 def load_strictly(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
-    """All tensors or none; raises InputError if they are not the module's."""
+    """All tensors or none; raises InputError if they are not the module's, or as `check_numbers`."""
+    check_numbers(module, tensors, path)
     try:
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:

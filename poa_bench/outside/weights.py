@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from timm.models import split_model_name_tag
 from torch import Tensor, nn
 
-from poa_bench.elastic.checkpoint import LoadReport
+from poa_bench.elastic.checkpoint import LoadReport, check_numbers
 from poa_bench.elastic.training_checkpoint import existing, read_checkpoint, unwrapped
 from poa_bench.errors import InputError
 from poa_bench.files import sha256_file
@@ -84,6 +84,7 @@ def load_weights(network: nn.Module, path: str | Path, spec: OutsideSpec) -> Loa
             f"{path} holds more than timm's {spec.timm}: {len(strange)} tensors that it has no place for "
             f"({_shown(strange)}); give the network that they belong to"
         )
+    check_numbers(network, converted, path)
     network.load_state_dict({name: converted[name] for name in own}, strict=True)
     report = LoadReport(spec, len(own), len(own), sha256_file(path), str(path))
     reasons = sorted({_reason(name) for name in left_out})

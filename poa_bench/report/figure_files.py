@@ -7,7 +7,7 @@ from pathlib import Path
 
 import vl_convert
 
-from poa_bench.files import atomic_path
+from poa_bench.files import atomic_path, file_name
 from poa_bench.report import figures, maps, tables
 from poa_bench.report.frame import ReportData
 from poa_bench.report.robustness_charts import robustness_charts
@@ -27,7 +27,7 @@ def write_figures(data: ReportData, drawn: figures.ChartData, folder: Path, endi
     for name, chart, description in figure_charts(data, drawn):
         svg = vl_convert.vegalite_to_svg(figures.finished(chart, drawn, description))
         for ending in endings:
-            path = folder / f"{name}.{ending}"
+            path = folder / f"{file_name(name)}.{ending}"
             with atomic_path(path) as temporary:
                 temporary.write_bytes(_FROM_SVG[ending](svg))
             written.append(path)

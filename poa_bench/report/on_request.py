@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poa_bench.errors import InputError
-from poa_bench.files import atomic_path, write_text
+from poa_bench.files import atomic_path, file_name, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ def _cards(data: ReportData, _title: str, out: Path) -> list[Path]:
     from poa_bench.report.page import render
 
     cards = card_contexts(data).items()
-    return [write_text(out / "cards" / f"{name}.md", render("card.md", card)) for name, card in cards]
+    return [write_text(out / "cards" / f"{file_name(name)}.md", render("card.md", card)) for name, card in cards]
 
 
 def _metafile(data: ReportData, _title: str, out: Path) -> list[Path]:
