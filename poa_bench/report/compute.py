@@ -31,6 +31,16 @@ def compute_sentences(data: ReportData) -> list[str]:
     return [_sentence(series, row.dropna()) for series, row in compute_table(data).iterrows()]
 
 
+def operations_text(flop: float) -> str:
+    """Floating-point operations in words.
+
+    >>> operations_text(1.234e16)
+    '12.3 PFLOP'
+    """
+    scale, unit = next(((scale, unit) for scale, unit in _SCALES if flop >= scale), _SCALES[-1])
+    return f"{flop / scale:.3g} {unit}"
+
+
 def _sentence(series: str, row: pd.Series) -> str:
     several = " on average" if row.pretrainings > 1 else ""
     text = f"Pre-training of {series} cost{several} {_amounts(row, 'pretraining')}"
@@ -44,8 +54,6 @@ def _amounts(row: pd.Series, whose: str) -> str:
     """`12.3 PFLOP and 0.5 core hours`."""
     said = []
     if f"{whose}_flop" in row:
-        flop = row[f"{whose}_flop"]
-        scale, unit = next(((scale, unit) for scale, unit in _SCALES if flop >= scale), _SCALES[-1])
-        said.append(f"{flop / scale:.3g} {unit}")
+        said.append(operations_text(row[f"{whose}_flop"]))
     said += [f"{row[f'{whose}_{name}']:.3g} {unit}" for name, unit in _UNITS.items() if f"{whose}_{name}" in row]
     return " and ".join(said)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from poa_bench.elastic.space import SubnetSpec
+from poa_bench.report.compute import operations_text
 from poa_bench.report.frame import ReportData
 from poa_bench.report.intervals import interval_text
 from poa_bench.report.published import read_published
@@ -39,30 +40,38 @@ def table_text(data: ReportData, roles: Mapping[str, str], title: str) -> str:
 
 
 def score_table(data: ReportData, roles: Mapping[str, str]) -> pd.DataFrame:
-    """One row per role and method: each primary score, and its difference to the size alone with a 95 % margin."""
-    rows = []
-    for role, text in sorted(roles.items(), reverse=True):  # S, L, B: by the size instead
+    """One row per role and method: the first score of each task, and its difference to the size alone, with margin."""
+    rows, names = [], _series(data)
+    columns = list(data.columns.loc[data.primaries].groupby("task", sort=False).head(1).index)
+    for role, text in roles.items():
         spec = str(SubnetSpec.parse(text))
-        for series in ORDER:
-            row = {"role": role, "size": spec, "method": series}
-            for column in data.primaries:
-                score, alone = (score_of(data, column, name, spec, name) for name in (series, ALONE))
-                row |= _score_cells(data, column, series, spec, score, alone)
-            if any(row[column] != "–" for column in data.primaries):
+        for method in ORDER:
+            row = {"role": role, "size": spec, "method": method}
+            for column in columns:
+                row |= _score_cells(data, column, spec, names.get(method, ""), names.get(ALONE, ""))
+            if any(row[column] != "–" for column in columns):
                 rows.append(row)
     table = pd.DataFrame(rows)
     parameters = table["size"].map(lambda spec: data.costs.parameters.xs(spec, level="spec").iloc[0])
     return table.assign(order=parameters).sort_values("order", kind="stable").drop(columns="order")
 
 
-def _score_cells(data: ReportData, column: str, series: str, spec: str, score, alone) -> dict[str, str]:
+def _series(data: ReportData) -> dict[str, str]:
+    """The report's name of each method: where branches differ, it says the branch, too."""
+    named = data.long[(data.long.stale == "") & data.long["facts.series"].isin(ORDER)]
+    return named.drop_duplicates("facts.series").set_index("facts.series").series.to_dict()
+
+
+def _score_cells(data: ReportData, column: str, spec: str, series: str, reference: str) -> dict[str, str]:
+    """Score and gain of a series over the reference at a size, as text."""
     gain = f"{column}, against alone"
+    score, alone = (score_of(data, column, name, spec, name) for name in (series, reference))
     if pd.isna(score.mean):
         return {column: "–", gain: "–"}
     cell = data.cell_groups[series, column].loc[spec]
     text = f"{score.mean:.2f}"
     text += f" {interval_text(cell.low, cell.high)}" if pd.notna(cell.low) else ""
-    if series == ALONE or pd.isna(alone.mean):
+    if series == reference or pd.isna(alone.mean):
         return {column: text, gain: "–"}
     return {column: text, gain: f"{score.mean - alone.mean:+.2f} ± {score.margin(alone):.2f}"}
 
@@ -71,24 +80,23 @@ def cost_table(data: ReportData, roles: Mapping[str, str]) -> pd.DataFrame:
     """One row per method: operations and hours of all its pre-trainings and their teacher, means over seeds."""
     specs = {str(SubnetSpec.parse(text)) for text in roles.values()}
     fresh = data.long[(data.long.stale == "") & data.long.spec.isin(specs)]
-    amounts = [f"{kind}" for kind in ("flop", "core_hours", "gpu_hours") if f"facts.pretraining_{kind}" in fresh]
+    amounts = [kind for kind in ("flop", "core_hours", "gpu_hours") if f"facts.pretraining_{kind}" in fresh]
     rows = []
-    for series in ORDER:
-        runs = fresh[fresh.series == series].drop_duplicates("checkpoint_sha256")
+    for method in ORDER:
+        runs = fresh[fresh["facts.series"] == method].drop_duplicates("checkpoint_sha256")
         if runs.empty or not amounts:
             continue
-        row = {"method": series, "pre-trainings": runs.groupby("pretraining_seed").size().mean()}
+        row = {"method": method, "pre-trainings": runs.groupby("pretraining_seed").size().mean()}
         for kind in amounts:
             own = runs.groupby("pretraining_seed")[f"facts.pretraining_{kind}"].sum().mean()
             name = f"facts.teacher_{kind}"
             teacher = runs.groupby("pretraining_seed")[name].max().mean() if name in runs else 0.0
             row[kind] = own + (0.0 if pd.isna(teacher) else teacher)
         rows.append(row)
-    units = {"flop": ("PFLOP", 1e15), "core_hours": ("core hours", 1.0), "gpu_hours": ("GPU hours", 1.0)}
     table = pd.DataFrame(rows)
     for kind in amounts:
-        title, unit = units[kind]
-        table[title] = (table.pop(kind) / unit).map(lambda value: f"{value:.3g}")
+        title = {"flop": "operations"}.get(kind, kind.replace("_", " "))
+        table[title] = table.pop(kind).map(operations_text if kind == "flop" else "{:.3g}".format)
     return table
 
 
