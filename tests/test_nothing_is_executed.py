@@ -155,7 +155,7 @@ def test_the_payloads_work(tmp_path):
     assert (other / "executed").exists()
 
 
-@pytest.mark.parametrize("kind", ["torch", "pickle", "yaml"])
+@pytest.mark.parametrize("kind", ["torch", "yaml", pytest.param("pickle", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("command", READS.values(), ids=[" ".join(key) for key in READS])
 def test_no_command_executes_a_file(command, kind, good, results, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

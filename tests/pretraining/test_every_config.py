@@ -27,8 +27,8 @@ BATCH, PICTURES = 2, 8
 
 
 def each(path: Path):
-    """The ablations are a few lines each on the same config; they and the deepest networks run with the slow tests."""
-    slow = path.parent.name == "ablations" or path.stem in ("poa_swin_imagenet", "poa_resnet_imagenet")
+    """Ablations and rules are a few lines each on the same config; they and the deepest networks are slow tests."""
+    slow = path.parent.name in ("ablations", "rules") or path.stem in ("poa_swin_imagenet", "poa_resnet_imagenet")
     return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if slow else [])
 
 
