@@ -34,6 +34,7 @@ class Scale:
         data: evaluation data set.
         roles: size of each role; L is the intact one and the teacher.
         options: `--cfg-options` of every training.
+        poa_options: of those by POA's config.
         teacher_options: of those with a teacher.
         seeds: of the pre-trainings.
         tasks: light tasks.
@@ -45,6 +46,7 @@ class Scale:
     data: str
     roles: dict[str, str]
     options: tuple[str, ...] = ()
+    poa_options: tuple[str, ...] = ()
     teacher_options: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     tasks: tuple[str, ...] = ("knn", "linear")
@@ -58,6 +60,7 @@ SCALES = {
         "digits",
         {"S": "vit-w96-d2", "B": "vit-w128-d3", "L": "vit-w144-d4"},
         ("train_cfg.max_epochs=3", "param_scheduler.0.end=0.6", "param_scheduler.1.begin=0.6"),
+        ("default_hooks.patch_weight.begin=0.3",),  # masked patches after a tenth, as in the long run
     ),
     "small": Scale(
         "poa_vit_cifar10.py",
@@ -210,8 +213,7 @@ class SeedTable:
 
     def _train_command(self, training: Training, seed: int, teacher: Path | None) -> list[str]:
         options = [*self.settings.options, *training.options, f"randomness.seed={seed}"]
-        if training.config == self.settings.poa and self.scale == "tiny":
-            options.append("default_hooks.patch_weight.begin=0.3")  # masked patches after a tenth, as in the long run
+        options += self.settings.poa_options if training.config == self.settings.poa else ()
         if teacher is not None:
             options += [*self.settings.teacher_options, f"model.teacher.checkpoint={teacher}"]
         return training_command(training.config, self._work_dir(training.name, seed), options, self.launch)
