@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from poa_bench import demo
+from poa_bench import demo, trainings
 from poa_bench.errors import InputError
 
 
@@ -14,7 +14,7 @@ def test_a_finished_pretraining_is_not_repeated(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "finished").write_text("iter_7.pth")
     torch.save({}, folder / "iter_7.pth")
-    monkeypatch.setattr(demo.subprocess, "Popen", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(trainings.subprocess, "Popen", lambda *_, **__: pytest.fail("trained again"))
     assert demo.Demo(out=str(tmp_path)).pretrain() == folder / "iter_7.pth"
     os.truncate(folder / "iter_7.pth", 100)  # the disk was full when the folder was copied
     with pytest.raises(pytest.fail.Exception, match="trained again"):
@@ -24,7 +24,7 @@ def test_a_finished_pretraining_is_not_repeated(tmp_path, monkeypatch):
 def test_a_failed_pretraining_shows_its_log_and_is_not_finished(tmp_path, monkeypatch):
     broken = tmp_path / "broken.py"
     broken.write_text("model = dict(type='poa_bench.POA')\n")  # no data
-    monkeypatch.setattr(demo, "find_config", lambda _: broken)
+    monkeypatch.setattr(trainings, "find_config", lambda _: broken)
     with pytest.raises(InputError, match="pre-training ended with status 2; the end of .*pretrain.log"):
         demo.Demo(out=str(tmp_path)).pretrain()
     assert not (tmp_path / "pretrain" / "finished").exists()
