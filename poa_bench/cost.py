@@ -39,7 +39,7 @@ GPUS = {
 class Recipe:
     """What of a pre-training config matters for its cost."""
 
-    model: Objective  # on the meta device
+    model: Objective  # `memory` needs one on the meta device
     shape: BatchShape
     epochs: float
     amp: bool
@@ -48,7 +48,11 @@ class Recipe:
     def read(cls, config: Config) -> "Recipe":
         """Raises InputError if this is no pre-training config."""
         with torch.device("meta"):
-            model = _objective(config)
+            return cls.of(_objective(config), config)
+
+    @classmethod
+    def of(cls, model: Objective, config: Config) -> "Recipe":
+        """With a model of the config that is built already."""
         loader = config.train_dataloader
         crops = next(step for step in loader.dataset.pipeline if step["type"] == "poa_bench.MultiCrop")
         collate = loader.collate_fn
@@ -82,14 +86,12 @@ def is_pretraining(config: Config) -> bool:
     return isinstance(known, type) and issubclass(known, Objective)
 
 
-def operations_per_image(config: Config) -> float | None:
+def operations_per_image(model: Objective, config: Config) -> float | None:
     """All `operations` of one image in one step; None for an objective or pictures of which they are not known."""
     pipeline = config.train_dataloader.dataset.get("pipeline", ())
-    if MODELS.get(config.model.type).passes is Objective.passes or not any(
-        step["type"] == "poa_bench.MultiCrop" for step in pipeline
-    ):
+    if type(model).passes is Objective.passes or all(step["type"] != "poa_bench.MultiCrop" for step in pipeline):
         return None
-    return sum(operations(Recipe.read(config)).values())
+    return sum(operations(Recipe.of(model, config)).values())
 
 
 def operations(recipe: Recipe, shares: Mapping[SubnetSpec, float] | None = None) -> dict[str, float]:

@@ -23,6 +23,8 @@ from poa_bench.entry import RANKS
 from poa_bench.errors import InputError
 from poa_bench.locks import hold, owner
 from poa_bench.plain_checkpoints import refuse_pickles
+from poa_bench.pretraining.compute import ComputeHook
+from poa_bench.pretraining.schedules import training_model
 
 # what a launcher tells each process, and what starts it
 LAUNCHERS = {
@@ -187,7 +189,6 @@ def build_runner(config: Config, given: list[str] | None = None) -> Runner:
     _check_launcher(config.launcher)
     ours = [dict(type=f"poa_bench.{name}") for name in ("ClassNamesHook", "WholeCheckpointHook")]
     if is_pretraining(config):
-        ours.append(dict(type="poa_bench.ComputeHook", operations_per_image=operations_per_image(config)))
         ours.append(dict(type="poa_bench.PreemptionHook"))
     config.custom_hooks = [*ours, *(other for other in config.get("custom_hooks") or () if other not in ours)]
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
@@ -198,6 +199,8 @@ def build_runner(config: Config, given: list[str] | None = None) -> Runner:
         wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
         config.model_wrapper_cfg = {**wrapper, **(config.get("model_wrapper_cfg") or {}), "device_ids": None}
     runner = RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)
+    if is_pretraining(config):
+        runner.register_hook(ComputeHook(operations_per_image(training_model(runner), config)))
     for note in notes:
         runner.logger.warning(note)
     return runner

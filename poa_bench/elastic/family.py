@@ -95,18 +95,22 @@ class Family(ABC):
         """Of the output of `visible_module`, what belongs to visible (B, n): numbers of patches, in any order."""
         raise NotImplementedError
 
-    @contextmanager
-    def only_visible(self, network: nn.Module, visible: Tensor) -> Iterator[None]:
-        """Within the block, the stock network computes only the patches `visible` (B, n) of its B images (MAE).
-
-        Raises:
-            InputError: networks of this family need whole images.
-        """
+    def check_visible(self) -> None:
+        """Raises InputError if networks of this family need whole images."""
         if self.visible_module is None:
             known = [name for name, family in families().items() if family.visible_module is not None]
             raise InputError(
                 f"networks of the family {self.name} cannot leave patches out: use one of {', '.join(known)}"
             )
+
+    @contextmanager
+    def only_visible(self, network: nn.Module, visible: Tensor) -> Iterator[None]:
+        """Within the block, the stock network computes only the patches `visible` (B, n) of its B images (MAE).
+
+        Raises:
+            InputError: see `check_visible`.
+        """
+        self.check_visible()
         module = network.get_submodule(self.visible_module)
         with output_changed(module, lambda tokens: self.keep_visible(tokens, visible)):
             yield

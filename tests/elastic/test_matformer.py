@@ -9,6 +9,7 @@ from poa_bench.cli import main
 from poa_bench.elastic import SearchSpace, Supernet, load_backbone
 from poa_bench.errors import InputError
 from poa_bench.runs.results import load_results
+from tests.downstream.networks import write_checkpoint
 from tests.pretraining.tiny import random_crops, tiny_poa
 
 SPACE = SearchSpace("matformer", widths=(12, 24, 49, 96), depths=((2, 3),))
@@ -23,10 +24,7 @@ def supernet(randomised) -> Supernet:
 
 @pytest.fixture(scope="module")
 def checkpoint(supernet, tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("matformer") / "iter_1.pth"
-    state = {f"teacher.backbone.{name}": tensor for name, tensor in supernet.state_dict().items()}
-    torch.save({"state_dict": state, "meta": {"poa_bench": supernet.describe()}}, path)
-    return str(path)
+    return str(write_checkpoint(supernet, tmp_path_factory.mktemp("matformer") / "iter_1.pth"))
 
 
 @pytest.mark.parametrize("width", SPACE.widths)

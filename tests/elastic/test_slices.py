@@ -10,6 +10,7 @@ from poa_bench.elastic.importance import importance, put_in_order
 from poa_bench.elastic.slices import supernet_around
 from poa_bench.errors import InputError
 from poa_bench.runs.results import load_results
+from tests.downstream.networks import write_checkpoint
 
 OPTIONS = {"image_size": 32, "patch_size": 8, "init_values": 0.5}
 ALONE = SearchSpace("vit", widths=(48,), depths=((4,),), head_dim=16)
@@ -23,10 +24,7 @@ def alone(randomised) -> Supernet:
 
 @pytest.fixture(scope="module")
 def checkpoint(alone, tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("alone") / "iter_1.pth"
-    state = {f"teacher.backbone.{name}": tensor for name, tensor in alone.state_dict().items()}
-    torch.save({"state_dict": state, "meta": {"poa_bench": alone.describe()}}, path)
-    return str(path)
+    return str(write_checkpoint(alone, tmp_path_factory.mktemp("alone") / "iter_1.pth"))
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +73,9 @@ def test_in_order_the_whole_network_computes_the_same(alone, images):
     assert order.tolist() != sorted(order.tolist())
     torch.testing.assert_close(net(images).cls, before.cls[:, order], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(net(images).patches, before.patches[..., order], rtol=1e-4, atol=1e-5)
-    for values in (importance(net.network, [images]),):
-        for one in (values.channels, *values.heads, *values.neurons):
-            assert one.tolist() == sorted(one.tolist(), reverse=True)
+    ordered = importance(net.network, [images])
+    for one in (ordered.channels, *ordered.heads, *ordered.neurons):
+        assert one.tolist() == sorted(one.tolist(), reverse=True)
 
 
 @torch.no_grad()

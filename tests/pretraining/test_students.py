@@ -6,25 +6,27 @@ import torch
 from poa_bench.elastic import SearchSpace
 from poa_bench.errors import InputError
 from poa_bench.pretraining.objectives.poa import LossWeights, loss_table
-from poa_bench.pretraining.students import loss_shares, sizes_of, students_of
+from poa_bench.pretraining.students import RULES, Students
 from tests.pretraining.tiny import SPACE, random_crops, tiny_poa
 
 SMALL, LARGE = (SearchSpace.from_dict(SPACE).parse(text) for text in ("vit-w32-d3", "vit-w48-d6"))
 
 
 def test_shares_add_up_to_one():
-    assert loss_shares(("intact", "elastic"), 0.8) == pytest.approx({"intact": 0.8, "elastic": 0.2})
-    assert loss_shares(("elastic",), 0.8) == {"elastic": 1.0} and loss_shares(("intact",), 0.8) == {"intact": 1.0}
-    sandwich = loss_shares(students_of("sandwich"), 0.4)
+    assert Students(("intact", "elastic"), 0.8).shares == pytest.approx({"intact": 0.8, "elastic": 0.2})
+    assert Students(("elastic",), 0.8).shares == {"elastic": 1.0} and Students(("intact",), 0.8).shares == {
+        "intact": 1.0
+    }
+    sandwich = Students(RULES["sandwich"], 0.4).shares
     assert sandwich == pytest.approx({"intact": 0.4, "smallest": 0.2, "elastic": 0.2, "elastic_2": 0.2})
 
 
 def test_sizes_of_a_sandwich_are_the_largest_the_smallest_and_those_drawn():
     space = SearchSpace.from_dict(SPACE)
-    found = sizes_of(students_of("sandwich"), space, (LARGE, SMALL))
+    found = Students.by_rule("sandwich", 0.4).sizes(space, (LARGE, SMALL))
     assert found == {"intact": None, "smallest": space.smallest, "elastic": LARGE, "elastic_2": SMALL}
     with pytest.raises(InputError, match="use one of pair, intact, single-path, sandwich"):
-        students_of("poa")
+        Students.by_rule("poa", 0.4)
 
 
 def test_in_a_sandwich_only_the_intact_student_learns_from_the_teacher():

@@ -10,14 +10,7 @@ from poa_bench.elastic.macs import count_macs
 from poa_bench.errors import InputError
 from poa_bench.pretraining.objective import BatchShape, Branch, Crops, Objective, Pass, StepSettings
 from poa_bench.pretraining.rows import places_of_masked
-from poa_bench.pretraining.students import (
-    drawn_count,
-    expected_sizes,
-    expected_widths,
-    loss_shares,
-    sizes_of,
-    students_of,
-)
+from poa_bench.pretraining.students import Students
 from poa_bench.pretraining.teachers import load_teacher
 from poa_bench.registry import MODELS
 
@@ -63,13 +56,15 @@ class Distill(Objective):
         data_preprocessor: dict[str, Any] | None = None,
     ):
         super().__init__(data_preprocessor)
-        names = students_of(students)
+        self.students = Students.by_rule(students, lambda_intact)
+        self.drawn = self.students.drawn
         if not 0 < lambda_intact < 1 or min(from_teacher, same_view) < 0:
             raise InputError(
                 f"model.lambda_intact is {lambda_intact}, model.from_teacher {from_teacher} and model.same_view "
                 f"{same_view}: the first must lie between 0 and 1, the others must not be below 0"
             )
-        if len(names) > 1 and not from_teacher + same_view or len(names) == 1 and (from_teacher != 1 or same_view):
+        alone = len(self.students.shares) == 1
+        if alone and (from_teacher != 1 or same_view) or not alone and not from_teacher + same_view:
             raise InputError(
                 f"model.from_teacher is {from_teacher}, model.same_view {same_view}, model.students {students!r}: one "
                 "student alone has nobody else to learn from (1 and 0), of several nobody may be without"
@@ -87,8 +82,6 @@ class Distill(Objective):
             supernet.mask_token.requires_grad_(False)  # of several processes, each waits for every gradient
         if compile_blocks:
             supernet.compile_blocks()
-        self.drawn = drawn_count(names)
-        self.shares = loss_shares(names, lambda_intact)
         self.from_teacher, self.same_view = from_teacher, same_view
 
     def loss(self, crops: Crops, settings: StepSettings) -> dict[str, Tensor]:
@@ -98,7 +91,7 @@ class Distill(Objective):
             ``loss``, the differentiable total, and the unweighted terms: ``intact_cls``, ``elastic_same_cls``, ...
         """
         head = self.student.head
-        sizes = sizes_of(tuple(self.shares), self.supernet.space, self.drawn_sizes(settings))
+        sizes = self.students.sizes(self.supernet.space, self.drawn_sizes(settings))
         grid = self.supernet.patch_grid(*crops.global_crops.shape[-2:])
         masked = places_of_masked(crops.masks) if head.masks else None
         with torch.no_grad():
@@ -106,7 +99,7 @@ class Distill(Objective):
         found = {name: head.find(self.supernet.bind(size), crops, masked) for name, size in sizes.items()}
         terms = {}
         with torch.autocast(crops.global_crops.device.type, enabled=False):
-            for name, share in self.shares.items():
+            for name, share in self.students.shares.items():
                 alone = name == "intact" or "intact" not in found
                 if weight := share * (1.0 if alone else self.from_teacher):
                     terms |= _named(name, weight, head, head.compare(found[name], target))
@@ -119,9 +112,9 @@ class Distill(Objective):
 
     def passes(self) -> list[Pass]:
         """The students'; with masked patches each runs a second time."""
-        head, sizes = self.student.head, {name: expected_sizes(name, self.supernet.space) for name in self.shares}
-        students = [Pass(f"{name} student", sizes[name], local=head.sees_local_crops) for name in self.shares]
-        masked = [Pass(f"{name} student, masked", sizes[name], local=False) for name in self.shares]
+        head, sizes = self.student.head, self.students.expected_sizes(self.supernet.space)
+        students = [Pass(f"{name} student", sizes[name], local=head.sees_local_crops) for name in sizes]
+        masked = [Pass(f"{name} student, masked", sizes[name], local=False) for name in sizes]
         return students + (masked if head.masks else [])
 
     def other_operations(self, shape: BatchShape, elastic_width: float) -> dict[str, float]:
@@ -129,7 +122,7 @@ class Distill(Objective):
         local = {shape.local_size: shape.local_count} if self.student.head.sees_local_crops else {}
         crops = {shape.global_size: 2, **local}
         teacher = sum(count * count_macs(self.teacher.network, size) for size, count in crops.items())
-        widths = expected_widths(self.shares, self.supernet, elastic_width)
+        widths = self.students.expected_widths(self.supernet, elastic_width)
         heads = sum(self.student.head.macs(shape, width) for width in widths.values())
         return {"teacher": 2 * teacher, "heads": 6 * heads}
 

@@ -8,14 +8,7 @@ from torch import Tensor
 from poa_bench.errors import InputError
 from poa_bench.pretraining.objective import BatchShape, Branch, Crops, Objective, Pass, StepSettings
 from poa_bench.pretraining.pixels import Hidden, hide, pixel_loss, visible_count
-from poa_bench.pretraining.students import (
-    drawn_count,
-    expected_sizes,
-    expected_widths,
-    loss_shares,
-    sizes_of,
-    students_of,
-)
+from poa_bench.pretraining.students import Students
 from poa_bench.registry import MODELS
 
 
@@ -60,9 +53,10 @@ class MAE(Objective):
                 f"model.lambda_intact is {lambda_intact} and model.mask_ratio {mask_ratio}: both must lie between 0 "
                 "and 1"
             )
+        self.students = Students.by_rule(students, lambda_intact)
+        self.drawn = self.students.drawn
         supernet = MODELS.build(backbone)
-        with supernet.family.only_visible(supernet.network, torch.empty(0)):
-            pass  # refuses families that cannot
+        supernet.family.check_visible()
         supernet.set_grad_checkpointing(checkpoint_activations)
         supernet.mask_token.requires_grad_(False)  # the decoder has one of its own
         self.patch_size = supernet.family.patch_size(supernet.network)
@@ -71,8 +65,6 @@ class MAE(Objective):
         if compile_blocks:
             supernet.compile_blocks()
         self.mask_ratio, self.normalised = mask_ratio, normalised
-        self.shares = loss_shares(students_of(students), lambda_intact)
-        self.drawn = drawn_count(tuple(self.shares))
 
     def loss(self, crops: Crops, settings: StepSettings) -> dict[str, Tensor]:
         """Every student's error over the hidden pixels of both global crops.
@@ -83,13 +75,13 @@ class MAE(Objective):
         images = crops.global_crops
         grid = self._grid(images)
         hidden = hide(torch.rand(len(images), grid[0] * grid[1], device=images.device), self.mask_ratio)
-        terms = {}
-        for name, size in sizes_of(tuple(self.shares), self.supernet.space, self.drawn_sizes(settings)).items():
+        errors = {}
+        for name, size in self.students.sizes(self.supernet.space, self.drawn_sizes(settings)).items():
             found = self.reconstruct(self.supernet.bind(size), images, hidden)
             with torch.autocast(images.device.type, enabled=False):
-                terms[f"{name}_pixels"] = pixel_loss(found, images, hidden.hidden, self.patch_size, self.normalised)
-        total = sum(self.shares[name.removesuffix("_pixels")] * value for name, value in terms.items())
-        return {"loss": total} | {name: value.detach() for name, value in terms.items()}
+                errors[name] = pixel_loss(found, images, hidden.hidden, self.patch_size, self.normalised)
+        total = sum(share * errors[name] for name, share in self.students.shares.items())
+        return {"loss": total} | {f"{name}_pixels": value.detach() for name, value in errors.items()}
 
     def reconstruct(self, network: Any, images: Tensor, hidden: Hidden) -> Tensor:
         """The pixels (B, N, 3 p^2) that a network from `Supernet.bind` and the decoder find for images (B, 3, H, W)."""
@@ -98,14 +90,13 @@ class MAE(Objective):
 
     def passes(self) -> list[Pass]:
         """Each student computes the visible patches of both global crops."""
-        visible, space = 1 - self.mask_ratio, self.supernet.space
-        return [
-            Pass(f"{name} student", expected_sizes(name, space), local=False, visible=visible) for name in self.shares
-        ]
+        sizes = self.students.expected_sizes(self.supernet.space)
+        visible = 1 - self.mask_ratio
+        return [Pass(f"{name} student", sizes[name], local=False, visible=visible) for name in sizes]
 
     def other_operations(self, shape: BatchShape, elastic_width: float) -> dict[str, float]:
         """Of the decoder, once for each student: three products each."""
-        widths = expected_widths(self.shares, self.supernet, elastic_width)
+        widths = self.students.expected_widths(self.supernet, elastic_width)
         visible = visible_count(shape.patches, self.mask_ratio)
         macs = sum(self.student.head.macs(shape.patches, visible, width) for width in widths.values())
         return {"decoder": 2 * 2 * 3 * macs}

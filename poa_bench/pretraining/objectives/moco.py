@@ -11,14 +11,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from poa_bench.errors import InputError
 from poa_bench.pretraining.contrast import contrast
 from poa_bench.pretraining.objective import BatchShape, Branch, Crops, Objective, Pass, StepSettings
-from poa_bench.pretraining.students import (
-    drawn_count,
-    expected_sizes,
-    expected_widths,
-    loss_shares,
-    sizes_of,
-    students_of,
-)
+from poa_bench.pretraining.students import Students
 from poa_bench.registry import MODELS
 
 
@@ -72,6 +65,8 @@ class MoCoV3(Objective):
                 f"model.lambda_intact is {lambda_intact} and model.temperature {temperature}: the first must lie "
                 "between 0 and 1, the second above 0"
             )
+        self.students = Students.by_rule(students, lambda_intact)
+        self.drawn = self.students.drawn
         supernet = MODELS.build(backbone)
         supernet.set_grad_checkpointing(checkpoint_activations)
         supernet.mask_token.requires_grad_(False)  # nothing is masked; several processes wait for every gradient
@@ -90,8 +85,6 @@ class MoCoV3(Objective):
         if compile_blocks:
             self.student.backbone.compile_blocks()
             self.teacher.backbone.compile_blocks()
-        self.shares = loss_shares(students_of(students), lambda_intact)
-        self.drawn = drawn_count(tuple(self.shares))
         self.temperature = temperature
 
     def train(self, mode: bool = True) -> "MoCoV3":
@@ -118,29 +111,30 @@ class MoCoV3(Objective):
                 "MoCo v3 needs at least 2 images per process, to tell them from each other, found "
                 f"{len(crops.global_crops) // 2}: enlarge train_dataloader.batch_size"
             )
-        sizes = sizes_of(tuple(self.shares), self.supernet.space, self.drawn_sizes(settings))
+        sizes = self.students.sizes(self.supernet.space, self.drawn_sizes(settings))
         with torch.no_grad():
             keys = [self.teacher.head(view) for view in self.teacher.backbone(crops.global_crops).cls.chunk(2)]
-        terms = {}
+        losses = {}
         for name, size in sizes.items():
             features = self.supernet.bind(size)(crops.global_crops).cls
             queries = [self.student.head(view) for view in features.chunk(2)]
             with torch.autocast(features.device.type, enabled=False):
-                terms[f"{name}_contrast"] = sum(
+                losses[name] = sum(
                     contrast(query, key, self.temperature) for query, key in zip(queries, keys[::-1], strict=True)
                 )
-        total = sum(self.shares[name.removesuffix("_contrast")] * value for name, value in terms.items())
-        return {"loss": total} | {name: value.detach() for name, value in terms.items()}
+        total = sum(share * losses[name] for name, share in self.students.shares.items())
+        return {"loss": total} | {f"{name}_contrast": value.detach() for name, value in losses.items()}
 
     def passes(self) -> list[Pass]:
         """All see whole global crops; a frozen patch embedding is predicted as if it learned."""
         space = self.supernet.space
-        students = [Pass(f"{name} student", expected_sizes(name, space), local=False) for name in self.shares]
+        sizes = self.students.expected_sizes(space)
+        students = [Pass(f"{name} student", sizes[name], local=False) for name in sizes]
         return [Pass("momentum encoder", {space.intact: 1.0}, trained=False, local=False), *students]
 
     def other_operations(self, shape: BatchShape, elastic_width: float) -> dict[str, float]:
         """Of the heads' layers, and of queries with the keys of one process: forward, and one product in backward."""
-        head, widths = self.student.head, expected_widths(self.shares, self.supernet, elastic_width)
+        head, widths = self.student.head, self.students.expected_widths(self.supernet, elastic_width)
         macs = sum(3 * head.macs(width) for width in widths.values()) + head.projector.macs()
         length = head.predictor[-1].num_features
-        return {"heads": 2 * 2 * macs, "similarities": 2 * 2 * 2 * len(self.shares) * shape.images * length}
+        return {"heads": 2 * 2 * macs, "similarities": 2 * 2 * 2 * len(widths) * shape.images * length}

@@ -14,7 +14,7 @@ from poa_bench.errors import InputError
 from poa_bench.pretraining.losses import koleo
 from poa_bench.pretraining.objective import BatchShape, Branch, Crops, Objective, Pass, StepSettings
 from poa_bench.pretraining.rows import Rows, patch_weights, places_of_masked, project, student_rows, teacher_rows
-from poa_bench.pretraining.students import drawn_count, expected_sizes, expected_widths, loss_shares, sizes_of
+from poa_bench.pretraining.students import Students
 from poa_bench.pretraining.targets import Target, biased_softmax
 from poa_bench.pretraining.terms import Term, TermComparer, by_target
 from poa_bench.registry import MODELS
@@ -87,7 +87,7 @@ def loss_table(weights: LossWeights, variant: str = "poa", local_views: int = 8,
     if variant not in VARIANTS:
         raise InputError(f"unknown variant {variant!r}: use one of {', '.join(VARIANTS)}")
     students = VARIANTS[variant]
-    shares = loss_shares(tuple(students), weights.lambda_intact)
+    shares = Students(students, weights.lambda_intact).shares
     crops = weights.crops(local_views)
     table = []
     for student, teachers in students.items():
@@ -177,7 +177,8 @@ class POA(Objective):
         self.loss_weights = LossWeights.from_settings(loss_weights or {})
         terms = loss_table(self.loss_weights, variant)
         self.variant = variant
-        self.drawn = drawn_count(tuple(VARIANTS[variant]))
+        self.students = Students(VARIANTS[variant], self.loss_weights.lambda_intact)
+        self.drawn = self.students.drawn
         self.student_temperature = student_temperature
         self.compare = TermComparer(student_temperature, chunk_elements)
         kinds = {f"{term.teacher}_{term.target_rows}" for term in terms if term.teacher != "intact"}
@@ -229,7 +230,7 @@ class POA(Objective):
 
     def run_students(self, crops: Crops, masked: Tensor, settings: POASettings) -> dict[str, Rows]:
         """The features of every student pass of the variant, by its name."""
-        sizes = sizes_of(tuple(VARIANTS[self.variant]), self.supernet.space, self.drawn_sizes(settings))
+        sizes = self.students.sizes(self.supernet.space, self.drawn_sizes(settings))
         return {name: student_rows(self.supernet.bind(size), crops, masked) for name, size in sizes.items()}
 
     def run_teachers(self, names: set[str], crops: Crops, masked: Tensor, settings: POASettings) -> dict[str, Rows]:
@@ -266,7 +267,8 @@ class POA(Objective):
         students, intact = VARIANTS[self.variant], {self.supernet.space.intact: 1.0}
         teachers = sorted({teacher for teachers in students.values() for teacher in teachers})
         teaching = [(name.replace("_", " "), intact if name == "teacher" else None) for name in teachers]
-        learning = [(f"{name} student", expected_sizes(name, self.supernet.space)) for name in students]
+        sizes = self.students.expected_sizes(self.supernet.space)
+        learning = [(f"{name} student", sizes[name]) for name in students]
         return [Pass(*one, trained=False, local=False) for one in teaching] + [Pass(*one) for one in learning]
 
     def other_operations(self, shape: BatchShape, elastic_width: float) -> dict[str, float]:
@@ -275,7 +277,8 @@ class POA(Objective):
         rows = {"global": 2, "local": shape.local_count, "patch": shape.masked}
         projected = {name: 3 * sum(rows.values()) for name in students}  # forward, and two products in backward
         projected |= {name: rows["global"] + rows["patch"] for teachers in students.values() for name in teachers}
-        widths = expected_widths(projected, self.supernet, elastic_width) | {"teacher": 1.0}
+        widths = {"teacher": 1.0, "elastic_teacher": elastic_width}
+        widths |= self.students.expected_widths(self.supernet, elastic_width)
         macs = sum(count * head.macs(widths[name]) for name, count in projected.items())
         table = loss_table(self.loss_weights, self.variant, shape.local_count)
         products = 3 * sum(rows[term.rows] for term in table)  # per prototype: logits and their two gradients
