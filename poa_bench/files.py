@@ -1,5 +1,6 @@
 """Files that are either whole or not there, and their fingerprints."""
 
+import functools
 import hashlib
 import os
 import re
@@ -7,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from poa_bench.errors import InputError
 
 
 @contextmanager
@@ -47,8 +50,48 @@ def remove_leftovers(directory: str | Path, pattern: str) -> None:
         leftover.unlink()
 
 
+def state_of(path: str | Path | int) -> tuple[int, ...]:
+    """Number, size and times of a file (or open file): others whenever it is another, also within a tick of the clock.
+
+    Not the device: the computers of a cluster number the disk that they share each in their own way.
+    """
+    found = os.stat(path)
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@contextmanager
+def unchanged(path: str | Path) -> Iterator[None]:
+    """For a block that reads a file more than once, such as its tensors and its hash.
+
+    Raises:
+        InputError: there is no such file, or at the end of the block it is another one.
+    """
+    before = state_of(existing(path))
+    yield
+    if not os.path.exists(path) or state_of(path) != before:
+        raise InputError(f"{path} was changed while it was read: run the command again when nobody writes it")
+
+
 def sha256_file(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as a hex string."""
+    """SHA-256 of a file's bytes, 64 hex digits; computed once in a process for each `state_of` the file.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    resolved = existing(path).resolve()
+    return _sha256(resolved, state_of(resolved))
+
+
+def existing(path: str | Path) -> Path:
+    """The path of a file; raises InputError if there is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    return path
+
+
+@functools.lru_cache(maxsize=1024)
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
 

@@ -7,11 +7,10 @@ packages' tools use, needs one), of which only the name counts here.
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from poa_bench.elastic.training_checkpoint import is_whole
 from poa_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,19 +95,6 @@ def newest_whole(folder: Path, last: Path) -> tuple[Path | None, list[str]]:
 def _number(path: Path | None) -> float:
     match = _NUMBERED.fullmatch(path.name) if path else None
     return int(match[1]) if match else float("inf")
-
-
-def is_whole(path: Path) -> bool:
-    """Whether every byte of a checkpoint is there and right: torch's zip files hold the check sum of each tensor."""
-    with open(path, "rb") as stream:
-        start = stream.read(2)
-    if start != b"PK":
-        return start[:1] == b"\x80"  # torch's format before 1.6, without check sums
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, EOFError):
-        return False
 
 
 def _check_named(path: Path) -> None:

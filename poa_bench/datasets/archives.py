@@ -14,13 +14,17 @@ _MOST_LINKS = 40  # followed one after the other, as Linux does
 
 
 class File(NamedTuple):
-    """A file, or another name of it; ``offset`` is that of its header in a zip, and of its bytes in a tar."""
+    """A file, or another name of it; ``offset`` is that of its header in a zip, and of its bytes in a tar.
+
+    ``crc32`` is of its bytes, as a zip says it; tars say nothing.
+    """
 
     name: bytes
     offset: int
     size: int  # as stored
     method: int
     is_link: bool = False
+    crc32: int = 0
 
 
 class _Link(NamedTuple):
@@ -80,7 +84,7 @@ def _walk_zip(path: Path) -> Iterator[File | _Link]:
             if entry.create_system == 3 and stat.S_ISLNK(entry.external_attr >> 16):  # written on Unix
                 yield _Link(name, _clean(posixpath.join(posixpath.dirname(name), archive.read(entry))), False)
             else:
-                yield File(name, entry.header_offset, entry.compress_size, entry.compress_type)
+                yield File(name, entry.header_offset, entry.compress_size, entry.compress_type, crc32=entry.CRC)
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> bytes:

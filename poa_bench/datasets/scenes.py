@@ -13,6 +13,7 @@ split. Dev scenes show those of its validation split: penalties and sizes are ch
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -105,8 +106,8 @@ def _write_scenes(folder: Path) -> None:
         for scene, rng in enumerate(np.random.default_rng([digits.VERSION, 100 + index]).spawn(SCENES[split])):
             picture, semantic, placed = draw_scene(source, rng)
             name = f"{scene:06d}"
-            cv2.imwrite(str(folder / f"images/{split}/{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-            cv2.imwrite(str(folder / f"semantic/{split}/{name}.png"), semantic)
+            _write(folder / f"images/{split}/{name}.jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+            _write(folder / f"semantic/{split}/{name}.png", semantic)
             coco["images"].append(
                 {"id": scene + 1, "file_name": f"{name}.jpg", "height": SCENE_SIZE, "width": SCENE_SIZE}
             )
@@ -118,6 +119,11 @@ def _write_scenes(folder: Path) -> None:
         for annotation in coco["annotations"]:
             annotation["category_id"] = 1
         (folder / f"objects_{split}.json").write_text(json.dumps(coco))
+
+
+def _write(path: Path, picture: np.ndarray, how: Sequence[int] = ()) -> None:
+    """`cv2.imwrite` says nothing where a disk is full; this raises OSError."""
+    path.write_bytes(cv2.imencode(path.suffix, picture, how)[1].tobytes())
 
 
 def _annotation(number: int, image: int, label: int, mask: np.ndarray) -> dict:

@@ -23,9 +23,13 @@ import numpy as np
 from poa_bench.datasets.archives import DEFLATED, IN_TAR, list_archive
 from poa_bench.datasets.cache import build_once
 from poa_bench.errors import InputError
+from poa_bench.files import state_of
 
 _ZIP_HEADER = struct.Struct("<26xHH")  # of a file inside a zip: 26 bytes, length of the name, length of the extra field
-_COLUMNS = {"names": "S", "offsets": np.int64, "sizes": np.int64, "methods": np.int8, "links": bool}  # of an index
+_COLUMNS = {  # of an index
+    "names": "S", "offsets": np.int64, "sizes": np.int64, "methods": np.int8, "links": bool, "crc32s": np.int64,
+}  # fmt: skip
+_DAMAGED = (EOFError, NotImplementedError, UnicodeError, ValueError, OverflowError)  # what archives in pieces raise
 NOWHERE, AGAIN = "links to nowhere", "links to a folder that is there"
 
 
@@ -107,11 +111,12 @@ class ArchiveStore:
 
     def __init__(self, path: Path):
         self.path = path.resolve()
-        status = self.path.stat()
-        key = hashlib.sha256(f"{self.path} {status.st_size} {status.st_mtime_ns}".encode("utf-8", "surrogateescape"))
-        folder = build_once(f"archives-v2/{key.hexdigest()[:16]}", self._write_index)
+        self._state = state_of(self.path)
+        key = hashlib.sha256(f"{self.path} {self._state}".encode("utf-8", "surrogateescape"))
+        folder = build_once(f"archives-v3/{key.hexdigest()[:16]}", self._write_index)
         with np.load(folder / "index.npz", allow_pickle=False) as index:
-            self.names, self.offsets, self.sizes, self.methods, self.links = (index[name] for name in _COLUMNS)
+            columns = (index[name] for name in _COLUMNS)
+            self.names, self.offsets, self.sizes, self.methods, self.links, self.crc32s = columns
             self.unusable = {NOWHERE: index["broken"].tolist()}
         self.files = self.offsets
         self._file: int | None = None
@@ -119,7 +124,9 @@ class ArchiveStore:
     def _write_index(self, folder: Path) -> None:
         try:
             files, broken = list_archive(self.path)
-        except (tarfile.TarError, zipfile.BadZipFile) as error:
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, *_DAMAGED) as error:
             raise InputError(
                 f"{self.path} is neither a zip nor an uncompressed tar ({error}); "
                 "decompress it, or unpack it and give the folder"
@@ -129,15 +136,32 @@ class ArchiveStore:
         np.savez(folder / "index.npz", broken=np.array(broken, "S"), **arrays)
 
     def read(self, position: int) -> bytes:
-        """Return the bytes of file ``position``."""
+        """Return the bytes of file ``position``.
+
+        Raises:
+            InputError: the archive was replaced since its index was read, or the file in it is damaged.
+        """
         if self._file is None:
-            self._file = os.open(self.path, os.O_RDONLY)
+            self._open()
         offset, size, method = int(self.offsets[position]), int(self.sizes[position]), int(self.methods[position])
         if method == IN_TAR:
             return os.pread(self._file, size, offset)
         name, extra = _ZIP_HEADER.unpack(os.pread(self._file, _ZIP_HEADER.size, offset))
         data = os.pread(self._file, size, offset + _ZIP_HEADER.size + name + extra)
-        return zlib.decompress(data, -zlib.MAX_WBITS) if method == DEFLATED else data
+        try:
+            data = zlib.decompress(data, -zlib.MAX_WBITS) if method == DEFLATED else data
+        except zlib.error:
+            data = b""
+        if zlib.crc32(data) != self.crc32s[position]:
+            raise InputError(
+                f"{self.names[position].decode(errors='replace')} in {self.path} is damaged: copy it again"
+            )
+        return data
+
+    def _open(self) -> None:
+        self._file = os.open(self.path, os.O_RDONLY)
+        if state_of(self._file)[:3] != self._state[:3]:  # who may read it does not matter here
+            raise InputError(f"{self.path} was replaced while it was in use: start again")
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_file": None}  # a spawned worker opens the archive itself

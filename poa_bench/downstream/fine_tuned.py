@@ -9,8 +9,9 @@ from poa_bench.elastic.branch import Branch
 from poa_bench.elastic.checkpoint import load_strictly
 from poa_bench.elastic.export import check_output, export_file, export_size
 from poa_bench.elastic.preprocessing import Preprocessing, say_once
-from poa_bench.elastic.training_checkpoint import read_checkpoint, unwrapped
+from poa_bench.elastic.training_checkpoint import check_whole, read_checkpoint, unwrapped
 from poa_bench.errors import InputError
+from poa_bench.files import sha256_file, unchanged
 
 _NETWORK = "backbone.network."
 _PREPROCESSOR = "data_preprocessor."
@@ -49,7 +50,7 @@ def export(
         raise InputError(f"{checkpoint} holds a fine-tuned model, which has no {branch}: leave --branch out")
     size = supernet.space.parse(spec) if spec else supernet.space.intact
     said = supernet.preprocessing is not None
-    written = export_size(supernet, size, target, output, checkpoint, "fine-tuned backbone", **inputs)
+    written = export_size(supernet, size, target, output, "fine-tuned backbone", **inputs)
     remark = "\nmean and deviation are the training's; of size, interpolation and crop its checkpoint says nothing"
     return written + remark * said
 
@@ -60,19 +61,22 @@ def fine_tuned_backbone(path: str | Path) -> Supernet | None:
     Raises:
         InputError: it cannot be read, or its tensors are not those of the network that it describes.
     """
-    checkpoint = read_checkpoint(path)
-    state = unwrapped(checkpoint.get("state_dict", checkpoint), path)
-    if (said := state.get(f"backbone.{BUFFER}")) is None:
-        return None
-    if "ema_state_dict" in checkpoint:
-        say_once(f"{path}: the averages of mmengine's EMAHook are taken")
-    description = from_tensor(said)
-    options = dict(description["family"])
-    space = space_of(SubnetSpec.parse(description["spec"]), options.pop("head_dim", None))
-    supernet = Supernet(space, **options)
-    tensors = {name.removeprefix(_NETWORK): value for name, value in state.items() if name.startswith(_NETWORK)}
-    load_strictly(supernet.network, tensors, path)
-    supernet.preprocessing = _preprocessing(state, supernet)
+    with unchanged(path):
+        checkpoint = read_checkpoint(path)
+        state = unwrapped(checkpoint.get("state_dict", checkpoint), path)
+        if (said := state.get(f"backbone.{BUFFER}")) is None:
+            return None
+        check_whole(path)
+        if "ema_state_dict" in checkpoint:
+            say_once(f"{path}: the averages of mmengine's EMAHook are taken")
+        description = from_tensor(said)
+        options = dict(description["family"])
+        space = space_of(SubnetSpec.parse(description["spec"]), options.pop("head_dim", None))
+        supernet = Supernet(space, **options)
+        tensors = {name.removeprefix(_NETWORK): value for name, value in state.items() if name.startswith(_NETWORK)}
+        load_strictly(supernet.network, tensors, path)
+        supernet.preprocessing = _preprocessing(state, supernet)
+        supernet.source_sha256 = sha256_file(path)
     return supernet.eval()
 
 

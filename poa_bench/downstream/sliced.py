@@ -46,6 +46,6 @@ def slice_network(
         batches = (normalised(batch, evaluation, "cpu") for batch, _ in chosen.batches())
         put_in_order(supernet.network, importance(supernet.network, batches))
         said = {"order": "importance", "order_data": evaluation.name, "order_images": len(chosen)}
-    save_slices(supernet, output, checkpoint, **said)
+    save_slices(supernet, output, **said)
     space = supernet.space
     return f"wrote {output}: {len(space)} sizes, {space.smallest} to {space.intact}, {said['order']}; none was trained"

@@ -1,6 +1,7 @@
 """Files: networks of training checkpoints, extracted sub-networks out and in. No pickle is ever executed."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,24 @@ from torch import Tensor, nn
 
 from poa_bench import __version__
 from poa_bench.elastic.branch import Branch, evaluated_branch
-from poa_bench.elastic.family import get_family
+from poa_bench.elastic.described import (
+    PRETRAINED_CFG,
+    build_extracted,
+    build_supernet,
+    described_preprocessing,
+    preprocessing_of,
+    read_json,
+)
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
-from poa_bench.elastic.training_checkpoint import branch_tensors, existing, read_training_checkpoint
+from poa_bench.elastic.training_checkpoint import branch_tensors, read_training_checkpoint
 from poa_bench.errors import InputError
-from poa_bench.files import atomic_path, sha256_file
+from poa_bench.files import atomic_path, existing, sha256_file, unchanged
 
 # not part of a published network's shape
 _TRAINING_ONLY = ("drop_path_rate", "weight_init")
-PRETRAINED_CFG = "timm_pretrained_cfg"  # in the metadata of an extracted file
+_CRC32 = "crc32"  # in the metadata of an extracted file: of its tensors, which safetensors does not check
 
 
 @dataclass(frozen=True)
@@ -51,12 +59,14 @@ def load_supernet(path: str | Path, branch: Branch | None = None) -> Supernet:
             `-unaveraged` takes the weights before it. None: the one that its objective evaluates, POA the teacher.
 
     Raises:
-        InputError: the file or the branch is not there, or its tensors do not fit.
+        InputError: the file or the branch is not there, is damaged, or its tensors do not fit.
     """
-    checkpoint = read_training_checkpoint(path)
-    tensors = branch_tensors(checkpoint, branch or evaluated_branch(checkpoint), path)
-    supernet = Supernet.from_description(checkpoint["meta"]["poa_bench"])
-    load_strictly(supernet, tensors, path)
+    with unchanged(path):
+        checkpoint = read_training_checkpoint(path)
+        tensors = branch_tensors(checkpoint, branch or evaluated_branch(checkpoint), path)
+        supernet = build_supernet(checkpoint["meta"]["poa_bench"], tensors, path)
+        load_strictly(supernet, tensors, path)
+        supernet.source_sha256 = sha256_file(path)
     return supernet.eval()
 
 
@@ -65,7 +75,7 @@ def save_subnet(
 ) -> nn.Module:
     """Cut one size into a safetensors file with timm's own tensor names; written whole or not at all.
 
-    The metadata holds `spec`, `source_sha256`, `branch`, `timm_class`, `timm_arguments` (JSON), `version`,
+    The metadata holds `spec`, `source_sha256`, `branch`, `timm_class`, `timm_arguments` (JSON), `version`, `crc32`,
     `timm_architecture` if timm's registry has a name for exactly this size, `timm_image_sides` (JSON) if timm's own
     class computes the same for images with these sides only (Swin; in pixels, up to 1024), and, where the training's
     preprocessing is known, `timm_pretrained_cfg` (JSON): mean, deviation, size, crop and interpolation, as timm keeps
@@ -89,11 +99,21 @@ def save_subnet(
         metadata["timm_image_sides"] = json.dumps(sides)
     if supernet.preprocessing is not None:
         metadata[PRETRAINED_CFG] = json.dumps(supernet.preprocessing.timm_config())
-    tensors = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    metadata[_CRC32] = _check_sum(tensors)
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata)
         _sort_metadata(temporary)
     return module
+
+
+def _check_sum(tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 over the names and bytes of all tensors in alphabetical order, 8 hex digits (some 3 GB/s)."""
+    found = 0
+    for name in sorted(tensors):
+        flat = tensors[name].contiguous().reshape(-1)
+        found = zlib.crc32(flat.view(torch.uint8).numpy(), zlib.crc32(name.encode(), found))
+    return f"{found:08x}"
 
 
 def _sort_metadata(path: Path) -> None:
@@ -170,21 +190,28 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
         the file's metadata.
 
     Raises:
-        InputError: no such file, not an extracted sub-network, of an unknown family, or its tensors do not fit.
+        InputError: no such file, a damaged one, not an extracted sub-network, of an unknown family, or its tensors do
+            not fit.
     """
-    metadata = read_metadata(path)
-    if lacking := sorted({"spec", "timm_arguments"} - metadata.keys()):
-        raise InputError(
-            f"{path} is not an extracted sub-network (its metadata lacks {', '.join(lacking)}): write one with "
-            "`poa-bench export`"
-        )
-    family = get_family(SubnetSpec.parse(metadata["spec"]).family)
-    module = family.construct(json.loads(metadata["timm_arguments"]))
-    tensors = safetensors.torch.load_file(path)
+    metadata, tensors = read_metadata(path), read_extracted(path)
+    module = build_extracted(metadata, tensors, path)
     load_strictly(module, tensors, path)
-    if PRETRAINED_CFG in metadata:
-        module.pretrained_cfg = json.loads(metadata[PRETRAINED_CFG])
+    if preprocessing_of(metadata, path) is not None:
+        module.pretrained_cfg = read_json(metadata, PRETRAINED_CFG, path)
     return module.eval(), metadata
+
+
+def read_extracted(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of an extracted file; files of earlier versions have no check sum.
+
+    Raises:
+        InputError: no such file, another kind of file, or one whose tensors were changed.
+    """
+    said = read_metadata(path).get(_CRC32)
+    tensors = safetensors.torch.load_file(path)
+    if said is not None and said != (found := _check_sum(tensors)):
+        raise InputError(f"{path} is damaged: the check sum of its tensors is {found}, not {said}; export it again")
+    return tensors
 
 
 def read_preprocessing(path: str | Path) -> Preprocessing | None:
@@ -194,9 +221,8 @@ def read_preprocessing(path: str | Path) -> Preprocessing | None:
         InputError: no such file, or another kind of file.
     """
     if Path(path).suffix != ".safetensors":
-        return Preprocessing.from_dict(read_training_checkpoint(path)["meta"]["poa_bench"].get("preprocessing"))
-    written = read_metadata(path).get(PRETRAINED_CFG)
-    return written and Preprocessing.from_timm_config(json.loads(written))
+        return described_preprocessing(read_training_checkpoint(path)["meta"]["poa_bench"], path)
+    return preprocessing_of(read_metadata(path), path)
 
 
 def load_backbone(
@@ -214,7 +240,9 @@ def load_backbone(
     """
     spec = SubnetSpec.parse(spec) if spec is not None else None
     if Path(path).suffix == ".safetensors":
-        module, metadata = load_subnet(path)
+        with unchanged(path):
+            module, metadata = load_subnet(path)
+            sha256 = sha256_file(path)
         found = SubnetSpec.parse(metadata["spec"])
         if spec not in (None, found):
             raise InputError(f"{path} holds {found}, not {spec}: name that spec or give another file")
@@ -222,9 +250,9 @@ def load_backbone(
         if spec is None:
             raise InputError(f"{path} is a supernet: say which size to cut, for example spec=vit-w384-d12")
         supernet = load_supernet(path, branch)
-        module, found = supernet.extract(spec), spec
+        module, found, sha256 = supernet.extract(spec), spec, supernet.source_sha256
     total = len(module.state_dict())
-    return module, LoadReport(found, total, total, sha256_file(path), str(path))
+    return module, LoadReport(found, total, total, sha256, str(path))
 
 
 def check_numbers(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:

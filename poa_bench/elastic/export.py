@@ -17,22 +17,23 @@ from torch import nn
 
 from poa_bench.elastic.branch import Branch, evaluated_branch
 from poa_bench.elastic.checkpoint import (
-    PRETRAINED_CFG,
     load_supernet,
     preprocessing_remark,
+    read_extracted,
     read_metadata,
     save_subnet,
     timm_architecture,
     timm_arguments,
     timm_difference,
 )
+from poa_bench.elastic.described import PRETRAINED_CFG
 from poa_bench.elastic.export_mmpretrain import equal_for, mmpretrain_backbone, mmpretrain_inputs
 from poa_bench.elastic.preprocessing import Preprocessing, differing, from_full_range
 from poa_bench.elastic.space import SubnetSpec
 from poa_bench.elastic.supernet import Supernet
 from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
-from poa_bench.files import atomic_path, remove_leftovers, sha256_file
+from poa_bench.files import atomic_path, remove_leftovers
 
 _ONNX_TOLERANCE = 1e-4
 _ONNX_BATCHES = (1, 3)
@@ -71,7 +72,7 @@ def export_file(
     check_output(target, output)
     branch = branch or evaluated_branch(read_training_checkpoint(checkpoint))
     supernet = load_supernet(checkpoint, branch)
-    return export_size(supernet, spec, target, output, checkpoint, branch, image_size, mean, std)
+    return export_size(supernet, spec, target, output, branch, image_size, mean, std)
 
 
 def export_size(
@@ -79,20 +80,19 @@ def export_size(
     spec: str | SubnetSpec,
     target: str,
     output: str | Path,
-    checkpoint: str | Path,
     branch: str,
     image_size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> str:
-    """As `export_file`, of a supernet that was read from `checkpoint` and is called `branch` there."""
+    """As `export_file`, of a supernet that was read from a file and is called `branch` there."""
     check_output(target, output)
     output, spec = Path(output), supernet.space.parse(spec)
     size = _image_size(supernet, image_size)
     supernet.preprocessing = _preprocessing(supernet, size, mean, std)
     write = _TARGETS[target][1]
     if target == "timm":
-        usage = write(supernet, spec, output, source_sha256=sha256_file(checkpoint), branch=branch)
+        usage = write(supernet, spec, output, source_sha256=supernet.source_sha256, branch=branch)
     else:
         usage = write(supernet, spec, output, size)
     parameters = sum(parameter.numel() for parameter in supernet.skeleton(spec).parameters())
@@ -131,8 +131,9 @@ def export_all(
 ) -> str:
     """Write every size of a checkpoint's space for timm, as `directory/SPEC.safetensors`.
 
-    Only the supernet and one size are in memory at a time. Files that are there already are kept, so that an
-    interrupted export goes on where it stopped; half a file, which only a killed export leaves, is removed.
+    Only the supernet and one size are in memory at a time. Files that are there already and whole are kept, so that an
+    interrupted export goes on where it stopped; damaged ones are written again, and half a file, which only a killed
+    export leaves, is removed.
 
     Args:
         checkpoint, branch, image_size, mean, std: see `export_file`.
@@ -145,16 +146,16 @@ def export_all(
         InputError: the checkpoint cannot be read, or a file in the directory is of another checkpoint or branch.
     """
     branch = branch or evaluated_branch(read_training_checkpoint(checkpoint))
-    supernet, source_sha256 = load_supernet(checkpoint, branch), sha256_file(checkpoint)
+    supernet = load_supernet(checkpoint, branch)
     supernet.preprocessing = _preprocessing(supernet, _image_size(supernet, image_size), mean, std)
     files = {spec: Path(directory, f"{spec}.safetensors") for spec in supernet.space}
     remove_leftovers(directory, "*.safetensors")
-    same = {"source_sha256": source_sha256, "branch": branch}
+    same = {"source_sha256": supernet.source_sha256, "branch": branch}
     if supernet.preprocessing:
         same[PRETRAINED_CFG] = json.dumps(supernet.preprocessing.timm_config())
     missing = [spec for spec, path in files.items() if not _is_finished(path, {"spec": str(spec), **same})]
     for spec in track(missing, description=f"exporting to {directory}"):
-        save_subnet(supernet, spec, files[spec], source_sha256, branch)
+        save_subnet(supernet, spec, files[spec], supernet.source_sha256, branch)
     kept = len(files) - len(missing)
     written = f"{directory}: wrote {len(missing)} of {len(files)} sizes, {kept} were there already"
     return "\n".join(filter(None, [written, preprocessing_remark(supernet)]))
@@ -163,7 +164,11 @@ def export_all(
 def _is_finished(path: Path, expected: dict[str, str]) -> bool:
     if not path.exists():
         return False
-    metadata = read_metadata(path)
+    try:
+        metadata = read_metadata(path)
+        read_extracted(path)
+    except InputError:  # damaged, or no safetensors file: it is written again
+        return False
     if any(metadata.get(key) != value for key, value in expected.items()):
         raise InputError(
             f"{path} comes from another checkpoint, branch or preprocessing: give another folder, or remove it"

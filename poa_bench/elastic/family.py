@@ -123,6 +123,10 @@ class Family(ABC):
         """The stock network of these constructor arguments."""
         return self.network_class(**arguments)
 
+    def size(self, arguments: dict[str, Any]) -> tuple[int, tuple[int, ...]] | None:
+        """Width and elastic depths of the network of these constructor arguments; None where nobody knows."""
+        return None
+
     def timm_sides(self, network: nn.Module) -> list[int] | None:
         """Image sides in pixels, up to 1024, for which timm's own class computes the same as ours; None: all."""
         return None

@@ -32,6 +32,9 @@ class MatFormer(ViT):
             "mlp_ratio": ratio,
         }
 
+    def size(self, arguments: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        return int(arguments["embed_dim"] * arguments["mlp_ratio"]), (arguments["depth"],)
+
     def scaled(self, name: str) -> bool:
         return False  # no factors in the paper
 

@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
+from poa_bench.errors import InputError
+
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # per channel of pixels in 0..255
 IMAGENET_STD = (58.395, 57.12, 57.375)
 INTERPOLATIONS = ("bicubic", "bilinear")
+MOST_PIXELS = 1 << 16  # along a side: a file that says more would stop the machine
 _DIGITS = 9  # of numbers that are divided by 255: 0.485 and not 0.48500000000000004
 _DIGITS_OF_255 = 6  # of the same numbers on the way back: all that the others determine
 _TOLERANCE = 1e-4  # between numbers that were written as 0.485 and as 123.675
@@ -32,6 +35,20 @@ class Preprocessing:
     image_size: int = 224
     interpolation: str = "bicubic"
     crop_share: float = 0.875
+
+    def __post_init__(self) -> None:
+        numbers = [*self.mean, *self.std, self.crop_share]
+        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+            raise InputError(f"mean {list(self.mean)}, deviation {list(self.std)}: they must be finite numbers")
+        if not self.std or len(self.mean) != len(self.std) or min(self.std) <= 0:
+            raise InputError(
+                f"deviation {list(self.std)} must have a number above 0 for each of mean {list(self.mean)}"
+            )
+        if type(self.image_size) is not int or not 1 <= self.image_size <= MOST_PIXELS or self.crop_share <= 0:
+            raise InputError(
+                f"image_size {self.image_size!r:.80} must be a whole number of pixels up to {MOST_PIXELS}, crop_share "
+                f"{self.crop_share} above 0"
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any] | None) -> "Preprocessing | None":

@@ -48,6 +48,10 @@ class ResNet(PyramidFamily):
             sizes["num_groups"] = groups
         return {"norm_layer": "groupnorm", **options, **sizes}
 
+    def size(self, arguments: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        planes = arguments.get("channels", (_PLANES,))[0]
+        return arguments["base_width"] * planes // _PLANES, tuple(arguments["layers"][1:3])
+
     def registry_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if "num_groups" in arguments:
             raise InputError(

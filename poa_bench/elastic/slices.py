@@ -13,7 +13,7 @@ from poa_bench.elastic.family import get_family
 from poa_bench.elastic.space import DepthRule, SearchSpace, SubnetSpec
 from poa_bench.elastic.supernet import Supernet
 from poa_bench.errors import InputError
-from poa_bench.files import atomic_path, sha256_file
+from poa_bench.files import atomic_path
 
 
 def supernet_around(
@@ -43,7 +43,7 @@ def supernet_around(
         net = load_supernet(path, branch)
         space, options = net.space, net.options
     intact = space.intact
-    network, _ = load_backbone(path, None if Path(path).suffix == ".safetensors" else intact, branch)
+    network, report = load_backbone(path, None if Path(path).suffix == ".safetensors" else intact, branch)
     values = {**space.to_dict(), "depth_rule": depth_rule}
     values["widths"] = _up_to("widths", widths or space.widths, intact.width)
     stages = depths or space.depths
@@ -53,20 +53,20 @@ def supernet_around(
     supernet = Supernet(SearchSpace.from_dict(values), alpha=alpha, **options)
     supernet.network.load_state_dict(network.state_dict(), strict=True)
     supernet.preprocessing = read_preprocessing(path)
+    supernet.source_sha256 = report.sha256
     return supernet.eval()
 
 
-def save_slices(supernet: Supernet, path: str | Path, source: str | Path, **said: Any) -> None:
+def save_slices(supernet: Supernet, path: str | Path, **said: Any) -> None:
     """Write it as a training checkpoint, which every command reads; whole or not at all.
 
     Args:
         supernet: of `supernet_around`.
         path: of the new file.
-        source: whose network it is.
         said: what else the checkpoint says of its objective, in plain values.
     """
     objective = {"type": "Slices", "branches": ["student"], "evaluated_branch": "student"}
-    objective |= {"source_sha256": sha256_file(source), **said}
+    objective |= {"source_sha256": supernet.source_sha256, **said}
     state = {f"student.backbone.{name}": tensor.detach().clone() for name, tensor in supernet.state_dict().items()}
     with atomic_path(path) as temporary:
         torch.save({"meta": {"poa_bench": supernet.describe(), "objective": objective}, "state_dict": state}, temporary)

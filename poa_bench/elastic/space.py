@@ -3,11 +3,12 @@
 import itertools
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
+from poa_bench.elastic.limits import MOST_DEPTH, MOST_SIZES, MOST_WIDTH, ascending, check_number
 from poa_bench.errors import InputError
 
 ALIASES = {
@@ -28,7 +29,7 @@ _PAPER_SPACES: dict[str, dict[str, Any]] = {
     "resnet": {"widths": [64, 96, 128], "depths": [range(4, 9), range(6, 37)], "s_w": 1.0, "s_d": 2.0},
 }
 DepthRule = Literal["floor", "pairs", "first"]
-_PATTERN = re.compile(r"(?P<family>[a-z]+)-w(?P<width>[1-9]\d*)-d(?P<depths>[1-9]\d*(-[1-9]\d*)*)")
+_PATTERN = re.compile(r"(?P<family>[a-z]+)-w(?P<width>[1-9]\d*)-d(?P<depths>[1-9]\d*(-[1-9]\d*)*)", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)
@@ -57,14 +58,16 @@ class SubnetSpec:
         """
         if isinstance(text, cls):
             return text
-        match = _PATTERN.fullmatch(ALIASES.get(text, text))
+        match = _PATTERN.fullmatch(ALIASES.get(text, text)) if isinstance(text, str) and len(text) < 100 else None
         if match is None:
             raise InputError(
                 f"unknown sub-network {text!r}: write it as FAMILY-wWIDTH-dDEPTH (vit-w384-d12, swin-w96-d6, "
                 f"resnet-w64-d4-6) or as one of {', '.join(ALIASES)}"
             )
-        depths = tuple(int(depth) for depth in match["depths"].split("-"))
-        return cls(match["family"], int(match["width"]), depths)
+        width, depths = int(match["width"]), tuple(int(depth) for depth in match["depths"].split("-"))
+        if width > MOST_WIDTH or max(depths) > MOST_DEPTH:
+            raise InputError(f"{text} is too large: widths go up to {MOST_WIDTH}, depths up to {MOST_DEPTH}")
+        return cls(match["family"], width, depths)
 
     @property
     def alias(self) -> str | None:
@@ -131,14 +134,22 @@ class SearchSpace:
     depth_rule: DepthRule = "floor"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", _ascending("widths", self.widths))
+        object.__setattr__(self, "widths", ascending("widths", self.widths, MOST_WIDTH))
         stages = tuple(self.depths) if isinstance(self.depths, Iterable) else (self.depths,)
         if stages and not isinstance(stages[0], Iterable):
             stages = (stages,)  # one elastic stage may be given flat
-        object.__setattr__(self, "depths", tuple(_ascending("depths", stage) for stage in stages))
+        object.__setattr__(self, "depths", tuple(ascending("depths", stage, MOST_DEPTH) for stage in stages))
         if not self.depths:
             raise InputError("depths is empty: give at least one depth for each elastic stage")
-        if self.head_dim is not None and (self.head_dim < 1 or any(width % self.head_dim for width in self.widths)):
+        if len(self) > MOST_SIZES:
+            raise InputError(f"this space has {len(self):,} sizes, and {MOST_SIZES:,} are the most: give fewer depths")
+        check_number("s_w", self.s_w)
+        check_number("s_d", self.s_d)
+        if not isinstance(self.family, str):
+            raise InputError(f"family {self.family!r:.80} must be a name, such as 'vit'")
+        if self.head_dim is not None and (
+            type(self.head_dim) is not int or self.head_dim < 1 or any(width % self.head_dim for width in self.widths)
+        ):
             raise InputError(f"widths {list(self.widths)} must all be multiples of head_dim {self.head_dim}")
         if min(self.s_w, self.s_d) <= 0:
             raise InputError(f"s_w {self.s_w} and s_d {self.s_d} must be positive")
@@ -161,6 +172,8 @@ class SearchSpace:
         """The inverse of `to_dict`; takes config dicts (and a finished space, unchanged)."""
         if isinstance(values, cls):
             return values
+        if not isinstance(values, Mapping):
+            raise InputError(f"a search space is a dict with family, widths and depths, not {values!r:.80}")
         allowed = {field.name for field in fields(cls)}
         required = {field.name for field in fields(cls) if field.default is MISSING}
         if unknown := set(values) - allowed:
@@ -259,14 +272,6 @@ def check_draw_mode(mode: str) -> None:
     """Raises InputError unless it is one of `SearchSpace.draw`."""
     if mode not in ("step", "rank"):
         raise InputError(f"unknown draw mode {mode!r}: use 'step' (one size for all ranks) or 'rank'")
-
-
-def _ascending(name: str, values: int | Sequence[int]) -> tuple[int, ...]:
-    values = tuple(values) if isinstance(values, Iterable) else (values,)
-    whole = all(isinstance(value, int) for value in values)
-    if not values or not whole or list(values) != sorted(set(values)) or values[0] < 1:
-        raise InputError(f"{name} {list(values)} must be ascending positive whole numbers without repetition")
-    return values
 
 
 @lru_cache

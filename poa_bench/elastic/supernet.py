@@ -43,9 +43,11 @@ class Supernet(nn.Module):
         network: the full-size stock timm module.
         mask_token: (1, channels) parameter, put in place of masked patches.
         preprocessing: how its training made inputs of pictures; None where that is not known.
+        source_sha256: of the file that its weights were read from; None where they were not.
     """
 
     preprocessing: Preprocessing | None = None
+    source_sha256: str | None = None
 
     def __init__(
         self,

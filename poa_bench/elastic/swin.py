@@ -116,6 +116,9 @@ class Swin(PyramidFamily):
             "num_heads": [spec.width * 2**stage // space.head_dim for stage in range(_STAGES)],
         }
 
+    def size(self, arguments: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        return arguments["embed_dim"], (arguments["depths"][2],)
+
     def construct(self, arguments: dict[str, Any]) -> nn.Module:
         network = super().construct(arguments)
         network.patch_embed.dynamic_img_pad = True  # timm offers this as an argument for ViTs only

@@ -3,6 +3,7 @@
 import os
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from poa_bench.elastic.branch import BRANCHES, UNAVERAGED, Branch
+from poa_bench.elastic.described import check_description
 from poa_bench.elastic.preprocessing import say_once
 from poa_bench.elastic.safe_globals import safe_globals
 from poa_bench.errors import InputError
+from poa_bench.files import existing
 
 EXECUTE = "POA_BENCH_EXECUTE_PICKLES"  # the way to load what somebody trusted has pickled
 WRAPPERS = {"module", "_orig_mod"}  # what DistributedDataParallel and torch.compile put into the names of parameters
@@ -22,21 +25,24 @@ _FINE_TUNED = "backbone.network."  # how the tensors of a SubnetBackbone begin i
 def read_checkpoint(path: str | Path, mapped: bool = True) -> dict[str, Any]:
     """Read a mmengine checkpoint with `weights_only=True` and the few harmless classes that mmengine stores.
 
-    With `mapped`, tensors are read from the file when they are looked at.
+    With `mapped`, tensors are read from the file when they are looked at, and are not compared with their check sums.
 
     Both of torch's formats are read: publishing scripts of OpenMMLab write the old one, which is no zip file.
 
     Raises:
-        InputError: no such file, or not a checkpoint that can be read safely.
+        InputError: no such file, or not a checkpoint that can be read safely, or a damaged one.
     """
     path = existing(path)
     safely = os.environ.get(EXECUTE) != "1"
     try:
         with torch.serialization.safe_globals(safe_globals()):
-            mapped = mapped and zipfile.is_zipfile(path)
-            checkpoint = torch.load(path, map_location="cpu", weights_only=safely, mmap=mapped)
+            checkpoint = torch.load(
+                path, map_location="cpu", weights_only=safely, mmap=mapped and zipfile.is_zipfile(path)
+            )
     except Exception as error:  # torch raises half a dozen kinds for a file that is no checkpoint
         raise InputError(f"{path} is not a training checkpoint that can be read safely: {_reason(error)}") from error
+    if not mapped:
+        check_whole(path)
     return checkpoint if isinstance(checkpoint, dict) else {}
 
 
@@ -57,10 +63,12 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
         InputError: it cannot be read, or is not one of poa_bench (no `meta.poa_bench`).
     """
     checkpoint = read_checkpoint(path)
-    if "poa_bench" not in (checkpoint.get("meta") or {}):
+    meta = checkpoint.get("meta")
+    if not isinstance(meta, dict) or "poa_bench" not in meta:
         raise InputError(
             f"{path} was not written by a poa_bench pre-training (it has no meta.poa_bench): {_way_out(checkpoint)}"
         )
+    check_description(checkpoint["meta"]["poa_bench"], path)
     return checkpoint
 
 
@@ -75,12 +83,13 @@ def branch_tensors(
     Args:
         checkpoint: as `read_training_checkpoint` gives it.
         branch: the `teacher` or the `student`; with `-unaveraged`, the weights that EMAHook has set aside.
-        path: of the checkpoint, for messages.
+        path: of the checkpoint, whose check sums are looked at.
         part: `backbone` (the supernet) or `head`.
 
     Raises:
-        InputError: no such branch or part, or two tensors of one name.
+        InputError: no such branch or part, two tensors of one name, or a file that is not whole.
     """
+    check_whole(path)
     if branch not in BRANCHES:
         raise InputError(f"unknown branch {branch!r}: use {', '.join(map(repr, BRANCHES))}")
     network, averaged = branch.removesuffix(UNAVERAGED), not branch.endswith(UNAVERAGED)
@@ -113,16 +122,26 @@ def compute_facts(compute: dict[str, Any]) -> dict[str, float]:
     return facts
 
 
-def existing(path: str | Path) -> Path:
-    """The path of a file.
+def is_whole(path: str | Path) -> bool:
+    """Whether every byte of a checkpoint is there and right: torch's zip files hold the check sum of each tensor.
 
-    Raises:
-        InputError: there is none.
+    It reads the whole file, at some 1 to 2 GB/s where that is in memory.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    return path
+    with open(path, "rb") as stream:
+        start = stream.read(2)
+    if start != b"PK":
+        return start[:1] == b"\x80"  # torch's format before 1.6, without check sums
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        return False
+
+
+def check_whole(path: str | Path) -> None:
+    """Raise InputError if a checkpoint is not `is_whole`."""
+    if not is_whole(path):
+        raise InputError(f"{path} is cut short or damaged: its check sums are wrong; copy it again, or give another")
 
 
 def unwrapped(state: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:

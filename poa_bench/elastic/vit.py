@@ -39,6 +39,9 @@ class ViT(Family):
             "num_heads": spec.width // space.head_dim,
         }
 
+    def size(self, arguments: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        return arguments["embed_dim"], (arguments["depth"],)
+
     def groups(self, name: str) -> tuple[int, ...]:
         return (3,) if _FUSED.search(name) else ()
 

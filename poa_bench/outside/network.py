@@ -31,7 +31,10 @@ class OutsideNetwork(nn.Module):
     Attributes:
         network: the stock timm module; its forward gives the class feature.
         preprocessing: how pictures become its inputs.
+        source_sha256: of the file that its weights were read from; None where they were not.
     """
+
+    source_sha256: str | None = None
 
     def __init__(self, description: Mapping[str, Any], network: nn.Module) -> None:
         super().__init__()
@@ -47,8 +50,10 @@ class OutsideNetwork(nn.Module):
             InputError: the file does not fill the network, or holds more; see `load_weights`.
         """
         network = build_described(description)
-        load_weights(network, weights, OutsideSpec(description["timm"]))
-        return cls(description, network).eval()
+        report = load_weights(network, weights, OutsideSpec(description["timm"]))
+        net = cls(description, network).eval()
+        net.source_sha256 = report.sha256
+        return net
 
     @classmethod
     def random(cls, description: Mapping[str, Any], seed: int) -> OutsideNetwork:

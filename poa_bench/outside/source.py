@@ -14,8 +14,8 @@ import timm.data
 from timm.models import split_model_name_tag
 
 from poa_bench.elastic.preprocessing import INTERPOLATIONS, Preprocessing
-from poa_bench.elastic.training_checkpoint import existing
 from poa_bench.errors import InputError
+from poa_bench.files import existing
 from poa_bench.outside.name import OutsideSpec
 from poa_bench.outside.network import check_name
 

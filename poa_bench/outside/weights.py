@@ -20,9 +20,9 @@ from timm.models import split_model_name_tag
 from torch import Tensor, nn
 
 from poa_bench.elastic.checkpoint import LoadReport, check_numbers
-from poa_bench.elastic.training_checkpoint import existing, read_checkpoint, unwrapped
+from poa_bench.elastic.training_checkpoint import check_whole, read_checkpoint, unwrapped
 from poa_bench.errors import InputError
-from poa_bench.files import sha256_file
+from poa_bench.files import existing, sha256_file, unchanged
 from poa_bench.outside.mmpretrain import from_mmpretrain
 from poa_bench.outside.name import OutsideSpec
 
@@ -61,7 +61,9 @@ def load_weights(network: nn.Module, path: str | Path, spec: OutsideSpec) -> Loa
         InputError: the file cannot be read safely, lacks tensors of the network or has them in other shapes, or holds
             tensors that are not among `LEFT_OUT`.
     """
-    tensors, beside = _backbone_part(read_tensors(path), path)
+    with unchanged(path):
+        tensors, beside = _backbone_part(read_tensors(path), path)
+        sha256 = sha256_file(path)
     converted = _converted(tensors, network, spec, path)
     own = network.state_dict()
     missing = [name for name in own if name not in converted]
@@ -86,7 +88,7 @@ def load_weights(network: nn.Module, path: str | Path, spec: OutsideSpec) -> Loa
         )
     check_numbers(network, converted, path)
     network.load_state_dict({name: converted[name] for name in own}, strict=True)
-    report = LoadReport(spec, len(own), len(own), sha256_file(path), str(path))
+    report = LoadReport(spec, len(own), len(own), sha256, str(path))
     reasons = sorted({_reason(name) for name in left_out})
     logging.getLogger("poa_bench").info(f"{report}{'; left out: ' + ', '.join(reasons) if reasons else ''}")
     return report
@@ -104,6 +106,7 @@ def read_tensors(path: str | Path) -> Tensors:
         except SafetensorError as error:
             raise InputError(f"{path} is no safetensors file: {error}") from error
     found = read_checkpoint(path)
+    check_whole(path)
     for holder in _HOLDERS:
         if isinstance(found.get(holder), dict):
             found = found[holder]

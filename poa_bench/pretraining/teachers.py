@@ -18,7 +18,7 @@ from poa_bench.elastic.family import Output
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.elastic.training_checkpoint import branch_tensors, read_training_checkpoint
 from poa_bench.errors import InputError
-from poa_bench.files import sha256_file
+from poa_bench.files import sha256_file, unchanged
 from poa_bench.outside.network import build_described
 from poa_bench.outside.source import find_source
 from poa_bench.outside.weights import load_weights
@@ -163,13 +163,16 @@ def _of_file(path: str, spec: str | None, branch: BranchName | None, feature: st
     if Path(path).suffix == ".safetensors":
         if feature == "head" or spec or branch:
             raise InputError(f"{path} is one size without heads: `spec`, `branch`, feature='head' are of checkpoints")
-        network, metadata = load_subnet(path)
-        return FrozenTeacher(network, metadata["spec"], sha256_file(path), read_preprocessing(path))
-    supernet = load_supernet(path, branch)
+        with unchanged(path):
+            network, metadata = load_subnet(path)
+            return FrozenTeacher(network, metadata["spec"], sha256_file(path), read_preprocessing(path))
+    with unchanged(path):
+        supernet = load_supernet(path, branch)
+        head = load_head(path, branch) if feature == "head" else None
+        compute = read_training_checkpoint(path)["meta"].get("compute")
     size = supernet.space.parse(spec) if spec else supernet.space.intact
-    head = load_head(path, branch) if feature == "head" else None
-    compute = read_training_checkpoint(path)["meta"].get("compute")
-    return FrozenTeacher(supernet.extract(size), str(size), sha256_file(path), supernet.preprocessing, head, compute)
+    sha256, seen = supernet.source_sha256, supernet.preprocessing
+    return FrozenTeacher(supernet.extract(size), str(size), sha256, seen, head, compute)
 
 
 def load_head(path: str | Path, branch: BranchName | None = None) -> ProjectionHead:

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from poa_bench.elastic.branch import DEFAULT_BRANCH
+from poa_bench.files import sha256_file
 from poa_bench.outside.name import PREFIX, is_outside
 from poa_bench.report.frame import ReportData
-from poa_bench.runs.provenance import sha256_file
 
 
 @lru_cache(maxsize=16)

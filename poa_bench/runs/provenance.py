@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from poa_bench import files
 from poa_bench.errors import InputError
 
 # the distributions whose version can change a number
@@ -89,21 +87,3 @@ def peak_memory_bytes() -> int:
         return torch.cuda.max_memory_allocated()
     scale = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-
-
-def sha256_file(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, 64 hex digits; computed once per (path, size, modification time) in a process.
-
-    Raises:
-        InputError: there is no such file.
-    """
-    resolved = Path(path).resolve()
-    if not resolved.is_file():
-        raise InputError(f"there is no file {path}; give the path of a checkpoint")
-    state = resolved.stat()
-    return _sha256_file(resolved, state.st_size, state.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1024)
-def _sha256_file(path: Path, size: int, modified: int) -> str:
-    return files.sha256_file(path)

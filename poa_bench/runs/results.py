@@ -8,13 +8,14 @@ them.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
@@ -84,7 +85,7 @@ class Result(BaseModel):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    created: datetime = Field(default_factory=lambda: datetime.now(timezone.utc))
+    created: AwareDatetime = Field(default_factory=lambda: datetime.now(timezone.utc))
     spec: Text | None
     family: Text | None
     initialisation: Literal["pretrained", "random", "pixels"]
@@ -221,7 +222,13 @@ def load_results(directory: str | os.PathLike, on_broken: Literal["raise", "asid
                 raise
             broken[str(path)] = str(error)
             continue
-        if result.run_id not in results or results[result.run_id].created < result.created:
+        other = results.get(result.run_id)
+        if other is not None and other.metrics != result.metrics:
+            logging.getLogger("poa_bench").warning(
+                f"{path} and another copy of run {result.run_id} differ: the one is taken that was measured later by "
+                f"the clock of its machine ({max(result.created, other.created):%Y-%m-%d %H:%M:%S %Z})"
+            )
+        if other is None or other.created < result.created:
             results[result.run_id] = result
     return list(results.values()), broken
 

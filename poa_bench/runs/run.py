@@ -68,6 +68,18 @@ class Run(BaseModel):
         words += [branch] if (branch := self.config.get("branch", DEFAULT_BRANCH)) != DEFAULT_BRANCH else []
         return " ".join(words + ([] if self.initialisation == "pretrained" else [self.initialisation]))
 
+    def check_source(self, sha256: str | None) -> None:
+        """Raise InputError if the weights that were loaded are not those that the run was planned for.
+
+        Args:
+            sha256: of the file that they were read from; None of random ones.
+        """
+        if sha256 != self.checkpoint_sha256:
+            raise InputError(
+                f"{self.checkpoint} has changed since the run was planned (SHA-256 {str(sha256)[:12]}..., not "
+                f"{str(self.checkpoint_sha256)[:12]}...): plan again"
+            )
+
     def result(
         self,
         outcomes: Mapping[str, Outcome] | None = None,

@@ -16,7 +16,7 @@ from poa_bench.outside.name import is_outside
 from poa_bench.runs.results import RESULT_FILE, Result, read_result, write_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.run_folder import is_done
+from poa_bench.sweep.run_folder import hold_missing, is_done, owner, set_broken_aside
 from poa_bench.tasks import find_light_task, find_task, task_of_protocol
 from poa_bench.tasks.light import run_light
 
@@ -47,20 +47,25 @@ def evaluate_checkpoint(
     device = choose_device(device)
     runs = plan_light(checkpoint, data, **choice)
     output = Path(output)
+    set_broken_aside(output, (run.id for run in runs))
     done = {run.id: run for run in runs if is_done(output, run.id)}
     _refuse_other_machines(done.values(), output, hardware_facts(device)["device"])
     _name_series(done.values(), output)
     missing = [run for run in runs if run.id not in done]
     results: list[Result] = []
     errors: list[tuple[Run, Exception]] = []
-    with _progress() as progress:
-        bar = progress.add_task("runs", total=len(runs), completed=len(runs) - len(missing))
-        for run, outcome in run_light(missing, device, progress):
+    with _progress() as progress, hold_missing(output, missing) as releases:
+        held = [run for run in missing if run.id in releases]
+        if others := [run for run in missing if run.id not in releases]:
+            progress.print(_left_to(output, others), soft_wrap=True, markup=False)
+        bar = progress.add_task("runs", total=len(runs), completed=len(runs) - len(held))
+        for run, outcome in run_light(held, device, progress):
             progress.advance(bar)
             if isinstance(outcome, Exception):
                 errors.append((run, outcome))
                 continue
             write_result(outcome, output)
+            releases[run.id]()
             results.append(outcome)
             metric = next(iter(outcome.metrics))
             progress.print(f"{run}: {metric} {outcome.primary:.2f} {outcome.units.get(metric, '')}", soft_wrap=True)
@@ -69,6 +74,13 @@ def evaluate_checkpoint(
     if errors:
         raise errors[0][1]
     return results
+
+
+def _left_to(output: Path, runs: list[Run]) -> str:
+    """What to say of runs that another process works on, or has just finished."""
+    by = owner(output, runs[0].id)
+    who = f"process {by.pid} on {by.host}" if by else "another process"
+    return f"{len(runs)} runs are measured by {who} right now, into the same folder, and are left to it"
 
 
 def _causes(errors: list[tuple[Run, Exception]], total: int) -> Iterator[str]:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
+from poa_bench.files import sha256_file
 from poa_bench.outside.name import FAMILY, PREFIX, SERIES
-from poa_bench.runs.provenance import sha256_file
 
 if TYPE_CHECKING:
     from poa_bench.outside.source import Source

@@ -10,19 +10,21 @@ from __future__ import annotations
 import socket
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from poa_bench import locks
+from poa_bench.errors import InputError
 from poa_bench.files import atomic_path, remove_leftovers
 from poa_bench.locks import Owner
+from poa_bench.machine import allow_open_files
 from poa_bench.runs.galleries import GALLERY_FILE
 from poa_bench.runs.outcome_files import OUTCOMES_FILE
-from poa_bench.runs.results import RESULT_FILE
+from poa_bench.runs.results import RESULT_FILE, read_result
 from poa_bench.runs.run import Run
 
 State = Literal["done", "running", "failed", "waiting"]
@@ -39,12 +41,22 @@ class Failure(BaseModel):
     cause: str
     error: str
     host: str
-    created: datetime
+    created: AwareDatetime
 
 
 def is_done(directory: Path, run_id: str) -> bool:
     """Whether the run has left a result (a file under that name is always whole)."""
     return (directory / run_id / RESULT_FILE).exists()
+
+
+def set_broken_aside(directory: Path, run_ids: Iterable[str]) -> None:
+    """Results that cannot be read become `broken-result.json`: their runs are simply done again."""
+    for path in (directory / run_id / RESULT_FILE for run_id in run_ids):
+        try:
+            if path.exists():
+                read_result(path)
+        except InputError:
+            path.rename(path.with_name("broken-result.json"))
 
 
 @contextmanager
@@ -56,6 +68,24 @@ def hold(directory: Path, run_id: str, patience: float = 0.5) -> Iterator[Callab
             for name in (RESULT_FILE, OUTCOMES_FILE, GALLERY_FILE):
                 remove_leftovers(folder, name)
         yield release
+
+
+@contextmanager
+def hold_missing(directory: Path, runs: Iterable[Run]) -> Iterator[dict[str, Callable[[], None]]]:
+    """Hold the runs that are neither done nor in other hands: yields a function for each that releases it early.
+
+    Raises:
+        InputError: the machine does not allow as many open files.
+    """
+    runs, releases = list(runs), {}
+    allow_open_files(len(runs))
+    with ExitStack() as held:
+        for run in runs:
+            release = held.enter_context(hold(directory, run.id))
+            # asked after locking: somebody may have finished the run a moment ago
+            if release is not None and not is_done(directory, run.id):
+                releases[run.id] = release
+        yield releases
 
 
 def owner(directory: Path, run_id: str) -> Owner | None:
@@ -98,7 +128,13 @@ def last_failure(directory: Path, run_id: str) -> Failure | None:
     attempt = count_failures(directory, run_id)
     if attempt == 0:
         return None
-    return Failure.model_validate_json((directory / run_id / f"failure-{attempt}.json").read_bytes())
+    path = directory / run_id / f"failure-{attempt}.json"
+    try:
+        return Failure.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):  # the disk was full, or somebody has changed it
+        what = f"{path} cannot be read: its log is all that is known"
+        now = datetime.now(timezone.utc)
+        return Failure(run_id=run_id, run=run_id, attempt=attempt, cause=what, error=what, host="?", created=now)
 
 
 def state_of(directory: Path, run_id: str) -> State:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from poa_bench.errors import InputError
-from poa_bench.runs.results import load_results
 from poa_bench.runs.run import Run
 from poa_bench.sweep import run_folder
 from poa_bench.sweep.local import Ended, LocalExecutor
@@ -79,7 +78,7 @@ class Scheduler:
         self.executor = executor
         self.retries = retries
         self.runs = {run.id: run for run in in_order(runs)}
-        self._forget_broken_results()
+        run_folder.set_broken_aside(directory, self.runs)
         self.done = {run_id for run_id in self.runs if run_folder.is_done(directory, run_id)}
         self.earlier_failures = {run_id: run_folder.count_failures(directory, run_id) for run_id in self.missing}
         self.given_up: set[str] = set()
@@ -110,7 +109,8 @@ class Scheduler:
         return self.summary()
 
     def summary(self) -> Summary:
-        """Where the sweep stands."""
+        """Where the sweep stands, by what is on the disk now: somebody may have removed or moved a result."""
+        self.done = {run_id for run_id in self.runs if run_folder.is_done(self.directory, run_id)}
         failures = [run_folder.last_failure(self.directory, run_id) for run_id in self.missing]
         found = [failure for failure in failures if failure is not None]
         return Summary(len(self.runs), len(self.done), found, self.directory)
@@ -164,12 +164,6 @@ class Scheduler:
         """Missing runs that nobody works on any more, not even another scheduler, and that may be tried again."""
         free = [run_id for run_id in self.missing if run_id not in self.given_up]
         return [self.runs[run_id] for run_id in free if run_folder.owner(self.directory, run_id) is None]
-
-    def _forget_broken_results(self) -> None:
-        if self.directory.is_dir():
-            for path in load_results(self.directory, on_broken="aside")[1]:
-                if Path(path).parent.name in self.runs:
-                    Path(path).rename(Path(path).with_name("broken-result.json"))  # the run is simply done again
 
 
 def _deal(runs: Sequence[Run], parts: int) -> list[list[Run]]:

@@ -21,7 +21,7 @@ from poa_bench.errors import InputError
 from poa_bench.runs.results import VALIDATION, Result, read_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.run_folder import is_done
+from poa_bench.sweep.run_folder import is_done, set_broken_aside
 from poa_bench.sweep.scheduler import run_sweep
 from poa_bench.tasks import find_light_task, light_tasks
 
@@ -239,6 +239,7 @@ class _Measure:
         """The result of each size, measured now if need be; sizes whose run fails are left out, with a line."""
         folder = Path(self.sweep["results"])
         runs = {spec: self.runs[str(spec)] for spec in specs}
+        set_broken_aside(folder, (run.id for run in runs.values()))
         if not all(is_done(folder, run.id) for run in runs.values()):
             protocol = next(iter(runs.values())).protocol
             task = {**self.sweep["tasks"][0], "specs": [str(spec) for spec in specs], "protocols": [protocol]}

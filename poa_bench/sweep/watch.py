@@ -99,7 +99,9 @@ class Watch:
     def _pace(self) -> tuple[float, float]:
         """Results per minute, and seconds of runs done per second, since the window (or the work in it) began."""
         now = time.time()
-        recent = [result for result in self._results.values() if now - result.created.timestamp() < self.window]
+        # a clock that was set back since has results of the future, of which nobody knows how old they are
+        ages = ((result, now - result.created.timestamp()) for result in self._results.values())
+        recent = [result for result, age in ages if 0 <= age < self.window]
         if not recent:
             return 0.0, 0.0
         ended = [result.created.timestamp() for result in recent]

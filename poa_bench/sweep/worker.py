@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 import uuid
-from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,13 +58,7 @@ class Chunk(BaseModel):
 def work(chunk: Chunk) -> None:
     """Do the runs of a chunk that are neither done nor in other hands; every outcome is on disk before the next one."""
     directory = chunk.directory
-    with ExitStack() as held:
-        releases = {}
-        for run in chunk.runs:
-            release = held.enter_context(run_folder.hold(directory, run.id))
-            # asked after locking: somebody may have finished the run a moment ago
-            if release is not None and not run_folder.is_done(directory, run.id):
-                releases[run.id] = release
+    with run_folder.hold_missing(directory, chunk.runs) as releases:
         left = {run.id: run for run in chunk.runs if run.id in releases}
         try:
             for run, outcome in execute(list(left.values()), directory, "cuda" if chunk.gpus else "cpu"):

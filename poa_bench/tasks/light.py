@@ -12,7 +12,6 @@ from poa_bench.downstream.images import EvaluationData
 from poa_bench.elastic import Supernet, load_supernet
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.errors import InputError
-from poa_bench.files import sha256_file
 from poa_bench.outside.name import is_outside
 from poa_bench.outside.network import OutsideNetwork
 from poa_bench.tasks.session import Session, grouped, guarded, protocol_of
@@ -104,7 +103,7 @@ def _cfg_options(run: "Run") -> str:
 def _network_key(run: "Run") -> Hashable:
     seed = run.seed if run.initialisation == "random" else None
     settings = [str(_setting(run, name)) for name in ("amp", "branch", "architecture", "preprocessing")]
-    return run.checkpoint, run.initialisation, seed, *settings
+    return run.checkpoint, run.checkpoint_sha256, run.initialisation, seed, *settings
 
 
 def _network(run: "Run") -> Supernet | OutsideNetwork | None:
@@ -119,11 +118,7 @@ def _network(run: "Run") -> Supernet | OutsideNetwork | None:
         net = OutsideNetwork.load(described, run.checkpoint)
     else:
         net = load_supernet(run.checkpoint, run.settings.get("branch"))
-    if (found := sha256_file(run.checkpoint)) != run.checkpoint_sha256:
-        raise InputError(
-            f"{run.checkpoint} has changed since the run was planned (SHA-256 {found[:12]}..., not "
-            f"{run.checkpoint_sha256[:12]}...): plan again"
-        )
+    run.check_source(net.source_sha256)
     return net
 
 

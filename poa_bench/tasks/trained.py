@@ -68,7 +68,7 @@ def measure_trained(run: Run, work_dir: Path) -> dict[str, Any]:
     config = dense_config(run, work_dir)
     start = time.perf_counter()
     runner = build_runner(config)
-    last = _LastEvaluation()
+    last = _LastEvaluation(run)
     measurement = read_measurement(config, run.settings["config"])
     runner.register_hook(last)
     runner.train()  # mmengine's loops evaluate after their last iteration
@@ -82,9 +82,10 @@ def measure_trained(run: Run, work_dir: Path) -> dict[str, Any]:
 
 
 class _LastEvaluation(Hook):
-    """Keeps the evaluator's numbers, what they are made of, and a handful of its pictures."""
+    """Keeps the evaluator's numbers, what they are made of, and a handful of its pictures; stops for other weights."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run) -> None:
+        self.run = run
         self.metrics: dict[str, float] | None = None
         self.outcomes: dict[str, Outcome] = {}
         self.pictures: PassingPictures | None = None
@@ -92,6 +93,10 @@ class _LastEvaluation(Hook):
     def before_run(self, runner: Runner) -> None:
         record_outcomes(runner.val_loop.evaluator, self.outcomes)
         self.pictures = PassingPictures(runner.val_loop.dataloader.dataset)
+
+    def before_train(self, runner: Runner) -> None:
+        report = _model(runner).backbone.load_report  # also where a training goes on, weights are loaded anew
+        self.run.check_source(report and report.sha256)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self.pictures.see(outputs or ())
@@ -148,14 +153,19 @@ def _family_options(description: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+def _model(runner: Runner) -> Any:
+    from mmengine.model import is_model_wrapper
+
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
 def _facts(runner: Runner, config: Config) -> dict[str, Any]:
     from mmengine.device import get_device
     from mmengine.dist import get_world_size
-    from mmengine.model import is_model_wrapper
 
     from poa_bench.downstream.profile import hardware_facts
 
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = _model(runner)
     backbone, report = model.backbone, model.backbone.load_report
     parameters = sum(parameter.numel() for parameter in backbone.parameters())
     tensors = len(backbone.network.state_dict())

@@ -54,6 +54,17 @@ def runs(task: str, checkpoint: Path, initialisations=("pretrained",), seeds=(0,
     return expand(make_sweep(sweep))
 
 
+def test_weights_that_were_replaced_since_the_plan_are_not_measured(checkpoint, tmp_path):
+    """The result would have the score of one network beside the hash of another."""
+    path = tmp_path / "supernet.pth"
+    shutil.copy(checkpoint, path)
+    (run,) = runs("segmentation", path)
+    write_checkpoint(tiny_supernet("vit", seed=1), path)
+    with pytest.raises(InputError, match="has changed since the run was planned"):
+        run_trained(run, tmp_path / "work", "cpu")
+    assert not list((tmp_path / "work").rglob("*.pth"))
+
+
 def test_detection_leaves_a_complete_result(checkpoint, tmp_path, monkeypatch):
     (run,) = runs("detection", checkpoint)
     monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda *_, **__: pytest.fail("a text was laid out by yapf"))

@@ -29,15 +29,16 @@ def of(width: int, channels: int | None = None) -> SimpleNamespace:
     return SimpleNamespace(width=width, channels=channels or width)
 
 
-def write_teacher(folder: Path) -> Path:
+def write_teacher(folder: Path, seed: int = 5) -> Path:
     """The checkpoint of a POA pre-training, as far as its teacher is concerned; every tensor random."""
-    torch.manual_seed(5)
+    torch.manual_seed(seed)
     supernet = Supernet(**NETWORK)
     supernet.preprocessing = GREY
     branch = Branch(supernet, ProjectionHead(64, **HEAD))
     with torch.no_grad():
         for parameter in branch.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
+    folder.mkdir(exist_ok=True)
     path = folder / "iter_1.pth"
     meta = {"poa_bench": supernet.describe(), "objective": {"evaluated_branch": "teacher"}}
     tensors = {f"teacher.{name}": tensor for name, tensor in branch.state_dict().items()}

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from poa_bench.errors import InputError
+from poa_bench.files import sha256_file
 from poa_bench.report.analysis import gains
 from poa_bench.report.build import report_context, settings_sentences, stamp_table
 from poa_bench.report.cards import card_contexts, metafile
@@ -21,7 +22,6 @@ from poa_bench.report.page import page_html
 from poa_bench.report.pick import choose
 from poa_bench.report.pick_words import pick_text
 from poa_bench.report.tables import shown_table, size_table
-from poa_bench.runs.provenance import sha256_file
 from poa_bench.runs.results import IDENTITY, load_results, results_frame, write_result
 from tests.conftest import REPOSITORY
 from tests.report.made import later, made_profile, made_result

@@ -10,9 +10,10 @@ import pandas
 import pytest
 
 from poa_bench.errors import InputError
+from poa_bench.files import sha256_file
 from poa_bench.runs import results
-from poa_bench.runs.provenance import peak_memory_bytes, sha256_file, stamp
-from poa_bench.runs.results import Result, read_results, run_id, write_result
+from poa_bench.runs.provenance import peak_memory_bytes, stamp
+from poa_bench.runs.results import Result, load_results, read_results, run_id, write_result
 
 FULL = dict(
     schema_version=1,
@@ -256,3 +257,17 @@ def test_hash_refuses_what_json_cannot_say():
     with pytest.raises(InputError, match="plain JSON"):
         results.canonical_hash({"a": object()})
     assert results.canonical_hash({"a": (1, 2), "b": 1}) == results.canonical_hash({"b": 1, "a": [1, 2]})
+
+
+def test_copies_that_differ_are_named(tmp_path, caplog):
+    later = {**FULL, "created": "2026-01-03T03:04:05Z", "metrics": {"acc1": 1.0}, "units": {}, "higher_is_better": {}}
+    for name, values in (("a", FULL), ("b", later), ("c", FULL)):
+        write_result(Result(**values), tmp_path / name)
+    results, _ = load_results(tmp_path)
+    assert [result.metrics for result in results] == [{"acc1": 1.0}]
+    assert len(caplog.records) == 2 and "measured later" in caplog.text and "2026-01-03" in caplog.text
+
+
+def test_a_date_without_a_time_zone_is_refused():
+    with pytest.raises(ValueError, match="timezone"):
+        Result(**{**FULL, "created": "2026-01-02T03:04:05"})

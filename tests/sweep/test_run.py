@@ -177,6 +177,19 @@ def test_a_broken_result_is_put_aside_and_done_again(sweep, knn):
     assert victim.with_name("broken-result.json").exists()
 
 
+def test_what_is_gone_at_the_end_is_not_counted(sweep, knn):
+    """Somebody removes two results while the rest is worked on: 6 of 6 would be said of 4."""
+    config = sweep(knn())
+    scheduler = Scheduler(expand(config), Path(config.results), LocalExecutor(1, start="fork"), 0)
+    carry_through(config)
+    scheduler.done = set(scheduler.runs)
+    for victim in list(Path(config.results).rglob("result.json"))[:2]:
+        victim.unlink()
+    summary = scheduler.summary()
+    assert (summary.done, summary.total, summary.exit_code) == (4, 6, 1)
+    assert "4 of 6 runs have their result" in str(summary) and "2 were not run" in str(summary)
+
+
 def test_results_of_two_machines_are_gathered_by_copying(sweep, knn, tmp_path):
     everything = sweep(knn(1, 5), results=str(tmp_path / "gathered"))
     for specs in (["vit-w32-d2", "vit-w32-d3", "vit-w32-d4"], ["vit-w48-d2", "vit-w48-d3", "vit-w48-d4"]):

@@ -101,6 +101,16 @@ def test_time_left_follows_what_was_measured(sweep):
     assert estimates.of(knn[0]) == 10 and estimates.of(linear[0]) == 60
 
 
+def test_a_clock_that_was_set_back_makes_no_pace(sweep, tmp_path):
+    """Results of the future gave 60,000 runs a minute."""
+    runs, directory = expand(sweep), tmp_path / "results"
+    for run in runs[:3]:
+        finish(run, directory, ago=-3600.0)
+    assert Watch(directory, runs).look().per_minute == 0
+    finish(runs[3], directory, ago=60.0)
+    assert 0 < Watch(directory, runs).look().per_minute < 2
+
+
 def test_results_that_are_not_of_the_plan_are_told_apart(sweep, checkpoint, tmp_path):
     """Stale ones are replaced in a report, others stand beside the plan's."""
     directory = Path(sweep.results)

@@ -1,6 +1,9 @@
 """Light evaluation end to end: every size, the controls, results on disk, errors."""
 
 import functools
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -15,7 +18,7 @@ from poa_bench.downstream.linear import linear_probe
 from poa_bench.elastic import Supernet, load_supernet
 from poa_bench.errors import InputError
 from poa_bench.runs.results import load_results, read_results, write_result
-from poa_bench.sweep import light
+from poa_bench.sweep import light, run_folder
 from poa_bench.sweep.light import evaluate_checkpoint, plan_light
 from poa_bench.tasks import light_tasks, parse_protocol
 from poa_bench.tasks.knn import KnnProtocol
@@ -245,3 +248,42 @@ def test_names_of_protocols_say_their_settings():
     assert LinearProtocol(13).regularisers[:3] == pytest.approx((1, 10**-0.5, 0.1))
     with pytest.raises(InputError, match="unknown protocol 'knn-k20-T0.07/1' of task linear: write it like linear-"):
         parse_protocol("knn-k20-T0.07/1", "linear")
+
+
+def test_truncated_result_is_measured_again(checkpoint, data, tmp_path):
+    choice = {"tasks": ["knn"], "protocols": ["knn-k5-T0.07/1"], "specs": ["smallest"]}
+    (result,) = evaluate_checkpoint(checkpoint, data, tmp_path, "cpu", **choice)
+    path = tmp_path / result.run_id / "result.json"
+    path.write_text(path.read_text()[:200])
+    (again,) = evaluate_checkpoint(checkpoint, data, tmp_path, "cpu", **choice)
+    assert again.metrics == result.metrics and path.with_name("broken-result.json").exists()
+    assert evaluate_checkpoint(checkpoint, data, tmp_path, "cpu", **choice) == []
+
+
+def test_runs_that_another_evaluation_holds_are_left_to_it(checkpoint, data, tmp_path, capsys):
+    choice = {"tasks": ["knn"], "protocols": ["knn-k5-T0.07/1"], "specs": ["smallest", "intact"]}
+    first, second = plan_light(checkpoint, data, **choice)
+    with run_folder.hold(tmp_path, first.id):
+        (result,) = evaluate_checkpoint(checkpoint, data, tmp_path, "cpu", **choice)
+    assert result.run_id == second.id
+    assert f"1 runs are measured by process {os.getpid()}" in capsys.readouterr().err
+    (result,) = evaluate_checkpoint(checkpoint, data, tmp_path, "cpu", **choice)
+    assert result.run_id == first.id
+
+
+def test_many_runs_need_many_open_files(tmp_path):
+    """Each run's lock is an open file: as many as the machine allows, and a sentence beyond that."""
+    script = """
+import resource, sys
+from poa_bench.errors import InputError
+from poa_bench.machine import allow_open_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 1000))
+allow_open_files(500)
+files = [open("/dev/null") for _ in range(500)]
+try:
+    allow_open_files(5000)
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "open files are needed, and this machine allows 1000" in done.stdout

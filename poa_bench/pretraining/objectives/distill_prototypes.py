@@ -12,7 +12,7 @@ from poa_bench.elastic.macs import count_macs
 from poa_bench.elastic.preprocessing import differing
 from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
-from poa_bench.files import sha256_file
+from poa_bench.files import unchanged
 from poa_bench.pretraining.objective import BatchShape, Branch, Pass
 from poa_bench.pretraining.objectives.poa import POA
 from poa_bench.pretraining.targets import biased_softmax
@@ -32,7 +32,8 @@ def load_branch(checkpoint: str | None = None, *, branch: BranchName | None = No
     """
     if checkpoint is None:
         raise InputError("model.teacher names no network: give model.teacher.checkpoint=FILE, of a POA pre-training")
-    found = Branch(load_supernet(checkpoint, branch), load_head(checkpoint, branch))
+    with unchanged(checkpoint):
+        found = Branch(load_supernet(checkpoint, branch), load_head(checkpoint, branch))
     return found.eval().requires_grad_(False)
 
 
@@ -79,7 +80,7 @@ class DistillPrototypes(POA):
         super().__init__(backbone, head, variant=variant, data_preprocessor=data_preprocessor, **options)
         if frozen is not None:
             self.teacher = frozen
-        self.teacher_sha256 = None if costs_only else sha256_file(teacher["checkpoint"])
+        self.teacher_sha256 = frozen and frozen.backbone.source_sha256
         self._compute = None if costs_only else read_training_checkpoint(teacher["checkpoint"])["meta"].get("compute")
         self._check_teacher()
 
