@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
+from poa_bench import printed
 from poa_bench.config_files import evaluation_configs, runnable_configs
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.elastic.space import SubnetSpec
@@ -67,38 +67,33 @@ def command(line: Any, results: str) -> str:
         outside["weights"] = line.checkpoint if kind == "pretrained" else None
         how["series"] = how["series"] and how["series"].removeprefix(SERIES)
     if find_task(line.task).is_light:
-        words = [
+        chosen = {} if outside or kind == "pixels" else {"specs": ",".join(line.specs)}
+        return printed.command(
             "evaluate",
             outside["timm"] if outside else line.checkpoint,
-            "--data",
-            how["data"],
-            "-o",
-            results,
-            "--tasks",
-            line.task,
-        ]
-        words += ["--protocols", how["now"], "--seeds", str(line.seed), "--initialisation", kind]
-        words += [word for name in ("amp", "branch", "series") if how[name] for word in (f"--{name}", how[name])]
-        if outside:
-            given = {name: outside.get(name.replace("-", "_")) for name in ("weights", "image-size")}
-            given["timm-arguments"] = json.dumps(outside["arguments"]) if "arguments" in outside else None
-            return shlex.join(
-                [
-                    "poa-bench",
-                    *words,
-                    *(word for name, value in given.items() if value for word in (f"--{name}", str(value))),
-                ]
-            )
-        return shlex.join(["poa-bench", *words] + ([] if kind == "pixels" else ["--specs", ",".join(line.specs)]))
+            data=how["data"],
+            o=results,
+            tasks=line.task,
+            protocols=how["now"],
+            seeds=str(line.seed),
+            initialisation=kind,
+            **{name: how[name] for name in ("amp", "branch", "series")},
+            **(_of_outside(outside) if outside else chosen),
+        )
     task = {"task": line.task, "specs": line.specs, "initialisations": [kind], "seeds": [line.seed], **how["entry"]}
-    words = ["run", how["sweep"], "--results", results]
     if outside:
         entry = {name: value for name, value in {**outside, "name": how["series"]}.items() if value}
-        words += ["--set", "checkpoints=[]", "--set", f"networks={json.dumps([entry])}"]
+        values = {"checkpoints": [], "networks": [entry]}
     else:
-        words[2:2] = ["--checkpoint", line.checkpoint]
-        words += ["--set", f"series={how['series']}"] if how["series"] else []
-    return shlex.join(["poa-bench", *words, "--set", f"tasks={json.dumps([task])}"])
+        values = {"series": how["series"]} if how["series"] else {}
+    checkpoint = None if outside else line.checkpoint
+    return printed.command("run", how["sweep"], checkpoint=checkpoint, results=results, set={**values, "tasks": [task]})
+
+
+def _of_outside(said: dict[str, Any]) -> dict[str, Any]:
+    """Options of `evaluate` for a network from outside."""
+    arguments = json.dumps(said["arguments"]) if "arguments" in said else None
+    return {"weights": said.get("weights"), "image_size": said.get("image_size"), "timm_arguments": arguments}
 
 
 class _Checkpoints:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from poa_bench.elastic.branch import DEFAULT_BRANCH
 from poa_bench.files import sha256_file
 from poa_bench.outside.name import PREFIX, is_outside
+from poa_bench.printed import command
 from poa_bench.report.frame import ReportData
 
 
@@ -47,8 +47,8 @@ def export_command(checkpoint: str, spec: str, branch: str = "") -> str:
     """
     if is_outside(spec):
         return f"timm.create_model({spec.removeprefix(PREFIX)!r}, num_classes=0, checkpoint_path={checkpoint!r})"
-    words = ["poa-bench", "export", checkpoint, spec, "-o", f"{spec}.safetensors"]
-    return shlex.join(words + (["--branch", branch] if branch not in ("", DEFAULT_BRANCH) else []))
+    other = None if branch == DEFAULT_BRANCH else branch
+    return command("export", checkpoint, spec, o=f"{spec}.safetensors", branch=other)
 
 
 def _origin(row: Any) -> str:

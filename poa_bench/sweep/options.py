@@ -23,14 +23,10 @@ def sweep_of(args: argparse.Namespace):
 
 
 def _assignment(text: str) -> tuple[str, object]:
-    from ast import literal_eval
-
     from poa_bench.errors import InputError
+    from poa_bench.printed import read_value
 
     key, found, value = text.partition("=")
     if not found:
         raise InputError(f"--set {text}: write KEY=VALUE, for example --set retries=2")
-    try:
-        return key, literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value  # plain words are strings
+    return key, read_value(value)

@@ -18,10 +18,11 @@ from poa_bench.elastic import SearchSpace, SubnetSpec
 from poa_bench.elastic.preprocessing import Preprocessing, known_image_size
 from poa_bench.elastic.training_checkpoint import read_training_checkpoint
 from poa_bench.errors import InputError
+from poa_bench.printed import command
 from poa_bench.runs.results import VALIDATION, Result, read_result
 from poa_bench.runs.run import Run
 from poa_bench.sweep.plan import expand, make_sweep
-from poa_bench.sweep.run_folder import is_done, set_broken_aside
+from poa_bench.sweep.run_folder import is_done
 from poa_bench.sweep.scheduler import run_sweep
 from poa_bench.tasks import find_light_task, light_tasks
 
@@ -239,7 +240,6 @@ class _Measure:
         """The result of each size, measured now if need be; sizes whose run fails are left out, with a line."""
         folder = Path(self.sweep["results"])
         runs = {spec: self.runs[str(spec)] for spec in specs}
-        set_broken_aside(folder, (run.id for run in runs.values()))
         if not all(is_done(folder, run.id) for run in runs.values()):
             protocol = next(iter(runs.values())).protocol
             task = {**self.sweep["tasks"][0], "specs": [str(spec) for spec in specs], "protocols": [protocol]}
@@ -296,5 +296,5 @@ def describe(found: Found, checkpoint: str, most: int = 5) -> str:
         )
     else:
         lines.append(f"chosen by {found.metric}; nothing was chosen on the {found.split} split")
-    lines.append(f"chosen: {found.best}; poa-bench export {checkpoint} {found.best} -o {found.best}.safetensors")
+    lines.append(f"chosen: {found.best}; {command('export', checkpoint, found.best, o=f'{found.best}.safetensors')}")
     return "\n".join(lines)
