@@ -19,8 +19,9 @@ from pathlib import Path
 from poa_bench.errors import InputError, StoppedError
 from poa_bench.explanations import explain
 from poa_bench.machine import complete_user
+from poa_bench.signals import Terminated, on_sigterm, raise_terminated
 
-BAD_INPUT, STOPPED, INTERRUPTED, BROKEN_PIPE = 2, 1, 130, 141
+BAD_INPUT, STOPPED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 1, 130, 141, 143
 VERSIONED = ("poa_bench", "torch", "torchvision", "timm", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection")
 # how a launcher tells a process its number
 RANKS = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
@@ -47,13 +48,17 @@ def run_guarded(
 
     Returns:
         The exit status: 2 for bad input, 1 for anything unexpected and for a run that had to stop, 130 after Ctrl-C,
-        141 if nobody reads the output.
+        141 if nobody reads the output, 143 after SIGTERM.
     """
     complete_user()
     try:
-        status = command() or 0
+        with on_sigterm(raise_terminated):
+            status = command() or 0
         sys.stdout.flush()
         return status
+    except Terminated:
+        print(f"{name}: stopped by SIGTERM; what is finished is kept", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED

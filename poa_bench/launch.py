@@ -187,9 +187,7 @@ def build_runner(config: Config, given: list[str] | None = None) -> Runner:
         hook.type = "poa_bench.SafeCheckpointHook"
     set_float32_precision(config)
     _check_launcher(config.launcher)
-    ours = [dict(type=f"poa_bench.{name}") for name in ("ClassNamesHook", "WholeCheckpointHook")]
-    if is_pretraining(config):
-        ours.append(dict(type="poa_bench.PreemptionHook"))
+    ours = [dict(type=f"poa_bench.{name}") for name in ("ClassNamesHook", "WholeCheckpointHook", "PreemptionHook")]
     config.custom_hooks = [*ours, *(other for other in config.get("custom_hooks") or () if other not in ours)]
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():

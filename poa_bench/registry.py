@@ -113,10 +113,10 @@ HOOKS = OnDemandRegistry(
         "poa_bench.pretraining.collapse",
         "poa_bench.pretraining.compute",
         "poa_bench.pretraining.hooks",
-        "poa_bench.pretraining.preemption",
         "poa_bench.pretraining.safety",
         "poa_bench.pretraining.schedules",
         "poa_bench.pretraining.starting",
+        "poa_bench.preemption",
     ],
 )
 LOOPS = OnDemandRegistry("loop", _LOOPS, ["poa_bench.pretraining.loop"])

@@ -12,6 +12,7 @@ from poa_bench.config_files import config_root, find_config
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
 from poa_bench.resuming import LAST, is_whole
+from poa_bench.signals import end_with_parent
 
 LOG_LINES = 30  # of a failed pre-training's log that are shown
 _FINISHED = "finished"  # holds the name of the last checkpoint
@@ -63,7 +64,9 @@ def run_training(
     work_dir.mkdir(parents=True, exist_ok=True)
     with open(log, "w") as stream:
         variables = {**_ENVIRONMENT, **os.environ, **(environment or {})}
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=variables)
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=subprocess.STDOUT, env=variables, preexec_fn=end_with_parent
+        )
         try:
             follow(process)
         finally:

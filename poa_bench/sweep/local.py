@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from typing import Literal, NamedTuple
@@ -15,6 +16,7 @@ from poa_bench.machine import cores
 from poa_bench.sweep.worker import Chunk, run_as_process
 
 LOG_TAIL = 4000  # characters kept of a dead worker's log
+GRACE = 20  # seconds from SIGTERM to SIGKILL; clusters give 30 or more
 
 
 class Ended(NamedTuple):
@@ -128,9 +130,14 @@ class LocalExecutor:
         return ended
 
     def stop(self) -> None:
-        """Kill everything that runs; finished runs are on disk."""
+        """End everything that runs; finished runs are on disk, trainings have some seconds to save what they have."""
         self._queue.clear()
         for _, process, _ in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        for _, process, _ in self._running:
+            process.join(max(deadline - time.monotonic(), 0))
             _kill_group(process)
             process.join()
         self._running.clear()

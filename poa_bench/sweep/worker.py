@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from poa_bench.errors import StoppedError
 from poa_bench.files import atomic_path
 from poa_bench.runs.results import Result, write_result
 from poa_bench.runs.run import Run
@@ -84,11 +85,12 @@ def _keep(directory: Path, run: Run, outcome: Result | Exception) -> None:
 
 
 def _was_told_to_stop(error: BaseException | None) -> bool:
-    """Whether an error began as a `SystemExit`: what submitit raises wherever a job happens to be when its time is up.
+    """Whether an error is a training's that SIGTERM has stopped, or began as a `SystemExit`.
 
-    Libraries with a bare `except` (mmengine's, while it formats a config) turn it into an error of their own.
+    That is what submitit raises wherever a job happens to be when its time is up. Libraries with a bare `except`
+    (mmengine's, while it formats a config) turn it into an error of their own.
     """
-    while error is not None and not isinstance(error, SystemExit):
+    while error is not None and not isinstance(error, SystemExit | StoppedError):
         error = error.__cause__ or error.__context__
     return error is not None
 
