@@ -1,10 +1,12 @@
 """Data sets of labelled pictures for pre-training, k-NN and linear evaluation."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 
 from poa_bench.datasets import digits
 from poa_bench.datasets.draws import drawn
@@ -61,11 +63,18 @@ class ImageDataset(BaseDataset):
         source: where the pictures come from.
         pipeline: transforms from dict to dict; none by default.
         indices: which pictures to take, see :func:`chosen_positions`.
+        broken_share: so many of the pictures may be unreadable: the next one takes the place of each, and the log names
+            it. 0, for evaluations: the first one is an error.
         **kwargs: further arguments of mmengine's BaseDataset (``lazy_init``, ...).
     """
 
-    def __init__(self, source: ImageSource, pipeline: list = (), indices: Indices = None, **kwargs):
-        self.source = source
+    def __init__(
+        self, source: ImageSource, pipeline: list = (), indices: Indices = None, broken_share: float = 0.0, **kwargs
+    ):
+        if not 0 <= broken_share < 1:
+            raise InputError(f"broken_share is {broken_share}: it must be at least 0 and below 1")
+        self.source, self.broken_share = source, broken_share
+        self._broken: set[int] = set()  # positions, in this process
         self.positions = chosen_positions(indices, source.labels)
         super().__init__(metainfo={"classes": source.classes}, pipeline=list(pipeline), **kwargs)
 
@@ -84,8 +93,34 @@ class ImageDataset(BaseDataset):
     def prepare_data(self, idx: int) -> dict:
         """Read picture ``idx`` and pass it through the pipeline."""
         item = self.get_data_info(idx)
-        item["inputs"] = self.source.read(item.pop("position"))
+        item["inputs"] = self._read(idx, item.pop("position"))
         return self.pipeline(item)
+
+    def _read(self, idx: int, position: int) -> torch.Tensor:
+        """A picture, or where it is broken and some may be, the next one that is not."""
+        while True:
+            try:
+                return self.source.read(position)
+            except (InputError, OSError) as error:
+                self._count(position, error)
+            idx = (idx + 1) % len(self.positions)
+            position = int(self.positions[idx])
+
+    def _count(self, position: int, error: Exception) -> None:
+        """Raise the error unless so many may be broken; each of the processes that read has its part of them."""
+        worker = torch.utils.data.get_worker_info()
+        self._broken.add(position)
+        allowed = self.broken_share * len(self.positions) / (worker.num_workers if worker else 1)
+        if len(self._broken) > allowed:
+            raise (
+                InputError(
+                    f"{error}; {len(self._broken)} pictures are broken, and broken_share={self.broken_share} allows "
+                    f"{allowed:g} (of one process)"
+                )
+                if self.broken_share
+                else error
+            )
+        print_log(f"{error}; another picture takes its place", logger="current", level=logging.WARNING)
 
 
 @DATASETS.register_module()

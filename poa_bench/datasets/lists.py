@@ -12,6 +12,8 @@ from mmengine.logging import print_log
 from poa_bench.datasets.labels import quoted, readable
 from poa_bench.errors import InputError
 
+MOST_CLASSES = 1_000_000  # a number beyond is no class, and as many would be made
+
 
 def read_list(ann_file: Path, classes: Sequence[str] | None = None) -> tuple[list[bytes], np.ndarray]:
     """The paths and labels of an annotation list; a path that is repeated is taken once.
@@ -68,11 +70,13 @@ def _parse(line: bytes, numbers: dict[str, int], where: str) -> tuple[bytes, int
     text = readable(label)
     if path and text in numbers:
         return path, numbers[text]
-    if not path or not text.isdecimal():
+    if not path or not (text.isascii() and text.isdecimal()):
         expected = f"or one of {quoted(numbers)}" if numbers else "(names need a class list: classes=[...])"
         if any(" " in name for name in numbers):
             expected += "; a tab stands before a name with spaces"
         raise InputError(f"{where} is {readable(line)!r}; expected `path label` with a number from 0 {expected}")
+    if len(text) > len(str(MOST_CLASSES)) or int(text) >= MOST_CLASSES:
+        raise InputError(f"{where} has label {text:.20}: labels are numbers of classes, below {MOST_CLASSES:,}")
     if numbers and int(text) >= len(numbers):
         raise InputError(f"{where} has label {text}, but the {len(numbers)} classes are {quoted(numbers)}")
     return path, int(text)

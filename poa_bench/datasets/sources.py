@@ -44,15 +44,15 @@ def decode(data: bytes | np.ndarray, name: str) -> torch.Tensor:
         InputError: neither OpenCV nor Pillow can decode it.
     """
     data = np.frombuffer(data, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
-    if picture is not None:
-        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-    else:
-        try:  # older builds of OpenCV know neither GIF nor AVIF
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
+        if picture is not None:
+            picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        else:  # older builds of OpenCV know neither GIF nor AVIF
             picture = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            problem = f"the picture {name} ({len(data)} bytes) cannot be decoded; replace or remove it"
-            raise InputError(problem) from error
+    except Exception as error:  # a broken file makes decoders raise a dozen kinds, from cv2.error to struct.error
+        problem = f"the picture {name} ({len(data)} bytes) cannot be decoded; replace or remove it"
+        raise InputError(problem) from error
     return torch.from_numpy(picture).permute(2, 0, 1)
 
 
@@ -205,16 +205,38 @@ def _listed(location: Path, prefix: bytes, ann_file: Path, classes: tuple[str, .
     return StoredSource(store, np.searchsorted(store.names, names), labels, classes, folders=folders)
 
 
+def read_arrays(path: Path, kinds: dict[str, str]) -> dict[str, np.ndarray]:
+    """Arrays (N,) of an `.npz`, each of one of these kinds of numpy's (`i`, `u`, `f`, `U`, ...).
+
+    Raises:
+        InputError: it cannot be read, lacks one, or one has another kind or shape.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in kinds if name in file}
+            there = ", ".join(file)
+    except Exception as error:  # as many kinds as there are ways to break a zip of arrays
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise InputError(f"{path} cannot be read as arrays of numpy ({reason}): make or copy it again") from error
+    if missing := [name for name in kinds if name not in found]:
+        raise InputError(f"{path} has no array {missing[0]!r} but {there}; it needs {', '.join(kinds)}")
+    for name, array in found.items():
+        if array.ndim != 1 or array.dtype.kind not in kinds[name]:
+            raise InputError(f"array {name!r} of {path} is {array.dtype} of shape {array.shape}: it does not fit")
+    return found
+
+
 def _open_npz(path: Path, split: str, classes: tuple[str, ...] | None) -> EncodedSource:
     if split not in NPZ_SPLITS:
         raise InputError(f"unknown split {split!r} of {path}; use one of {', '.join(NPZ_SPLITS)}")
-    with np.load(path, allow_pickle=False) as arrays:
-        needed = ("data", "offsets", "labels", "split", "classes")
-        if missing := [name for name in needed if name not in arrays]:
-            raise InputError(
-                f"{path} has no array {missing[0]!r} but {', '.join(arrays)}; it needs {', '.join(needed)}"
-            )
-        data, offsets, labels, splits, names = (arrays[name] for name in needed)
+    data, offsets, labels, splits, names = read_arrays(path, {
+        "data": "u", "offsets": "iu", "labels": "iu", "split": "iu", "classes": "US",
+    }).values()  # fmt: skip
+    if len(offsets) != len(labels) + 1 or len(splits) != len(labels):
+        raise InputError(f"{path} has {len(labels)} labels, {len(splits)} splits and {len(offsets)} offsets (one more)")
+    offsets = offsets.astype(np.int64)
+    if (np.diff(offsets, prepend=0) < 0).any() or offsets[-1] > len(data):
+        raise InputError(f"`offsets` of {path} must ascend and end within the {len(data)} bytes of `data`")
     names = tuple(readable(str(name)) for name in names)
     check_unique(names, f"`classes` of {path}")
     positions = np.flatnonzero(splits == NPZ_SPLITS.index(split))

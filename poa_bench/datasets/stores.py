@@ -71,7 +71,7 @@ class FolderStore:
                         self.unusable[NOWHERE].append(name)
                     elif stat.S_ISDIR(found.st_mode):
                         linked.append(name + b"/")
-                    else:
+                    elif stat.S_ISREG(found.st_mode):  # reading from a pipe or a device would never end
                         yield name, _identity(found.st_dev, found.st_ino), True
                 elif entry.is_dir():
                     folders.append(name + b"/")
