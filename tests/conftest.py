@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,15 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"  # numbers and images that are too large, or not ours, to keep in the repository
 VENDORED = Path(__file__).with_name("golden")
+
+
+def but_slow(values: Iterable, quick: Iterable) -> list:
+    """Parameters of a test that is repeated for each value: those that are not quick run with `pytest -m slow`."""
+    quick = list(quick)
+    unknown = [value for value in quick if value not in list(values)]
+    assert not unknown, f"{unknown} are no values of this test"
+    marked = [(value, () if value in quick else pytest.mark.slow) for value in values]
+    return [pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=marks) for value, marks in marked]
 
 
 def _shared_path(folder: str, name: str) -> Path:

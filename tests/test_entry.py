@@ -166,6 +166,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_a_container_under_a_number_trains(tmp_path):
     """It has no HOME, no name and no entry in passwd."""
     named = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "POA_BENCH_CACHE")

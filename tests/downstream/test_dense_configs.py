@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from poa_bench.config_files import find_config
 from poa_bench.elastic import SubnetSpec
+from tests.conftest import but_slow
 from tests.downstream.networks import FAMILIES, SMALL, tiny_supernet, write_checkpoint
 
 mmdet = pytest.importorskip("mmdet")
@@ -155,7 +156,7 @@ def run(config: Config) -> tuple[Runner, dict[str, float]]:
     return runner, scalars
 
 
-@pytest.mark.parametrize(("name", "family"), DETECTION)
+@pytest.mark.parametrize(("name", "family"), but_slow(DETECTION, DETECTION[:2] + DETECTION[-2:-1]))
 def test_coco(name, family, tmp_path):
     runner, scalars = run(detection(name, tmp_path, SMALL[family]))
     assert {"train/loss_rpn_cls", "train/loss_rpn_bbox"} <= scalars.keys()
@@ -164,7 +165,7 @@ def test_coco(name, family, tmp_path):
     assert len(runner.optim_wrapper.param_groups) > 6  # layer-wise decay is on
 
 
-@pytest.mark.parametrize(("name", "family"), SEGMENTATION)
+@pytest.mark.parametrize(("name", "family"), but_slow(SEGMENTATION, SEGMENTATION[::2]))
 def test_ade20k(name, family, tmp_path):
     runner, _ = run(segmentation(name, tmp_path, SMALL[family]))
     assert type(runner.model).__name__ == "EncoderDecoder"

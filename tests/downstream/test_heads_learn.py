@@ -50,6 +50,7 @@ def test_detection(name, family, tmp_path):
             assert found[metric] == pytest.approx(expected, abs=0.0006)  # mmdet rounds to three digits
 
 
+@slow
 def test_detection_does_not_learn_from_scrambled_maps(tmp_path):
     found = trained(detection_config("mask-rcnn_sfp_digits.py", "vit", tmp_path), scramble=True)
     assert found.get("coco/bbox_mAP_50", 0.0) < 0.3, found

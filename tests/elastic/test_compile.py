@@ -7,6 +7,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from poa_bench.elastic import SearchSpace, Supernet
+from tests.conftest import but_slow
 from tests.pretraining.tiny import random_crops, tiny_poa
 
 FAMILIES = {
@@ -52,8 +53,8 @@ def outputs_and_gradients(net: Supernet) -> list[torch.Tensor]:
 @pytest.mark.parametrize(
     "family, backend",
     [
-        *((family, "aot_eager") for family in FAMILIES),
-        *(pytest.param(family, "inductor", marks=pytest.mark.slow) for family in FAMILIES),
+        *but_slow([(family, "aot_eager") for family in FAMILIES], [("vit", "aot_eager")]),
+        *but_slow([(family, "inductor") for family in FAMILIES], []),
     ],
 )
 def test_numbers_and_gradients_are_those_of_the_plain_network(family, backend):

@@ -154,9 +154,7 @@ check(module, "wide")
     run_without_poa_bench(folder, script)
 
 
-@pytest.mark.parametrize(
-    "family", ["vit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("swin", "resnet"))]
-)
+@pytest.mark.parametrize("family", but_slow(["vit", "swin", "resnet"], ["vit"]))
 def test_onnx(folder, family, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -166,6 +164,8 @@ def test_onnx(folder, family, capsys):
     assert found == json.loads(json.dumps(SUPERNETS[family].preprocessing.timm_config()))
     script = f"""
 import onnxruntime
+from tests.conftest import but_slow
+from tests.conftest import but_slow
 session = onnxruntime.InferenceSession("{family}.onnx", providers=["CPUExecutionProvider"])
 expected = torch.load("{family}_expected.pt")
 for batch in (2, 1):

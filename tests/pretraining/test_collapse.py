@@ -7,6 +7,7 @@ from poa_bench.config_files import find_config
 from poa_bench.errors import InputError
 from poa_bench.launch import build_runner, read_config
 from poa_bench.pretraining.collapse import CollapseHook, effective_rank, feature_spread, target_entropies
+from tests.conftest import but_slow
 from tests.pretraining.runs import arguments
 from tests.pretraining.test_learning import SHORT, SPACES
 
@@ -53,7 +54,7 @@ UNBALANCED = [  # nothing spreads the targets or the features, and the teacher i
 ]
 
 
-@pytest.mark.parametrize("options, warned", [([], False), (UNBALANCED, True)])
+@pytest.mark.parametrize("options, warned", but_slow([([], False), (UNBALANCED, True)], [(UNBALANCED, True)]))
 def test_a_run_that_collapses_is_reported_and_a_healthy_one_is_not(options, warned, tmp_path):
     """The digits' own recipe, with and without what keeps it from collapsing; the hook's default limits."""
     chosen = arguments(tmp_path, config=find_config("poa_vit-digits.py"))

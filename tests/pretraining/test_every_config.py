@@ -22,14 +22,17 @@ from tests.pretraining.runs import logged, weights
 from tests.pretraining.tiny import tiny_poa
 
 CONFIGS = sorted(path for path in runnable_configs().values() if REPOSITORY / "pretrain" in path.parents)
+QUICK = {  # the others run with `pytest -m slow`
+    "poa_vit-digits", "poa_swin-digits-quick", "poa_resnet-digits-quick", "poa_vit_cifar10", "poa_vit_photos",
+    "distill_vit-digits", "prototypes_vit-digits", "seed_vit_cifar10", "moco_vit-digits", "mae_vit-digits",
+}  # fmt: skip
 HEAD = 4  # channels of an attention head; widths shrink by the same factor
 BATCH, PICTURES = 2, 8
 
 
 def each(path: Path):
-    """Ablations and rules are a few lines each on the same config; they and the deepest networks are slow tests."""
-    slow = path.parent.name in ("ablations", "rules") or path.stem in ("poa_swin_imagenet", "poa_resnet_imagenet")
-    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if slow else [])
+    """One of each objective and family is quick; ablations, rules and deep networks are slow tests."""
+    return pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else [pytest.mark.slow])
 
 
 def jpegs() -> list[bytes]:

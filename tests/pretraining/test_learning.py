@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from poa_bench.config_files import find_config
 from poa_bench.downstream.knn_hook import KnnHook
 from poa_bench.launch import build_runner, read_config
+from tests.conftest import but_slow
 from tests.pretraining.runs import arguments
 
 # the smallest part of each space that still varies in width and depth; batches half as large as the configs'
@@ -23,7 +24,7 @@ SHORT = [
 ]
 
 
-@pytest.mark.parametrize("family", SPACES)
+@pytest.mark.parametrize("family", but_slow(SPACES, ["vit"]))
 def test_every_size_learns(family, tmp_path):
     chosen = arguments(tmp_path, config=find_config(f"poa_{family}-digits.py"))
     chosen.cfg_options = [*SHORT, f"train_cfg.max_iters={STEPS[family]}"]

@@ -27,7 +27,7 @@ from poa_bench.errors import InputError
 from poa_bench.pretraining.objective import Crops, Objective
 from poa_bench.registry import MODELS
 from poa_bench.runs.results import load_results
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, but_slow
 from tests.pretraining.runs import arguments, environment, logged, weights
 
 PACKAGE = '''
@@ -193,7 +193,7 @@ def poa(package, tmp_path_factory) -> Run:
     return train("POA", package, tmp_path_factory.mktemp("poa") / "run")
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(scope="module", params=but_slow(RUNS, ["POA", "MAE"]))
 def run(request, poa, package, tmp_path_factory) -> Run:
     """A run of every objective; POA's is the teacher of those that have a frozen one."""
     if request.param == "POA":

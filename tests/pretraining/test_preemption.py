@@ -28,6 +28,7 @@ def iterations(work_dir: Path) -> list[int]:
     return list(logged(work_dir, "loss"))
 
 
+@pytest.mark.soak
 def test_a_run_that_is_told_to_stop_saves_and_goes_on(tmp_path):
     """While it works, another one is refused; what it saved is of its last step."""
     work_dir = tmp_path / "w"

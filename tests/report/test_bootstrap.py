@@ -20,6 +20,7 @@ from poa_bench.report.bootstrap import (
     picture_counts,
 )
 from poa_bench.runs.outcomes import ClassMeanOutcome, MeanOutcome
+from tests.conftest import but_slow
 
 SOME = 300  # draws in simulations, which are many
 
@@ -67,7 +68,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", but_slow(SETTINGS, list(SETTINGS)[:5]))
 def test_intervals_cover_what_they_say(setting):
     """95 % intervals hold the truth in 93 to 97 % of made data sets, of a score and of a paired difference."""
     repeats, pictures, accuracy, of_repeats, of_pictures = SETTINGS[setting]

@@ -227,33 +227,35 @@ def active_pids(config):
     return {owner.pid for owner in owners if owner and owner.pid}
 
 
-def test_30_kills_at_random_moments(sweep, knn, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.soak)])
+def test_kills_at_random_moments(kills, sweep, knn, tmp_path, monkeypatch):
     """The runner and its processes are killed; nothing is lost, half-written or done twice."""
-    config = sweep(knn(1, 2, 3, 5, 7, initialisations=["pretrained", "random"]), retries=1000)
+    ks = (1, 2, 3, 5, 7)[: kills // 6]
+    config = sweep(knn(*ks, initialisations=["pretrained", "random"]), retries=1000)
     runs = [run.id for run in expand(config)]
-    assert len(runs) == 60
+    assert len(runs) == 2 * kills
     with monkeypatch.context() as patch:
         patch.setattr(worker, "execute", slow_execute(0.5, tmp_path / "diary"))
-        finished = kill_30_times(config)
+        finished = kill(config, kills)
     missing = set(runs) - {path.parent.name for path in finished}
-    assert 0 < len(missing) < 60, "the kills came in the middle"
+    assert 0 < len(missing) < 2 * kills, "the kills came in the middle"
     monkeypatch.setattr(worker, "execute", slow_execute(0, tmp_path / "last diary"))
     assert carry_through(config).exit_code == 0
     assert sorted((tmp_path / "last diary").read_text().split()) == sorted(missing), "only what is missing, and once"
     results, _ = load_results(config.results)
-    assert len(results) == 60 and metrics_of(results) == reference(config)
+    assert len(results) == 2 * kills and metrics_of(results) == reference(config)
     assert all(path.read_bytes() == content for path, content in finished.items())
     assert not list(Path(config.results).rglob("*.tmp"))
 
 
-def kill_30_times(config):
-    """Kill the sweep's runner or one of its processes, 15 times each; returns its results so far with their content.
+def kill(config, kills):
+    """Kill the sweep's runner or one of its processes, each half of the times; returns its results and their content.
 
     The n-th kill comes at a random moment after n results: half of the sweep is done then, however fast the machine.
     """
     Path(config.results).mkdir()
     moments, finished, runner = random.Random(0), {}, runner_process(config)
-    victims = moments.sample(["runner", "process"] * 15, 30)
+    victims = moments.sample(["runner", "process"] * (kills // 2), kills)
     try:
         while victims:
             found = {path: path.read_bytes() for path in Path(config.results).rglob("result.json")}
@@ -263,7 +265,7 @@ def kill_30_times(config):
             runner.join(0.05)
             if not runner.is_alive():
                 runner = runner_process(config)
-            if len(finished) < 30 - len(victims):
+            if len(finished) < kills - len(victims):
                 continue
             time.sleep(moments.uniform(0, 0.5))
             pids = [runner.pid] if victims[-1] == "runner" else sorted(active_pids(config))

@@ -15,6 +15,7 @@ from poa_bench.sweep.light import evaluate_checkpoint
 from poa_bench.tasks import find_task, parse_protocol, patch_session
 from poa_bench.tasks.base import Metric
 from poa_bench.tasks.patch_session import held_out
+from tests.conftest import but_slow
 from tests.downstream.networks import FAMILIES, tiny_supernet, write_checkpoint
 from tests.outside.networks import ARGUMENTS, CONVNEXT, REGISTERS, stock, write
 
@@ -102,7 +103,7 @@ def test_small_data_are_done_size_by_size_and_large_ones_together(checkpoint, fo
     assert passes == [3, 1, 1, 1, 2, 1]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", but_slow(FAMILIES, ["resnet"]))
 def test_every_family_and_its_control(family, folder, tmp_path):
     checkpoint = str(write_checkpoint(tiny_supernet(family), tmp_path / "epoch_1.pth"))
     for start in ("pretrained", "random"):
