@@ -15,6 +15,7 @@ from poa_bench.cli import main
 from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet, load_backbone, save_subnet
 from poa_bench.elastic import export as export_module
 from poa_bench.elastic.preprocessing import Preprocessing
+from tests.conftest import but_slow
 
 SUPERNETS = {
     "vit": Supernet(
@@ -164,8 +165,6 @@ def test_onnx(folder, family, capsys):
     assert found == json.loads(json.dumps(SUPERNETS[family].preprocessing.timm_config()))
     script = f"""
 import onnxruntime
-from tests.conftest import but_slow
-from tests.conftest import but_slow
 session = onnxruntime.InferenceSession("{family}.onnx", providers=["CPUExecutionProvider"])
 expected = torch.load("{family}_expected.pt")
 for batch in (2, 1):
