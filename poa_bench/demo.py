@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from poa_bench.config_files import find_config
 from poa_bench.errors import InputError
-from poa_bench.trainings import finished_checkpoint, run_training, training_command
+from poa_bench.trainings import finished_checkpoint, make_startable, run_training, training_command
 
 _TRAINING_LINE = re.compile(r"Iter\(train\) \[\s*(\d+)/(\d+)\].*? loss: ([\d.]+)")
 
@@ -41,10 +41,11 @@ class Demo:
 
     def __post_init__(self) -> None:
         suffix = "-quick" if self.quick else ""
+        seeded = f"-seed{self.seed}" if self.seed else ""
         kind = "-distill" if self.distill else ""
         self.console = Console()
         # as given: results name files in it
-        self.folder = Path(self.out or f"work_dirs/demo-{self.family}{kind}{suffix}")
+        self.folder = Path(self.out or f"work_dirs/demo-{self.family}{kind}{suffix}{seeded}")
         self.pretraining = f"poa_{self.family}-digits{suffix}.py"
         self.distillation = f"distill_{self.family}-digits{suffix}.py"
         if self.distill and self.family != "vit":
@@ -77,6 +78,8 @@ class Demo:
 
     def _train(self, config: str, name: str, teacher: Path | None = None) -> Path:
         work_dir, log = self.folder / name, self.folder / f"{name}.log"
+        if said := make_startable(work_dir, self.seed):
+            self._say(said)
         if (checkpoint := finished_checkpoint(work_dir)) is not None:
             return checkpoint
         options = [f"randomness.seed={self.seed}"]

@@ -19,7 +19,7 @@ from poa_bench.errors import InputError
 from poa_bench.report.build import write_report
 from poa_bench.report.frame import load_report_data
 from poa_bench.report.seed_table import table_text
-from poa_bench.trainings import finished_checkpoint, run_training, training_command
+from poa_bench.trainings import finished_checkpoint, make_startable, run_training, training_command
 
 TEACHER = "alone-L"
 _LAST = "LAST_CHECKPOINT"  # stands for a name in printed commands
@@ -195,8 +195,9 @@ class SeedTable:
         if teacher is not None:
             teacher.result()
         work_dir = self._work_dir(training.name, seed)
+        lost = make_startable(work_dir, seed)
         checkpoint = finished_checkpoint(work_dir)
-        said = "was there" if checkpoint else "trained"
+        said = "was there" if checkpoint else f"trained ({lost})" if lost else "trained"
         environment = {"OMP_NUM_THREADS": str(self.threads)}
         if checkpoint is None:
             of = training.teacher and finished_checkpoint(self._work_dir(training.teacher, seed))

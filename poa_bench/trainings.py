@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 from poa_bench.config_files import config_root, find_config
+from poa_bench.elastic.training_checkpoint import pretraining_seed
 from poa_bench.errors import InputError
 from poa_bench.files import atomic_path
-from poa_bench.resuming import LAST, is_whole
+from poa_bench.resuming import LAST, is_whole, newest_whole
 from poa_bench.signals import end_with_parent
 
 LOG_LINES = 30  # of a failed pre-training's log that are shown
@@ -25,6 +27,31 @@ def finished_checkpoint(work_dir: Path) -> Path | None:
     mark = work_dir / _FINISHED
     if mark.is_file() and (checkpoint := work_dir / mark.read_text()).is_file() and is_whole(checkpoint):
         return checkpoint
+    return None
+
+
+def make_startable(work_dir: Path, seed: int) -> str | None:
+    """See to it that a training can begin or go on in a folder; what was lost there is put aside, nothing is removed.
+
+    Returns:
+        A sentence, where a training's checkpoints are gone or broken: it begins anew.
+
+    Raises:
+        InputError: the folder holds a training with another seed.
+    """
+    try:
+        newest, _ = newest_whole(work_dir, work_dir / LAST)
+    except InputError as lost:
+        names = (work_dir.with_name(f"{work_dir.name}-lost{number}") for number in count(1))
+        aside = next(path for path in names if not path.exists())
+        work_dir.rename(aside)
+        said = str(lost).split(": name one")[0]
+        return f"{said}; what is left is in {aside}, and the training begins anew"
+    found = None if newest is None else pretraining_seed(newest)
+    if found not in (None, seed):
+        raise InputError(
+            f"{work_dir} holds a training with seed {found}, not {seed}: choose another --out, or that seed"
+        )
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from poa_bench.config_files import read_config
-from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet
+from poa_bench.elastic import SearchSpace, SubnetSpec, Supernet, training_checkpoint
 from poa_bench.elastic.branch import DEFAULT_BRANCH, Branch, evaluated_branch
 from poa_bench.elastic.preprocessing import Preprocessing
 from poa_bench.elastic.training_checkpoint import compute_facts, read_training_checkpoint
@@ -58,8 +58,7 @@ def pretraining_seed(source: str | Path) -> int | None:
     Raises:
         InputError: the checkpoint cannot be read.
     """
-    seed = None if is_config(source) else read_training_checkpoint(source)["meta"].get("seed")  # mmengine writes it
-    return seed if isinstance(seed, int) else None
+    return None if is_config(source) else training_checkpoint.pretraining_seed(source)
 
 
 def pretraining_compute(source: str | Path) -> dict[str, float]:

@@ -72,6 +72,16 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def pretraining_seed(path: str | Path) -> int | None:
+    """The seed that a training checkpoint says it was trained with; None where it says none.
+
+    Raises:
+        InputError: the checkpoint cannot be read.
+    """
+    seed = read_training_checkpoint(path)["meta"].get("seed")  # mmengine writes it
+    return seed if isinstance(seed, int) else None
+
+
 def branch_tensors(
     checkpoint: dict[str, Any], branch: Branch, path: str | Path, part: str = "backbone"
 ) -> dict[str, Tensor]:
