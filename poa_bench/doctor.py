@@ -5,6 +5,7 @@ process, which is started again behind a library that crashes it.
 """
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from typing import Literal
 
 PACKAGE = Path(__file__).resolve().parent
 SUPPORTED_PYTHON = ((3, 10), (3, 12))
+SHARED_MEMORY = 1 << 30  # bytes that should be free
 PROBE_SECONDS = 120
 
 # the original names of the same libraries: their last releases are older than today's torch
@@ -214,10 +216,23 @@ def _examine_operators(facts: dict) -> Finding:
     return Finding("mmcv operators", f"{origin}, for the CPU only (built without nvcc)", "note", repair=repair)
 
 
+def examine_shared_memory(folder: str = "/dev/shm") -> Finding:
+    """Processes that read data hand batches on through it; containers have 64 MB where nobody asks for more."""
+    subject = "shared memory"
+    if not os.path.isdir(folder):
+        return Finding(subject, f"there is no {folder}: not needed here")
+    free = shutil.disk_usage(folder).free
+    said = f"{free / 2**20:,.0f} MB free in {folder}"
+    if free >= SHARED_MEMORY:
+        return Finding(subject, said)
+    repair = "docker run --shm-size=8g, or train_dataloader.num_workers=0"
+    return Finding(subject, f"{said}: batches of large pictures do not fit", "note", repair=repair)
+
+
 def examine() -> list[Finding]:
     """Everything the doctor looks at, in the order in which it is printed."""
     versions = (examine_version(name, version) for name, version in tested_versions().items())
-    return [examine_python(), *versions, *examine_probes()]
+    return [examine_python(), *versions, *examine_probes(), examine_shared_memory()]
 
 
 def report(findings: list[Finding]) -> str:

@@ -70,7 +70,15 @@ def run_guarded(
         rank = os.environ.get(RANKS.get(launcher, ""))
         if rank is None or _is_first(said or _unexpected(error)):
             _say(name, said, error, debug, folder(), rank)
+        _end_children()
         return STOPPED if said is None or isinstance(error, StoppedError) else BAD_INPUT
+
+
+def _end_children() -> None:
+    """One that is stopped ends by nothing else, and Python would wait for it."""
+    if (processes := sys.modules.get("multiprocessing")) is not None:
+        for child in processes.active_children():
+            child.kill()
 
 
 def _say(name: str, said: str | None, error: Exception, debug: bool, folder: str | None, rank: str | None) -> None:

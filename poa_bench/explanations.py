@@ -6,6 +6,7 @@ Asked after a failure, so it may look at the traceback; imports nothing that a b
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 
 from poa_bench.errors import InputError, StoppedError
@@ -18,7 +19,7 @@ def explain(error: Exception) -> str | None:
         return text if error_type.rpartition(".")[2] in ("InputError", "OSError") else None
     if isinstance(error, InputError | StoppedError | OSError):
         return str(error)
-    rules = (_missing_library, _unknown_type, _memory, _no_home, _file_name, _data, _not_built)
+    rules = (_missing_library, _unknown_type, _memory, _no_home, _file_name, _silence, _data, _not_built)
     return next((said for rule in rules if (said := rule(error)) is not None), None)
 
 
@@ -56,6 +57,14 @@ def _file_name(error: Exception) -> str | None:
         name = error.object.encode("utf-8", "surrogateescape")
         return f"the name {name!r:.200} is not UTF-8: rename it (`convmv -f latin1 -t utf8` renames whole folders)"
     return None
+
+
+def _silence(error: Exception) -> str | None:
+    if not isinstance(error, RuntimeError) or "torch" not in sys.modules:
+        return None
+    from poa_bench.patience import explain_silence
+
+    return explain_silence(error)
 
 
 def _data(error: Exception) -> str | None:

@@ -22,6 +22,7 @@ from poa_bench.downstream.description import follow_checkpoint
 from poa_bench.entry import RANKS
 from poa_bench.errors import InputError
 from poa_bench.locks import hold, owner
+from poa_bench.patience import limit_of, set_limits
 from poa_bench.plain_checkpoints import refuse_pickles
 from poa_bench.pretraining.compute import ComputeHook
 from poa_bench.pretraining.schedules import training_model
@@ -32,6 +33,8 @@ LAUNCHERS = {
     "slurm": (("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"), "srun, one task a process"),
     "mpi": (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "MASTER_ADDR"), "mpirun, with MASTER_ADDR set"),
 }
+# of every training
+_HOOKS = ("ClassNamesHook", "WholeCheckpointHook", "PreemptionHook", "RollCallHook", "LoaderAlarmHook")
 OF_LAUNCH = ("auto_scale_lr", "custom_imports", "float32_matmul_precision", "runner_type")  # read before the Runner
 
 
@@ -185,15 +188,16 @@ def build_runner(config: Config, given: list[str] | None = None) -> Runner:
     hook = config.get("default_hooks", {}).get("checkpoint") or {}
     if hook.get("type") == "CheckpointHook":
         hook.type = "poa_bench.SafeCheckpointHook"
+    set_limits(config)
     set_float32_precision(config)
     _check_launcher(config.launcher)
-    ours = [dict(type=f"poa_bench.{name}") for name in ("ClassNamesHook", "WholeCheckpointHook", "PreemptionHook")]
+    ours = [dict(type=f"poa_bench.{name}") for name in _HOOKS]
     config.custom_hooks = [*ours, *(other for other in config.get("custom_hooks") or () if other not in ours)]
     if config.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         if not torch.distributed.is_initialized():
             if config.launcher == "slurm":
                 _read_slurm()
-            torch.distributed.init_process_group("gloo")
+            torch.distributed.init_process_group("gloo", timeout=limit_of(config))
         wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
         config.model_wrapper_cfg = {**wrapper, **(config.get("model_wrapper_cfg") or {}), "device_ids": None}
     runner = RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)

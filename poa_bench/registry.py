@@ -116,6 +116,7 @@ HOOKS = OnDemandRegistry(
         "poa_bench.pretraining.safety",
         "poa_bench.pretraining.schedules",
         "poa_bench.pretraining.starting",
+        "poa_bench.patience",
         "poa_bench.preemption",
     ],
 )

@@ -6,6 +6,7 @@ The server is the standard library's; it never trains itself, so that every run 
 import multiprocessing
 import os
 import socket
+import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 
 from poa_bench import launch
+from poa_bench.entry import run_guarded
 from tests.pretraining.runs import arguments
 
 # rank, number of processes, rank on the machine: by what name the launchers tell them
@@ -85,7 +87,7 @@ def _train(line: Namespace, environment: dict[str, str], output: Path) -> None:
         os.dup2(descriptor, stream)
     os.environ.update(environment)
     torch.set_num_threads(1)
-    launch.train(line)
+    sys.exit(run_guarded("train", lambda: launch.train(line), launcher=line.launcher))
 
 
 def _free_port() -> int:
