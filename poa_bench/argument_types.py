@@ -4,11 +4,13 @@
 """
 
 import json
+import math
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from poa_bench.elastic.branch import BRANCHES
 
+MOST_SEED = 2**32 - 1  # numpy's
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
 
@@ -19,8 +21,11 @@ def add_branch(parser: ArgumentParser) -> None:
 
 
 def names(text: str) -> list[str]:
-    """`a,b` -> `["a", "b"]`."""
-    return [name for name in text.split(",") if name]
+    """`a,b` -> `["a", "b"]`; of nothing at all, the default of some arguments, `[]`."""
+    found = [name for name in map(str.strip, text.split(",")) if name]
+    if text and not found:
+        raise ArgumentTypeError(f"{text!r} names nothing: write names with commas between them")
+    return found
 
 
 def specs(text: str) -> str | list[str]:
@@ -38,6 +43,13 @@ def not_negative(text: str) -> int:
     return _whole(text, 0)
 
 
+def seed(text: str) -> int:
+    """A seed, as numpy takes it."""
+    if (value := _whole(text, 0)) > MOST_SEED:
+        raise ArgumentTypeError(f"{text!r} does not fit: a seed is a whole number from 0 to {MOST_SEED}")
+    return value
+
+
 def positive_numbers(text: str) -> list[int]:
     """`1,32` -> `[1, 32]`."""
     return [positive(word) for word in names(text)]
@@ -48,9 +60,9 @@ def numbers_by_stage(text: str) -> list[list[int]]:
     return [positive_numbers(stage) for stage in text.split("/")]
 
 
-def not_negative_numbers(text: str) -> list[int]:
+def seeds(text: str) -> list[int]:
     """`0,1` -> `[0, 1]`."""
-    return [not_negative(word) for word in names(text)]
+    return [seed(word) for word in names(text)]
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -76,7 +88,7 @@ def amount(text: str) -> float:
     """`30M` -> 30e6, `4.5G` -> 4.5e9, `1200` -> 1200."""
     unit = UNITS.get(text[-1:].upper())
     value = _float(text[:-1] if unit else text)
-    if value is None or not value > 0:
+    if value is None or not 0 < value * (unit or 1) < math.inf:
         raise ArgumentTypeError(
             f"{text!r} is no amount: write a positive number, if you like with K, M, G or B, such as 30M"
         )

@@ -1,58 +1,52 @@
-"""Words of the command line become numbers, or a sentence."""
-
-from argparse import ArgumentTypeError
+"""Words of a command line that do not fit end in one sentence with the value and what is allowed."""
 
 import pytest
 
-from poa_bench import argument_types
-from poa_bench.cli import main
+from poa_bench.cli import build_parser, main
+from poa_bench.errors import InputError
+from poa_bench.report.markdown import inline, table
+from poa_bench.sweep.plan import make_sweep
+
+EVALUATE = ["evaluate", "c.pth", "--data", "digits", "-o", "r"]
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "expected"),
+    "words",
     [
-        ("amount", "30M", 30e6),
-        ("amount", "4.5g", 4.5e9),
-        ("amount", "1200", 1200),
-        ("amount", "2B", 2e9),
-        ("positive_numbers", "1,32", [1, 32]),
-        ("not_negative_numbers", "0,7", [0, 7]),
-        ("share", "0.3", 0.3),
-        ("specs", "all", "all"),
-        ("specs", "vit-w96-d2,intact", ["vit-w96-d2", "intact"]),
+        [*EVALUATE, "--specs", ","],
+        [*EVALUATE, "--tasks", " , "],
+        [*EVALUATE, "--seeds", str(2**70)],
+        [*EVALUATE, "--seeds", "-1"],
+        [*EVALUATE, "--seeds", "9" * 5000],
+        [*EVALUATE, "--image-size", "1e3"],
+        ["demo", "--seed", str(2**32)],
+        ["search", "c.pth", "--task", "knn", "--max-params", "inf"],
+        ["search", "c.pth", "--task", "knn", "--max-params", "1e308G"],
+        ["search", "c.pth", "--task", "knn", "--max-params", "nan"],
     ],
 )
-def test_what_fits(kind, text, expected):
-    assert getattr(argument_types, kind)(text) == expected
+def test_numbers_and_names_that_do_not_fit(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "Traceback" not in said and "argument --" in said
 
 
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [("amount", "lots"), ("amount", "-3"), ("amount", ""), ("amount", "nan"), ("positive", "0"), ("positive", "1.5")]
-    + [("not_negative", "-1"), ("positive_numbers", "1,a"), ("share", "0"), ("share", "1.1"), ("share", "nan")],
-)
-def test_what_does_not_fit_is_named(kind, text):
-    with pytest.raises(ArgumentTypeError, match="write a"):
-        getattr(argument_types, kind)(text)
+def test_names_may_have_spaces_between_them():
+    assert build_parser().parse_args([*EVALUATE, "--specs", "vit-s, vit-b"]).specs == ["vit-s", "vit-b"]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "profile poa_vit-digits.py --batches 0",
-        "profile poa_vit-digits.py --image-size -3",
-        "sizes vit --image-size 0",
-        "plan sweep_digits --jobs 0",
-        "run sweep_digits --retries -1",
-        "search CHECKPOINT --budget -1",
-        "pick results --task knn --max-params lots",
-        "evaluate CHECKPOINT --data digits -o results --seeds x",
-        "predict-cost poa_vit-digits.py --utilisation 30",
-    ],
-)
-def test_commands_say_which_argument_it_is(line, capsys):
-    with pytest.raises(SystemExit) as status:
-        main(line.split())
-    assert status.value.code == 2
-    option, value = line.split()[-2:]
-    assert f"argument {option}: '{value}' " in capsys.readouterr().err
+@pytest.mark.parametrize("seeds", [[2**32], [-1], [], [0.5], ["x"]])
+def test_seeds_of_a_sweep(seeds):
+    with pytest.raises(InputError, match="seeds"):
+        make_sweep({"name": "s", "checkpoints": [], "results": "r", "tasks": [{"task": "knn"}], "seeds": seeds})
+
+
+def test_names_in_tables_stay_in_their_cell():
+    import pandas
+
+    hostile = "a|b\n| c | <script>alert(1)</script> `x` |"
+    shown = table(pandas.DataFrame({hostile: [hostile, 1.5], "n": [2, None]}))
+    assert len(shown.splitlines()) == 4 and "<script" not in shown
+    assert all(line.replace("\\|", "").count("|") == 3 for line in shown.splitlines())
+    assert inline("knn-k20-T0.07/1 ± 0.5") == "knn-k20-T0.07/1 ± 0.5"

@@ -5,7 +5,7 @@ If it is interrupted, start it again with the same --out: it resumes where it st
 
 import argparse
 
-from poa_bench.argument_types import not_negative
+from poa_bench.argument_types import seed
 from poa_bench.config_files import families_of_the_demo
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", help="folder for everything it makes [work_dirs/demo-FAMILY(-distill)(-quick)]"
     )
     parser.add_argument("--family", choices=families_of_the_demo(), default="vit", help="default: vit")
-    parser.add_argument("--seed", type=not_negative, default=0, help="seed of pre-training and evaluation; default: 0")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of pre-training and evaluation; default: 0")
 
 
 def run(args: argparse.Namespace) -> int:

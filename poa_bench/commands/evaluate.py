@@ -13,7 +13,7 @@ Examples:
 
 import argparse
 
-from poa_bench.argument_types import add_branch, json_object, names, not_negative_numbers, positive, specs
+from poa_bench.argument_types import add_branch, json_object, names, positive, seeds, specs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seeds",
-        type=not_negative_numbers,
+        type=seeds,
         default="0",
         metavar="N,N",
         help="measurement seeds, for random initialisation and for a held-out validation split; default: 0",

@@ -12,7 +12,7 @@ Examples:
 import argparse
 import shlex
 
-from poa_bench.argument_types import not_negative_numbers, positive
+from poa_bench.argument_types import positive, seeds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="folder for everything it makes [work_dirs/seed-table-SCALE]")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="trainings at a time [1]")
-    parser.add_argument("--seeds", type=not_negative_numbers, default="", metavar="N,N", help="of pre-training [0,1,2]")
+    parser.add_argument("--seeds", type=seeds, default="", metavar="N,N", help="of pre-training [0,1,2]")
     parser.add_argument(
         "--launch",
         default="",

@@ -7,7 +7,7 @@ Example: poa-bench search work_dirs/run/iter_1000.pth --task knn --dataset digit
 
 import argparse
 
-from poa_bench.argument_types import amount, not_negative, positive
+from poa_bench.argument_types import amount, not_negative, positive, seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--budget", type=positive, metavar="N", help="measure at most N sizes")
     parser.add_argument(
-        "--seed", type=not_negative, default=0, help="seed of the evolutionary search; measurements have seed 0"
+        "--seed", type=seed, default=0, help="seed of the evolutionary search; measurements have seed 0"
     )
     parser.add_argument("--results", default="results/search", metavar="DIR", help="default results/search")
     where = parser.add_mutually_exclusive_group()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from poa_bench.errors import InputError
+from poa_bench.report import markdown
 from poa_bench.report.compare import compare, read_side
 from poa_bench.report.naming import variants
 from poa_bench.report.noise import ahead_sentence
@@ -47,9 +48,8 @@ def _section(pair: tuple[str, str], rows: pd.DataFrame) -> str:
         }
     )
     verdicts = [_verdict(pair, name, of_score) for name, of_score in rows.groupby(scores, sort=False)]
-    table = shown.to_markdown(index=False, disable_numparse=True)
     how = f"\n\n{_HOW}" if rows.low.notna().any() else ""
-    return f"{pair[1]} against {pair[0]}: {'; '.join(verdicts)}.\n\n{table}{how}"
+    return f"{pair[1]} against {pair[0]}: {'; '.join(verdicts)}.\n\n{markdown.table(shown)}{how}"
 
 
 def _difference(difference: float, low: float, high: float) -> str:

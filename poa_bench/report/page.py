@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from poa_bench.report import figures, maps, sentences, tables
 from poa_bench.report.analysis import gains, rank_correlation
 from poa_bench.report.frame import ReportData
+from poa_bench.report.markdown import inline, table
 from poa_bench.report.page_values import page_values
 from poa_bench.report.published import FIELDS, beside, read_published
 from poa_bench.report.robustness_charts import robustness_charts
@@ -49,7 +50,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["code_spans"] = code_spans
+    made.filters |= {"code_spans": code_spans, "inline": inline, "table": table}
     return made
 
 

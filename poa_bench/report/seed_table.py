@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from poa_bench.elastic.space import SubnetSpec
+from poa_bench.report import markdown
 from poa_bench.report.compute import operations_text
 from poa_bench.report.frame import ReportData
 from poa_bench.report.intervals import interval_text
@@ -27,15 +28,15 @@ def table_text(data: ReportData, roles: Mapping[str, str], title: str) -> str:
         title: heading.
     """
     parts = [f"# {title}", "Means over pre-training seeds; in brackets the 95 % interval, over pictures and seeds."]
-    parts.append(score_table(data, roles).to_markdown(index=False, disable_numparse=True))
+    parts.append(markdown.table(score_table(data, roles)))
     costs = cost_table(data, roles)
     if not costs.empty:
         parts.append("What all sizes of a method cost together, per seed; a teacher counts once:")
-        parts.append(costs.to_markdown(index=False, disable_numparse=True))
+        parts.append(markdown.table(costs))
     published = published_table()
     if not published.empty:
         parts.append("The paper's Table 4, ImageNet-1K (ViT-S, ViT-B, ViT-L; effective epochs in its columns):")
-        parts.append(published.to_markdown(index=False, disable_numparse=True))
+        parts.append(markdown.table(published))
     return "\n\n".join(parts) + "\n"
 
 

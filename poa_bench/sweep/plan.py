@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -32,6 +32,8 @@ from poa_bench.runs.run import Initialisation, Run
 from poa_bench.sweep.planned import Networks, OutsideEntry, fields_of, of_checkpoint, of_outside
 from poa_bench.tasks import find_task
 from poa_bench.tasks.resolve import resolve
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as numpy takes them
 
 
 class TaskEntry(BaseModel):
@@ -55,7 +57,7 @@ class TaskEntry(BaseModel):
     specs: Literal["all", "named"] | list[str] = "all"
     families: list[str] = []
     initialisations: list[Initialisation] = ["pretrained"]
-    seeds: list[int] | None = None
+    seeds: list[Seed] | None = None
     settings: dict[str, Any] = {}
     gpus: int = Field(default=1, ge=0)
     alone: bool | None = None
@@ -95,7 +97,7 @@ class Sweep(BaseModel):
     networks: list[OutsideEntry] = []
     results: str
     tasks: list[TaskEntry] = Field(min_length=1)
-    seeds: list[int] = [0]
+    seeds: list[Seed] = Field(default=[0], min_length=1)
     series: str | None = Field(default=None, min_length=1)
     retries: int = Field(default=1, ge=0, description="how often a failed run is tried again")
     slurm: Slurm = Slurm()

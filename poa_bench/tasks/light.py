@@ -1,13 +1,13 @@
 """Light evaluation: many sizes in one process, from one supernet and one copy of the pictures."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.progress import Progress
 
-from poa_bench.downstream.features import Place
+from poa_bench.downstream.features import Place, check_amp
 from poa_bench.downstream.images import EvaluationData
 from poa_bench.elastic import Supernet, load_supernet
 from poa_bench.elastic.preprocessing import Preprocessing
@@ -61,9 +61,15 @@ def run_light(
 
 
 def _check(run: "Run") -> None:
-    if unknown := set(run.settings) - set(SETTINGS):
-        raise InputError(f"unknown settings {sorted(unknown)} of {run}: allowed are {', '.join(SETTINGS)}")
+    check_settings(run.settings, str(run))
     protocol_of(run)
+
+
+def check_settings(given: Mapping[str, Any], whose: str) -> None:
+    """Raise InputError unless a light run knows each of the settings; asked when runs are planned, too."""
+    if unknown := set(given) - set(SETTINGS):
+        raise InputError(f"unknown settings {sorted(unknown)} of {whose}: allowed are {', '.join(SETTINGS)}")
+    check_amp(given.get("amp", SETTINGS["amp"]))
 
 
 def _on_data(runs: Sequence["Run"], device: torch.device | str, progress: Progress | None) -> Iterator["Outcome"]:

@@ -65,8 +65,9 @@ def resolve(
 
 def _resolve_light(task: Entry, training: Preprocessing | None, image_size: int | None, branch: str) -> Resolved:
     from poa_bench.downstream.images import EvaluationData
-    from poa_bench.tasks.light import SETTINGS
+    from poa_bench.tasks.light import SETTINGS, check_settings
 
+    check_settings(task.settings, f"task {task.task!r}")
     settings = {**SETTINGS, "branch": branch, **task.settings}
     source = settings.pop("config") or task.dataset
     if source is None:
