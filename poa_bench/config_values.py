@@ -115,6 +115,8 @@ def check_call(where: str, called: Callable, given: Mapping[str, Any]) -> None:
     Raises:
         InputError: an argument is unknown, or its value is not of the kind that its type hint says.
     """
+    if not isinstance(given, Mapping):
+        raise InputError(f"{where or 'the config'} is {given!r:.80}: it must be a dict of arguments")
     known = _parameters(called)
     for name, value in given.items():
         key = f"{where}.{name}".lstrip(".")

@@ -83,7 +83,12 @@ def test_too_little_shared_memory_is_said(tmp_path):
     private = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$@"', "sh"]
     if subprocess.run([*private, "true"], capture_output=True).returncode:
         pytest.skip("mounting needs root")
-    options = ("train_dataloader.num_workers=1", "train_dataloader.timeout=20", "train_dataloader.batch_size=64")
+    options = (
+        "train_dataloader.num_workers=1",
+        "train_dataloader.timeout=20",
+        "train_dataloader.batch_size=64",
+        "train_dataloader.dataset.indices=640",
+    )
     line = [*private, *command(tmp_path / "w", *LONG, *options)]
     done = subprocess.run(line, env=environment(), cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "a process that reads data gave no batch" in done.stderr, done.stderr[-2000:]

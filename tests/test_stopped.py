@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from poa_bench.runs.results import load_results
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, but_slow
 from tests.downstream.networks import tiny_supernet, write_checkpoint
 
 LONG = {
@@ -29,12 +29,18 @@ def poa_bench(*words: object) -> list[str]:
     return [sys.executable, "-m", "poa_bench.cli", *map(str, words)]
 
 
+def hear_interrupts() -> None:
+    """A shell lets what it starts in the background ignore them, and so would everything below."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def started(line: list[str], folder: Path):
     """A process with its output in a file; its children are looked for by the folder in their command lines."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     with open(folder / "output.txt", "w") as output:
-        process = subprocess.Popen(line, cwd=REPOSITORY, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        streams = {"stdout": output, "stderr": subprocess.STDOUT, "preexec_fn": hear_interrupts}
+        process = subprocess.Popen(line, cwd=REPOSITORY, env=environment, **streams)
         try:
             yield process
         finally:
@@ -124,7 +130,9 @@ def test_the_demo_leaves_no_training_behind(told, tmp_path):
     assert not load_results(tmp_path / "demo", on_broken="aside")[0]
 
 
-@pytest.mark.parametrize("told, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "told, status", but_slow([(signal.SIGTERM, 143), (signal.SIGINT, 130)], [(signal.SIGTERM, 143)])
+)
 def test_a_command_that_is_told_to_stop_says_so_in_a_line(told, status, tmp_path):
     """Also where it has no training: an evaluation."""
     checkpoint = write_checkpoint(tiny_supernet("vit"), tmp_path / "supernet.pth")

@@ -22,6 +22,7 @@ import numpy as np
 
 from poa_bench.datasets.archives import DEFLATED, IN_TAR, list_archive
 from poa_bench.datasets.cache import build_once
+from poa_bench.datasets.labels import readable
 from poa_bench.errors import InputError
 from poa_bench.files import state_of
 
@@ -143,20 +144,23 @@ class ArchiveStore:
         """
         if self._file is None:
             self._open()
+        try:
+            data = self._bytes(position)
+        except (zlib.error, struct.error, OSError) as error:
+            data, reason = None, f"{type(error).__name__}: {error}"
+        if data is None or self.methods[position] != IN_TAR and zlib.crc32(data) != self.crc32s[position]:
+            name = readable(self.names[position])
+            said = "its check sum is wrong" if data is not None else reason
+            raise InputError(f"{name} in {self.path} is damaged ({said}): copy the archive again")
+        return data
+
+    def _bytes(self, position: int) -> bytes:
         offset, size, method = int(self.offsets[position]), int(self.sizes[position]), int(self.methods[position])
         if method == IN_TAR:
             return os.pread(self._file, size, offset)
         name, extra = _ZIP_HEADER.unpack(os.pread(self._file, _ZIP_HEADER.size, offset))
         data = os.pread(self._file, size, offset + _ZIP_HEADER.size + name + extra)
-        try:
-            data = zlib.decompress(data, -zlib.MAX_WBITS) if method == DEFLATED else data
-        except zlib.error:
-            data = b""
-        if zlib.crc32(data) != self.crc32s[position]:
-            raise InputError(
-                f"{self.names[position].decode(errors='replace')} in {self.path} is damaged: copy it again"
-            )
-        return data
+        return zlib.decompress(data, -zlib.MAX_WBITS) if method == DEFLATED else data
 
     def _open(self) -> None:
         self._file = os.open(self.path, os.O_RDONLY)

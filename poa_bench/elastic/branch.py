@@ -11,4 +11,4 @@ DEFAULT_BRANCH: Branch = "teacher"  # what the paper evaluates; of files that sa
 
 def evaluated_branch(checkpoint: Mapping[str, Any]) -> Branch:
     """The branch that is evaluated where nobody asks for another: the checkpoint's objective says it."""
-    return checkpoint["meta"].get("objective", {}).get("evaluated_branch", DEFAULT_BRANCH)
+    return (checkpoint["meta"].get("objective") or {}).get("evaluated_branch", DEFAULT_BRANCH)

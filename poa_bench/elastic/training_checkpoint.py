@@ -3,14 +3,13 @@
 import os
 import re
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from poa_bench.elastic.branch import BRANCHES, UNAVERAGED, Branch
+from poa_bench.elastic.branch import BRANCHES, UNAVERAGED, Branch, evaluated_branch
 from poa_bench.elastic.described import check_description
 from poa_bench.elastic.preprocessing import say_once
 from poa_bench.elastic.safe_globals import safe_globals
@@ -68,7 +67,12 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path} was not written by a poa_bench pre-training (it has no meta.poa_bench): {_way_out(checkpoint)}"
         )
-    check_description(checkpoint["meta"]["poa_bench"], path)
+    check_description(meta["poa_bench"], path)
+    for name in ("objective", "compute"):
+        if not isinstance(meta.get(name) or {}, dict):
+            raise InputError(f"{path}: meta.{name} is {meta[name]!r:.80}: it must be a dict")
+    if (branch := evaluated_branch(checkpoint)) not in BRANCHES:
+        raise InputError(f"{path}: meta.objective.evaluated_branch is {branch!r:.80}: use {', '.join(BRANCHES)}")
     return checkpoint
 
 
@@ -107,12 +111,20 @@ def branch_tensors(
         raise InputError(f"{path} holds no {branch}: no EMAHook wrote it (it has no ema_state_dict), use {network!r}")
     if averaged and "ema_state_dict" in checkpoint:
         say_once(f"{path}: the averages of mmengine's EMAHook are taken; branch {network + UNAVERAGED!r} is without")
-    state = unwrapped(checkpoint["state_dict" if averaged else "ema_state_dict"], path)
+    state = unwrapped(_tensors(checkpoint.get("state_dict" if averaged else "ema_state_dict"), path), path)
     prefix = f"{network}.{part}."
     found = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     if not found:
         what = branch if part == "backbone" else f"{part} of the {branch}"
         raise InputError(f"{path} holds no {what}: its tensors start with {_prefixes(state)}")
+    return found
+
+
+def _tensors(found: Any, path: str | Path) -> dict[str, Tensor]:
+    if not isinstance(found, dict) or not found:
+        raise InputError(f"{path} holds no tensors by name (its state_dict is {found!r:.80}): give another checkpoint")
+    if wrong := [name for name, value in found.items() if not (isinstance(name, str) and isinstance(value, Tensor))]:
+        raise InputError(f"{path}: {wrong[0]!r:.80} in its state_dict is no tensor; give another checkpoint")
     return found
 
 
@@ -144,7 +156,7 @@ def is_whole(path: str | Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, EOFError):
+    except Exception:  # a zip in pieces raises a dozen kinds, from BadZipFile to OSError for a place before its start
         return False
 
 

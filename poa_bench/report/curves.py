@@ -66,7 +66,7 @@ def read_scalars(folder: Path) -> pd.DataFrame:
     """All scalar logs below a folder, later lines of the same step winning (a resumed run logs steps again)."""
     values: dict[tuple[str, int], float] = {}
     for path in sorted(folder.rglob("scalars.json"), key=lambda path: path.stat().st_mtime):
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             entry = _entry(line)
             step = entry.get("step", entry.get("iter"))
             for name, value in entry.items():

@@ -84,7 +84,7 @@ def test_a_missing_a_foreign_and_a_broken_file_are_said(tmp_path):
     path = write_result(result, tmp_path)
     kept = path.with_name(OUTCOMES_FILE)
     whole = kept.read_bytes()
-    for contents, message in ((whole[:100], "it is another run's"), (None, "No such file")):
+    for contents, message in ((whole[:100], "it is another run's"), (None, "there is no file")):
         kept.unlink()
         if contents is not None:
             kept.write_bytes(contents)
