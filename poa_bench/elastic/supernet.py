@@ -152,8 +152,9 @@ class Supernet(nn.Module):
         # built without memory and without random initialisation, which takes seconds for a large network
         module = self.family.skeleton(self.space, self.space.check(spec), self.options, self.family.pool)
         self._match_drop_path(module, spec)
-        slices = self.parameters_of(spec)
-        _set_parameters(module, {name: nn.Parameter(tensor.detach().clone()) for name, tensor in slices.items()})
+        with torch.no_grad():
+            slices = sliced_parameters(self.family, self.network, module, self.space, spec, self.alpha)
+        _set_parameters(module, {name: nn.Parameter(_own(tensor)) for name, tensor in slices.items()})
         if self.preprocessing is not None:
             module.pretrained_cfg = self.preprocessing.timm_config()  # where timm looks for it
         return module.to(self.mask_token.device).train(self.training)
@@ -259,6 +260,11 @@ def _initialise_positions(network: nn.Module, std: float) -> None:
     if getattr(network, "pos_embed", None) is None:
         raise InputError(f"position_std is for networks with position embeddings, not for {type(network).__name__}")
     nn.init.trunc_normal_(network.pos_embed, std=std, a=-3 * std, b=3 * std)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy of what is a part of the full weights; what was scaled is new already."""
+    return tensor.detach().clone() if isinstance(tensor, nn.Parameter) or tensor._is_view() else tensor
 
 
 def _with_parameters(skeleton: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:

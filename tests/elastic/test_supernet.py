@@ -101,6 +101,16 @@ def test_extracted_module_owns_its_weights(supernet):
     assert torch.equal(supernet.network.norm.weight, before)
 
 
+@pytest.mark.parametrize("alpha", [True, False])
+@pytest.mark.parametrize("spec", SPACE, ids=str)
+def test_no_memory_is_shared_with_the_supernet(spec, alpha):
+    net = Supernet(SPACE, alpha=alpha, image_size=16, patch_size=4)
+    full = {parameter.untyped_storage().data_ptr() for parameter in net.parameters()}
+    module = net.extract(spec)
+    assert not full & {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+    assert all(parameter.is_contiguous() and parameter.requires_grad for parameter in module.parameters())
+
+
 def test_alpha_can_be_switched_off():
     supernet = randomised(Supernet(SPACE, alpha=False, image_size=16, patch_size=4))
     full = supernet.network.blocks[0].mlp.fc1.weight
