@@ -162,12 +162,9 @@ def export_all(
 
 
 def _is_finished(path: Path, expected: dict[str, str]) -> bool:
-    if not path.exists():
-        return False
     try:
-        metadata = read_metadata(path)
-        read_extracted(path)
-    except InputError:  # damaged, or no safetensors file: it is written again
+        metadata, _ = read_metadata(path), read_extracted(path)
+    except InputError:  # it is not there, or damaged: it is written
         return False
     if any(metadata.get(key) != value for key, value in expected.items()):
         raise InputError(

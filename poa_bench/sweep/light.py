@@ -51,14 +51,23 @@ def evaluate_checkpoint(
     done = {run.id: run for run in runs if is_done(output, run.id)}
     _refuse_other_machines(done.values(), output, hardware_facts(device)["device"])
     _name_series(done.values(), output)
-    missing = [run for run in runs if run.id not in done]
+    results, errors = _measure([run for run in runs if run.id not in done], len(runs), output, device)
+    if errors:
+        raise errors[0][1]
+    return results
+
+
+def _measure(
+    missing: list[Run], total: int, output: Path, device: str
+) -> tuple[list[Result], list[tuple[Run, Exception]]]:
+    """Do and write what nobody else works on; the new results, and what has failed."""
     results: list[Result] = []
     errors: list[tuple[Run, Exception]] = []
     with _progress() as progress, hold_missing(output, missing) as releases:
         held = [run for run in missing if run.id in releases]
         if others := [run for run in missing if run.id not in releases]:
             progress.print(_left_to(output, others), soft_wrap=True, markup=False)
-        bar = progress.add_task("runs", total=len(runs), completed=len(runs) - len(held))
+        bar = progress.add_task("runs", total=total, completed=total - len(held))
         for run, outcome in run_light(held, device, progress):
             progress.advance(bar)
             if isinstance(outcome, Exception):
@@ -69,11 +78,9 @@ def evaluate_checkpoint(
             results.append(outcome)
             metric = next(iter(outcome.metrics))
             progress.print(f"{run}: {metric} {outcome.primary:.2f} {outcome.units.get(metric, '')}", soft_wrap=True)
-        for line in _causes(errors, len(runs)):
+        for line in _causes(errors, total):
             progress.print(line, soft_wrap=True, markup=False)
-    if errors:
-        raise errors[0][1]
-    return results
+    return results, errors
 
 
 def _left_to(output: Path, runs: list[Run]) -> str:
