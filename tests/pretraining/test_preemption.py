@@ -53,8 +53,10 @@ def test_all_processes_stop_together(tmp_path):
     job = Job(tmp_path / "w", *LONG, ranks=2)
     job.wait_for(lambda: len(iterations(tmp_path / "w")) > 3)
     job.processes[1].terminate()
-    for process, output in zip(job.processes, job.output, strict=True):
+    for process in job.processes:
         process.join(120)
-        assert process.exitcode == 1 and "stopped by SIGTERM after iteration" in output.read_text()
+        assert process.exitcode == 1
+    said = "".join(output.read_text() for output in job.output)
+    assert said.count("stopped by SIGTERM after iteration") == 1, "they fail alike: one of them says it"
     (checkpoint,) = (tmp_path / "w").glob("iter_*.pth")
     assert int(checkpoint.stem.removeprefix("iter_")) % 10 == 0

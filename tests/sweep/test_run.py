@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from poa_bench.errors import InputError
 from poa_bench.runs.results import load_results, read_results
 from poa_bench.sweep import run_folder, worker
 from poa_bench.sweep.local import LocalExecutor
@@ -106,7 +107,8 @@ def test_everything_is_done_once_and_right(sweep, knn):
     assert {path: path.stat().st_mtime_ns for path in Path(config.results).rglob("result.json")} == stamps
 
 
-def test_a_failing_run_is_tried_again_kept_in_full_and_stops_nobody(sweep, knn):
+def test_a_failing_run_is_tried_again_kept_in_full_and_stops_nobody(sweep, knn, monkeypatch):
+    monkeypatch.setattr("poa_bench.tasks.light.check_amp", lambda _: None)  # else the plan would refuse it
     config = sweep(knn(), knn(settings={"amp": "fp8"}, specs=["smallest", "intact"]), retries=2)
     summary = carry_through(config)
     assert (summary.done, summary.total, summary.exit_code) == (6, 8, 1)
@@ -295,3 +297,9 @@ def test_what_a_killed_process_has_left_goes_with_the_next_one(tmp_path):
     with run_folder.hold(tmp_path, "0123") as release:
         assert release is not None
         assert sorted(path.name for path in folder.iterdir()) == ["failure-1.json", "lock"]
+
+
+@pytest.mark.parametrize("settings", [{"amp": "fp8"}, {"amps": "bf16"}])
+def test_settings_that_no_run_takes_are_refused_by_the_plan(settings, sweep, knn):
+    with pytest.raises(InputError, match="unknown"):
+        expand(sweep(knn(settings=settings)))

@@ -191,8 +191,8 @@ def test_only_what_changes_a_number_is_in_the_identity_of_a_run(data):
     from poa_bench.sweep.plan import TaskEntry
     from poa_bench.tasks.resolve import resolve
 
-    def hashed(task: str, **settings) -> dict:
-        entry = TaskEntry(task=task, settings={"config": data, **settings}, protocols=settings.pop("protocols", []))
+    def hashed(task: str, protocols=()) -> dict:
+        entry = TaskEntry(task=task, settings={"config": data}, protocols=list(protocols))
         return resolve(entry).config["data"]
 
     assert "shifted" not in hashed("knn") and "metric" not in hashed("knn")
