@@ -9,8 +9,8 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from poa_bench.elastic.branch import BRANCHES
+from poa_bench.elastic.limits import MOST_SEED
 
-MOST_SEED = 2**32 - 1  # numpy's
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
 

@@ -24,6 +24,7 @@ from mmengine.optim import OptimWrapper
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch.utils.data import DataLoader
 
+from poa_bench.elastic.limits import MOST_SEED
 from poa_bench.errors import InputError
 from poa_bench.registry import SCOPE
 
@@ -47,7 +48,6 @@ TAKEN_OUT = {
 }
 LOOPS = {"val_cfg": loops.ValLoop, "test_cfg": loops.TestLoop}
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-MOST_SEED = 2**32 - 1  # numpy's
 
 
 def check_config(config: Config) -> None:

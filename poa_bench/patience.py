@@ -54,13 +54,15 @@ class LoaderAlarmHook(Hook):
 
     def __init__(self) -> None:
         self._seconds = 0.0
+        self._dataset: Any = None
+        self._waited = False  # at the last ring, for the batch that has not come yet
         self._before: Any = None
 
     def before_train(self, runner: Runner) -> None:
         """Listen; only the main thread can."""
         loader = runner.train_loop.dataloader
         if loader.timeout and threading.current_thread() is threading.main_thread():
-            self._seconds = 1.1 * loader.timeout + 1
+            self._seconds, self._dataset = loader.timeout, loader.dataset
             self._before = signal.signal(signal.SIGALRM, self._ring)
 
     def after_train(self, runner: Runner) -> None:
@@ -72,6 +74,7 @@ class LoaderAlarmHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """The batch has come."""
         signal.alarm(0)
+        self._waited = False
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """The next one is awaited."""
@@ -79,11 +82,20 @@ class LoaderAlarmHook(Hook):
             signal.setitimer(signal.ITIMER_REAL, self._seconds)
 
     def _ring(self, _number: int, frame: FrameType | None) -> None:
-        while frame is not None and not frame.f_code.co_filename.endswith("torch/utils/data/dataloader.py"):
-            frame = frame.f_back
-        if frame is not None:
+        """The second ring in the same wait ends it; an evaluation in between reads data, too, and is no wait."""
+        waits = self._is_fetching(frame)
+        if waits and self._waited:
             raise RuntimeError(f"DataLoader timed out after {self._seconds:g} seconds")
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)  # an evaluation, or a checkpoint that is written
+        self._waited = waits
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def _is_fetching(self, frame: FrameType | None) -> bool:
+        """Whether the training's own loader is at work."""
+        while frame is not None:
+            if frame.f_code.co_filename.endswith("torch/utils/data/dataloader.py"):
+                return getattr(frame.f_locals.get("self"), "_dataset", None) is self._dataset
+            frame = frame.f_back
+        return False
 
 
 class Sign(NamedTuple):

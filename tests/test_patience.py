@@ -3,14 +3,16 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from torch.utils.data import DataLoader, Dataset
 
 from poa_bench.doctor import examine_shared_memory
-from poa_bench.patience import LOADER_SECONDS, PROCESS_SECONDS, set_limits
+from poa_bench.patience import LOADER_SECONDS, PROCESS_SECONDS, LoaderAlarmHook, set_limits
 from tests.conftest import REPOSITORY
 from tests.pretraining.jobs import Job
 from tests.pretraining.runs import command, environment, logged
@@ -28,6 +30,38 @@ def test_limits_are_set_where_the_config_has_none():
     config.train_dataloader.timeout, config.env_cfg.dist_cfg.timeout = 5, 7
     set_limits(config)
     assert config.train_dataloader.timeout == 5 and config.env_cfg.dist_cfg.timeout == 7
+
+
+class Ringing(Dataset):
+    """The alarm rings while an item is read."""
+
+    def __init__(self, hook: LoaderAlarmHook):
+        self.hook = hook
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        self.hook._ring(signal.SIGALRM, sys._getframe())
+        return index
+
+
+def test_only_a_long_wait_for_the_trainings_own_batch_is_ended():
+    hook = LoaderAlarmHook()
+    own, evaluation = Ringing(hook), Ringing(hook)
+    hook._seconds, hook._dataset = 1000, own
+    try:
+        for _ in range(5):
+            list(DataLoader(evaluation))  # a validation of an hour, in which the alarm always finds a loader at work
+        list(DataLoader(own))  # the first ring of a wait may come a moment after that validation
+        hook.before_train_iter(None, 0)
+        list(DataLoader(own))
+        list(DataLoader(evaluation))
+        list(DataLoader(own))
+        with pytest.raises(RuntimeError, match="DataLoader timed out after 1000 seconds"):
+            list(DataLoader(own))
+    finally:
+        signal.alarm(0)
 
 
 @pytest.mark.soak

@@ -170,7 +170,9 @@ def _affordable(
 
 def _equal_content(later: Pictures, earlier: Pictures, chosen: list[int], candidates: list[int]) -> list[tuple]:
     """Pairs of places with equal content."""
-    jobs = [(earlier, place) for place in candidates] + [(later, place) for place in chosen if candidates]
+    if not candidates:
+        return []
+    jobs = [(earlier, place) for place in candidates] + [(later, place) for place in chosen]
     console = Console(stderr=True)
     with ThreadPool(cores()) as threads:
         digests = threads.imap(_digest, jobs, 16)
@@ -179,7 +181,7 @@ def _equal_content(later: Pictures, earlier: Pictures, chosen: list[int], candid
     twins = dict(zip(found[: len(candidates)], candidates, strict=True))
     return [
         (place, twins[digest])
-        for place, digest in zip(chosen, found[len(candidates) :], strict=False)
+        for place, digest in zip(chosen, found[len(candidates) :], strict=True)
         if digest in twins
     ]
 

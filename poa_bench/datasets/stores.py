@@ -143,7 +143,7 @@ class ArchiveStore:
             InputError: the archive was replaced since its index was read, or the file in it is damaged.
         """
         if self._file is None:
-            self._open()
+            self._file = self._opened()
         try:
             data = self._bytes(position)
         except (zlib.error, struct.error, OSError) as error:
@@ -162,10 +162,12 @@ class ArchiveStore:
         data = os.pread(self._file, size, offset + _ZIP_HEADER.size + name + extra)
         return zlib.decompress(data, -zlib.MAX_WBITS) if method == DEFLATED else data
 
-    def _open(self) -> None:
-        self._file = os.open(self.path, os.O_RDONLY)
-        if state_of(self._file)[:3] != self._state[:3]:  # who may read it does not matter here
+    def _opened(self) -> int:
+        file = os.open(self.path, os.O_RDONLY)
+        if state_of(file)[:3] != self._state[:3]:  # who may read it does not matter here
+            os.close(file)
             raise InputError(f"{self.path} was replaced while it was in use: start again")
+        return file
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_file": None}  # a spawned worker opens the archive itself

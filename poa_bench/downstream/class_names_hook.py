@@ -1,6 +1,7 @@
 """Before a training or a test: the classes of data sets and heads are the same ones, in the same order."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -108,9 +109,9 @@ def _inside(dataset: Any) -> Iterator[Any]:
 def _same(first: tuple[str, ...], second: tuple[str, ...], one: str, other: str) -> None:
     if first == second:
         return
-    different = [label for label, names in enumerate(zip(first, second, strict=False)) if names[0] != names[1]]
-    label = different[0] if different else min(len(first), len(second))
-    names = [repr(found[label]) if label < len(found) else "no class" for found in (first, second)]
+    pairs = enumerate(zip_longest(first, second))
+    label, found = next((label, pair) for label, pair in pairs if pair[0] != pair[1])
+    names = ["no class" if name is None else repr(name) for name in found]
     raise InputError(
         f"label {label} is {names[0]} in {one}, but {names[1]} in {other}: {one} has the classes {quoted(first)}, "
         f"{other} {quoted(second)}; give both the same metainfo.classes, or the same class folders"

@@ -193,7 +193,7 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
         InputError: no such file, a damaged one, not an extracted sub-network, of an unknown family, or its tensors do
             not fit.
     """
-    metadata, tensors = read_metadata(path), read_extracted(path)
+    metadata, tensors = read_extracted(path)
     module = build_extracted(metadata, tensors, path)
     load_strictly(module, tensors, path)
     if preprocessing_of(metadata, path) is not None:
@@ -201,17 +201,16 @@ def load_subnet(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
     return module.eval(), metadata
 
 
-def read_extracted(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of an extracted file; files of earlier versions have no check sum.
+def read_extracted(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of an extracted file; files of earlier versions have no check sum.
 
     Raises:
         InputError: no such file, another kind of file, or one whose tensors were changed.
     """
-    said = read_metadata(path).get(_CRC32)
-    tensors = safetensors.torch.load_file(path)
-    if said is not None and said != (found := _check_sum(tensors)):
+    metadata, tensors = read_metadata(path), safetensors.torch.load_file(path)
+    if (said := metadata.get(_CRC32)) is not None and said != (found := _check_sum(tensors)):
         raise InputError(f"{path} is damaged: the check sum of its tensors is {found}, not {said}; export it again")
-    return tensors
+    return metadata, tensors
 
 
 def read_preprocessing(path: str | Path) -> Preprocessing | None:

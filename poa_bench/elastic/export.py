@@ -20,7 +20,6 @@ from poa_bench.elastic.checkpoint import (
     load_supernet,
     preprocessing_remark,
     read_extracted,
-    read_metadata,
     save_subnet,
     timm_architecture,
     timm_arguments,
@@ -163,7 +162,7 @@ def export_all(
 
 def _is_finished(path: Path, expected: dict[str, str]) -> bool:
     try:
-        metadata, _ = read_metadata(path), read_extracted(path)
+        metadata, _ = read_extracted(path)
     except InputError:  # it is not there, or damaged: it is written
         return False
     if any(metadata.get(key) != value for key, value in expected.items()):

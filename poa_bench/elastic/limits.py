@@ -1,4 +1,4 @@
-"""How large a size may be: a file or a command line that asks for more would stop the machine."""
+"""How large numbers may be: a file or a command line that asks for more would stop the machine."""
 
 import itertools
 import math
@@ -8,6 +8,7 @@ from typing import Any
 from poa_bench.errors import InputError
 
 MOST_WIDTH, MOST_DEPTH, MOST_SIZES = 1 << 16, 1000, 100_000  # far beyond what anybody trains
+MOST_SEED = 2**32 - 1  # numpy's
 
 
 def check_number(name: str, value: Any) -> None:

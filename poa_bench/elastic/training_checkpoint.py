@@ -3,6 +3,7 @@
 import os
 import re
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from poa_bench.elastic.described import check_description
 from poa_bench.elastic.preprocessing import say_once
 from poa_bench.elastic.safe_globals import safe_globals
 from poa_bench.errors import InputError
-from poa_bench.files import existing
+from poa_bench.files import existing, state_of
 
 EXECUTE = "POA_BENCH_EXECUTE_PICKLES"  # the way to load what somebody trusted has pickled
 WRAPPERS = {"module", "_orig_mod"}  # what DistributedDataParallel and torch.compile put into the names of parameters
@@ -147,8 +148,14 @@ def compute_facts(compute: dict[str, Any]) -> dict[str, float]:
 def is_whole(path: str | Path) -> bool:
     """Whether every byte of a checkpoint is there and right: torch's zip files hold the check sum of each tensor.
 
-    It reads the whole file, at some 1 to 2 GB/s where that is in memory.
+    It reads the whole file, at some 1 to 2 GB/s where that is in memory, once in a process for each `state_of` it.
     """
+    path = Path(path).resolve()
+    return _is_whole(path, state_of(path))
+
+
+@lru_cache(maxsize=1024)
+def _is_whole(path: Path, state: tuple[int, ...]) -> bool:
     with open(path, "rb") as stream:
         start = stream.read(2)
     if start != b"PK":

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poa_bench.config_files import read_config
 from poa_bench.elastic.branch import DEFAULT_BRANCH
+from poa_bench.elastic.limits import MOST_SEED
 from poa_bench.errors import InputError
 from poa_bench.runs.provenance import canonical_hash
 from poa_bench.runs.run import Initialisation, Run
@@ -33,7 +34,7 @@ from poa_bench.sweep.planned import Networks, OutsideEntry, fields_of, of_checkp
 from poa_bench.tasks import find_task
 from poa_bench.tasks.resolve import resolve
 
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as numpy takes them
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 
 
 class TaskEntry(BaseModel):

@@ -97,8 +97,9 @@ def test_zip_that_is_replaced_while_it_is_in_use_is_said(tmp_path):
     store = ArchiveStore(path)
     (tmp_path / "other.zip").write_bytes(packed(5))
     os.replace(tmp_path / "other.zip", path)
-    with pytest.raises(InputError, match="was replaced while it was in use"):
-        store.read(0)
+    for _ in range(2):  # whoever goes on after an error must not get pictures of the other one
+        with pytest.raises(InputError, match="was replaced while it was in use"):
+            store.read(0)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

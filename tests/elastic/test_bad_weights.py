@@ -8,9 +8,11 @@ import os
 import re
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
+import safetensors.numpy
 import timm
 import torch
 from safetensors.torch import load_file, save_file
@@ -220,3 +222,11 @@ def test_mean_that_is_no_number_is_refused(mean, tmp_path, capsys):
     command = ["export", path, "vit-w32-d3", "-o", str(tmp_path / "vit.safetensors"), "--std", "1", "1", "1"]
     assert main([*command, "--mean", "0.5", "0.5", mean]) == 2 and "finite" in capsys.readouterr().err
     assert not (tmp_path / "vit.safetensors").exists()
+
+
+def test_check_sum_is_zlibs_over_names_and_bytes(tmp_path):
+    net = load_supernet(write_teacher(tmp_path))
+    save_subnet(net, net.space.smallest, tmp_path / "vit.safetensors", "0" * 64)
+    arrays = safetensors.numpy.load_file(tmp_path / "vit.safetensors")
+    content = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))
+    assert read_metadata(tmp_path / "vit.safetensors")["crc32"] == f"{zlib.crc32(content):08x}"
