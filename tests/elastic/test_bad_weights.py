@@ -115,6 +115,7 @@ def zip_places(path):
 
 def test_damaged_checkpoint_is_taken_by_nobody(tmp_path, capsys):
     path = write_teacher(tmp_path)
+    load_supernet(path)  # it was whole a moment ago, and is as long and as old as it was then
     damage(path, NAME)
     with pytest.raises(InputError, match="cut short or damaged"):
         load_supernet(path)
